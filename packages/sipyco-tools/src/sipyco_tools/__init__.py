@@ -1,0 +1,3 @@
+"""Command line and logging tools."""
+
+__version__ = "2.0.0"

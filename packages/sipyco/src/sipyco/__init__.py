@@ -1,0 +1,3 @@
+"""Simple Python Communications under its historical names."""
+
+__version__ = "2.0.0"
