@@ -1,0 +1,229 @@
+"""The asyncio client: calls of many tasks pipelined on one connection. No bytes here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from sipyco_rpc._asyncio_connection import AsyncioConnection, Closing
+from sipyco_rpc._calls import connect_error, limit_of, place, timeout_error
+from sipyco_rpc._remote_method import RemoteMethod
+from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.protocol import AutoTarget
+from sipyco_rpc.tls import client_ssl_context
+
+if TYPE_CHECKING:
+    import ssl
+
+    from sipyco_rpc.tls import SimpleSSLConfig
+
+T = TypeVar("T")
+
+
+class AsyncioClient:
+    """A connection to an RPC server whose methods are coroutine functions.
+
+        async with AsyncioClient() as lda:
+            await lda.connect_rpc("::1", 3253)
+            await lda.set_attenuation(5)
+
+    Calls from many tasks at once share the connection: they are sent as they come, none waits
+    for the reply to another. A call that times out or is cancelled never spoils the next one.
+    Signatures of methods (`help`, the tab key) are known after `get_rpc_method_list`.
+
+    Args:
+        timeout: for connecting with its handshake, and for each call, in seconds; None for
+            none. See `call_timeout` for a limit to single calls.
+        max_line: longest reply to accept, in bytes; longer ones raise `LineTooLong`.
+    """
+
+    def __init__(self, timeout: float | None = None, *, max_line: int = MAX_LINE) -> None:
+        # Every attribute is name-mangled, so that none hides a remote method.
+        self.__timeout = timeout
+        self.__max_line = max_line
+        self.__connection: AsyncioConnection | None = None
+        self.__valid_methods: frozenset[str] = frozenset()
+        self.__listing: Mapping[str, Any] = {}
+
+    async def connect_rpc(
+        self,
+        host: str,
+        port: int,
+        target_name: str | type[AutoTarget] | None = AutoTarget,
+        ssl_config: SimpleSSLConfig | None = None,
+        *,
+        local_cert: str | None = None,
+        local_key: str | None = None,
+        peer_cert: str | None = None,
+    ) -> None:
+        """Connect to a server; parameters and errors are those of `Client`.
+
+        Raises:
+            RuntimeError: it is connected already.
+        """
+        if self.__connection is not None:
+            raise RuntimeError(f"already connected to {self.__connection.where}")
+        context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        where = place(host, port)
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self.__timeout):
+                connection = await self.__open(host, port, context, where)
+                try:
+                    await connection.exchange(
+                        lambda session: session.hello(),
+                        connection.session.receive_identification,
+                    )
+                    self.__connection = connection
+                    if target_name is not None:
+                        await self.__select(connection, target_name)
+                except BaseException:
+                    self.__connection = None
+                    connection.close(at_once=True)
+                    await connection.wait_closed()
+                    raise
+        except TimeoutError as exc:
+            raise timeout_error("connecting", where, started) from exc
+
+    async def __open(
+        self, host: str, port: int, context: ssl.SSLContext | None, where: str
+    ) -> AsyncioConnection:
+        loop = asyncio.get_running_loop()
+        try:
+            _, connection = await loop.create_connection(
+                lambda: AsyncioConnection(where, self.__max_line),
+                host,
+                port,
+                ssl=context,
+                server_hostname=host if context is not None else None,
+            )
+        except TimeoutError:
+            raise
+        except OSError as exc:
+            raise connect_error(exc, where) from exc
+        return connection
+
+    async def __select(
+        self, connection: AsyncioConnection, target_name: str | type[AutoTarget]
+    ) -> None:
+        session = connection.session
+        await connection.exchange(lambda _: session.select(target_name), session.receive_methods)
+        self.__valid_methods = session.methods
+
+    def __connected(self) -> AsyncioConnection:
+        if self.__connection is None:
+            raise ConnectionError("not connected; see `connect_rpc`")
+        return self.__connection
+
+    async def select_rpc_target(self, target_name: str | type[AutoTarget]) -> None:
+        """Select a target, once, after connecting with `target_name=None`; see `Client`."""
+        connection = self.__connected()
+        await self.__limited(
+            "selecting the target", connection, self.__select(connection, target_name)
+        )
+
+    def get_selected_target(self) -> str | None:
+        """Return the name of the selected target, or None."""
+        return self.__connected().session.selected_target
+
+    def get_rpc_id(self) -> tuple[list[str], str | None]:
+        """Return what the server said of itself: the names of its targets, its description."""
+        session = self.__connected().session
+        return session.target_names, session.description
+
+    def get_local_host(self) -> str:
+        """Return the address of the local end of the connection."""
+        transport = self.__connected().transport
+        assert transport is not None
+        address: str = transport.get_extra_info("sockname")[0]
+        return address
+
+    async def get_rpc_method_list(self) -> dict[str, Any]:
+        """Ask the server for signatures and docstrings; see `Client.get_rpc_method_list`."""
+        connection = self.__connected()
+        session = connection.session
+        if session.selected_target is None:
+            raise ValueError("no target is selected; see `select_rpc_target`")
+        listing: dict[str, Any] = await self.__limited(
+            "listing the methods",
+            connection,
+            connection.exchange(lambda _: session.list_methods(), session.receive_reply),
+        )
+        self.__listing = listing.get("methods", {})
+        return listing
+
+    def close_rpc(self) -> Coroutine[Any, Any, None]:
+        """Close the connection, at once; calls that wait end with an error. May be repeated.
+
+        Returns:
+            A coroutine that ends when the connection is closed, in bounded time. It need not be
+            awaited.
+        """
+        connection = self.__connection
+        if connection is not None:
+            connection.close()
+        return Closing(connection)
+
+    async def __limited(
+        self, what: str, connection: AsyncioConnection, work: Coroutine[Any, Any, T]
+    ) -> T:
+        has_limit, seconds = limit_of(self)
+        if not has_limit:
+            seconds = self.__timeout
+        if seconds is None:
+            return await work
+        started = time.monotonic()
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise  # the remote method's own
+            raise timeout_error(what, connection.where, started) from exc
+
+    async def __call_method(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        connection = self.__connected()
+        session = connection.session
+        request = session.call(name, args, kwargs)
+        return await self.__limited(
+            f"call of `{session.selected_target}.{name}`",
+            connection,
+            connection.exchange(lambda _: request, session.receive_reply),
+        )
+
+    def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
+        found = self.__listing.get(name)
+        return found if isinstance(found, tuple) and len(found) == 2 else None
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self.__connection is None:
+            raise AttributeError(f"not connected, so there is no method `{name}`")
+        if name not in self.__valid_methods:
+            raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
+        owner = f"`{self.get_selected_target()}` on {self.__connected().where}"
+        return RemoteMethod(name, owner, self.__call_method, self.__document_method)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.__valid_methods})
+
+    def __repr__(self) -> str:
+        if self.__connection is None:
+            return "<AsyncioClient, not connected>"
+        return f"<AsyncioClient of `{self.get_selected_target()}` on {self.__connection.where}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close_rpc()

@@ -1,0 +1,243 @@
+"""The client that outlives its server: network errors become warnings. No bytes here."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from sipyco_rpc._blocking import BlockingConnection
+from sipyco_rpc._calls import limit_of, place
+from sipyco_rpc._remote_method import RemoteMethod
+from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.protocol import AutoTarget, IncompatibleServer
+from sipyco_rpc.tls import client_ssl_context
+
+if TYPE_CHECKING:
+    from sipyco_rpc.tls import SimpleSSLConfig
+
+logger = logging.getLogger("sipyco.pc_rpc")
+
+_NETWORK_ERRORS: Final = (OSError, EOFError)
+_GROWTH: Final = 1.5  # each pause between two attempts to the next
+_LONGEST: Final = 12.0  # times `retry`: a server that was away for a weekend is found in a minute
+_JITTER: Final = 0.2  # of a pause: the clients of one dead server must not all knock at once
+_RECONNECT_TIMEOUT: Final = 5.0  # seconds, at least, for one attempt in the background
+_JOIN_PATIENCE: Final = 1.0  # seconds for an attempt in the background to notice `close_rpc`
+
+
+class BestEffortClient:
+    """A client that never raises a network error: for what is nice to have, not needed.
+
+    The constructor tries once to connect; if that fails, it warns and goes on trying in the
+    background. A call while there is no connection returns None at once. A call whose
+    connection breaks warns, returns None, and reconnecting begins. Exceptions of the remote
+    method, and of arguments that cannot be sent, are raised.
+
+    Until the first connection the names of the methods are not known, and any public name is
+    taken for one.
+
+    Args:
+        host: name or address of the server.
+        port: TCP port of the server.
+        target_name: which of the server's targets to call, or `AutoTarget`.
+        firstcon_timeout: for the constructor's attempt, in seconds.
+        retry: pause before the first new attempt, in seconds; later pauses grow, with jitter,
+            up to 12 times as long.
+        ssl_config, local_cert, local_key, peer_cert: TLS, as for `Client`.
+        max_line: longest reply to accept, in bytes.
+
+    Raises:
+        IncompatibleServer, ValueError: the server is there, but the target is not, or TLS is
+            not set up: trying again would not help.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        target_name: str | type[AutoTarget],
+        firstcon_timeout: float | None = 1.0,
+        retry: float = 5.0,
+        ssl_config: SimpleSSLConfig | None = None,
+        *,
+        local_cert: str | None = None,
+        local_key: str | None = None,
+        peer_cert: str | None = None,
+        max_line: int = MAX_LINE,
+    ) -> None:
+        # Every attribute is name-mangled, so that none hides a remote method.
+        self.__host = host
+        self.__port = port
+        self.__where = place(host, port)
+        self.__target_name = target_name
+        self.__retry = retry
+        self.__max_line = max_line
+        self.__context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        # None before the first connection.
+        self.__valid_methods: frozenset[str] | None = None
+        self.__listing: Mapping[str, Any] | None = None
+        self.__connection: BlockingConnection | None = None
+        # Guards the connection and the thread that renews it.
+        self.__lock = threading.Lock()
+        self.__closing = threading.Event()
+        self.__reconnecting: threading.Thread | None = None
+        try:
+            self.__connect(firstcon_timeout)
+        except _NETWORK_ERRORS as exc:
+            logger.warning(
+                "could not connect to %s, trying again in the background: %s", self.__where, exc
+            )
+            self.__reconnect(None)
+
+    def __connect(self, timeout: float | None) -> None:
+        connection = BlockingConnection(
+            self.__host, self.__port, timeout, self.__context, self.__max_line
+        )
+        try:
+            connection.select(self.__target_name)
+            connection.set_timeout(None)
+            with self.__lock:
+                if self.__closing.is_set():
+                    raise ConnectionAbortedError("the client was closed")
+                self.__valid_methods = connection.session.methods
+                self.__listing = None
+                self.__connection = connection
+        except BaseException:
+            connection.close()
+            raise
+
+    def __reconnect(self, broken: BlockingConnection | None) -> None:
+        """Drop a broken connection and have a new one made, unless that is under way."""
+        with self.__lock:
+            if broken is not self.__connection or self.__closing.is_set():
+                return
+            self.__connection = None
+            self.__reconnecting = threading.Thread(
+                target=self.__keep_trying, name=f"reconnect to {self.__where}", daemon=True
+            )
+            self.__reconnecting.start()
+        if broken is not None:
+            broken.close()
+
+    def __keep_trying(self) -> None:
+        pause = self.__retry
+        while True:
+            jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  (no secret)
+            if self.__closing.wait(pause * jitter):
+                return
+            try:
+                self.__connect(max(_RECONNECT_TIMEOUT, self.__retry))
+            except (*_NETWORK_ERRORS, IncompatibleServer, ValueError) as exc:
+                if self.__closing.is_set():
+                    return
+                # The first failure was a warning; its repetitions would fill the log.
+                logger.debug("could not connect to %s: %s", self.__where, exc)
+                pause = min(pause * _GROWTH, self.__retry * _LONGEST)
+            else:
+                logger.warning("connected to %s", self.__where)
+                return
+
+    def __call_method(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        connection = self.__connection
+        if connection is None:
+            return None
+        # A request that cannot be encoded is the caller's error: it is raised here.
+        request = connection.session.call(name, args, kwargs)
+        what = f"call of `{connection.session.selected_target}.{name}`"
+        return self.__exchange(connection, what, request)
+
+    def __exchange(self, connection: BlockingConnection, what: str, request: bytes) -> Any:
+        try:
+            reply = connection.exchange(what, lambda _: request, bytes, limit_of(self))
+        except TimeoutError:
+            raise  # from `call_timeout`, the only limit there is
+        except _NETWORK_ERRORS as exc:
+            if not self.__closing.is_set():
+                logger.warning("%s failed, reconnecting in the background: %s", what, exc)
+                self.__reconnect(connection)
+            return None
+        # Outside of the `try`: an OSError of the remote method is none of the network.
+        return connection.session.receive_reply(reply)
+
+    def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
+        if self.__listing is None:
+            try:
+                self.get_rpc_method_list()
+            except Exception:  # noqa: BLE001  (looking at a method must not raise)
+                return None
+        found = (self.__listing or {}).get(name)
+        return found if isinstance(found, tuple) and len(found) == 2 else None
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith(("__", "_BestEffortClient__")):
+            raise AttributeError(name)
+        known = self.__valid_methods
+        if (known is None and name.startswith("_")) or (known is not None and name not in known):
+            raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
+        owner = f"`{self.get_selected_target()}` on {self.__where}"
+        return RemoteMethod(name, owner, self.__call_method, self.__document_method)
+
+    def get_selected_target(self) -> str | None:
+        """Return the name of the target, or None if that is not known yet."""
+        connection = self.__connection
+        if connection is not None:
+            return connection.session.selected_target
+        return self.__target_name if isinstance(self.__target_name, str) else None
+
+    def get_rpc_id(self) -> tuple[list[str], str | None] | None:
+        """Return the server's target names and description, or None without a connection."""
+        connection = self.__connection
+        if connection is None:
+            return None
+        return connection.session.target_names, connection.session.description
+
+    def get_local_host(self) -> str | None:
+        """Return the address of the local end of the connection, or None without one."""
+        connection = self.__connection
+        return None if connection is None else connection.local_host
+
+    def get_rpc_method_list(self) -> dict[str, Any] | None:
+        """Ask for signatures and docstrings, as `Client` does; None without a connection."""
+        connection = self.__connection
+        if connection is None:
+            return None
+        request = connection.session.list_methods()
+        listing: dict[str, Any] | None = self.__exchange(
+            connection, "listing the methods", request
+        )
+        if listing is not None:
+            self.__listing = listing.get("methods", {})
+        return listing
+
+    def close_rpc(self) -> None:
+        """Close the connection, or stop trying to make one. May be repeated."""
+        self.__closing.set()
+        with self.__lock:
+            connection, self.__connection = self.__connection, None
+            thread, self.__reconnecting = self.__reconnecting, None
+        if connection is not None:
+            connection.close()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_JOIN_PATIENCE)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(self.__valid_methods or ())})
+
+    def __repr__(self) -> str:
+        state = "not connected" if self.__connection is None else "connected"
+        return f"<BestEffortClient of `{self.get_selected_target()}` on {self.__where}, {state}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close_rpc()

@@ -1,0 +1,75 @@
+"""Limits and error messages that all clients have in common. No sockets here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+# A pair (client, seconds) for each `with call_timeout(...)` around the running code. Context
+# variables follow threads and tasks alike, so one task's limit never reaches another's call.
+_limits: Final[ContextVar[tuple[tuple[object, float | None], ...]]] = ContextVar(
+    "sipyco_rpc.call_timeout", default=()
+)
+
+
+@contextmanager
+def call_timeout(client: object, seconds: float | None) -> Iterator[None]:
+    """Limit the time of each call that is made inside a `with` block.
+
+    It is a function, not a method of the client, so that no remote method can be hidden by it.
+    It goes before the `timeout` of the client and holds for one call as a whole: waiting for
+    other threads, sending, and receiving. Only calls of this thread or task are concerned.
+
+        with call_timeout(lda, 30):
+            lda.calibrate()
+
+    Args:
+        client: a `Client`, `AsyncioClient` or `BestEffortClient`.
+        seconds: the limit for each call; None for no limit.
+
+    Raises:
+        ValueError: `seconds` is not positive.
+    """
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"a timeout is a positive number of seconds or None, got {seconds!r}")
+    token = _limits.set(((client, seconds), *_limits.get()))
+    try:
+        yield
+    finally:
+        _limits.reset(token)
+
+
+def limit_of(client: object) -> tuple[bool, float | None]:
+    """Tell whether `call_timeout` holds for this client here, and its seconds."""
+    for owner, seconds in _limits.get():
+        if owner is client:
+            return True, seconds
+    return False, None
+
+
+def place(host: object, port: object) -> str:
+    """Name the other end of a connection in a message."""
+    return f"{host} port {port}"
+
+
+def timeout_error(what: str, where: str, started: float) -> TimeoutError:
+    """Say which call took how long.
+
+    Args:
+        what: the call, such as "`lda.set_attenuation`".
+        where: the host and port.
+        started: when it began, by `time.monotonic`.
+    """
+    return TimeoutError(f"{what} on {where} timed out after {time.monotonic() - started:.3g} s")
+
+
+def connect_error(exc: OSError, where: str) -> OSError:
+    """Give an error of the same class that also says where."""
+    if exc.errno is None or exc.strerror is None or type(exc).__module__ != "builtins":
+        exc.add_note(f"while connecting to {where}")
+        return exc
+    error = OSError(exc.errno, f"{exc.strerror}: could not connect to {where}")
+    return error if type(error) is type(exc) else exc

@@ -1,0 +1,170 @@
+"""The blocking client: remote methods as attributes of an object. No bytes here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from sipyco_rpc._blocking import BlockingConnection
+from sipyco_rpc._calls import limit_of
+from sipyco_rpc._remote_method import RemoteMethod
+from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.protocol import AutoTarget
+from sipyco_rpc.tls import client_ssl_context
+
+if TYPE_CHECKING:
+    from sipyco_rpc.tls import SimpleSSLConfig
+
+
+class Client:
+    """A connection to an RPC server whose methods are called as if they were local.
+
+        with Client("::1", 3253) as lda:
+            lda.set_attenuation(5)
+
+    It connects at once. Attributes named in the server's list of methods are callables that
+    block until the method returns, and return its value or raise its exception; any other
+    attribute is an `AttributeError`. Signatures and docstrings are the remote ones (`help`,
+    the tab key).
+
+    A client may be used from several threads: their calls take turns. A call that times out or
+    is interrupted (Ctrl-C) never spoils the next one: that gets its own answer, or an error if
+    the connection had to be closed.
+
+    Args:
+        host: name or address of the server.
+        port: TCP port of the server.
+        target_name: which of the server's targets to call; `AutoTarget` for the only one; None
+            to select one later with `select_rpc_target`.
+        timeout: for every operation on the socket, connecting and handshake included, in
+            seconds; None for none. See `call_timeout` for a limit to single calls.
+        ssl_config: for TLS that trusts certificates, whatever the host's name.
+        local_cert, local_key, peer_cert: paths of PEM files for TLS that also verifies that the
+            server's certificate is for `host`. Not together with `ssl_config`.
+        max_line: longest reply to accept, in bytes; longer ones raise `LineTooLong`.
+
+    Raises:
+        OSError: no connection could be made; `TimeoutError` and the errors of TLS among them.
+        EOFError: the server closed the connection during the handshake.
+        IncompatibleServer: it is no RPC server, or does not have the target.
+        ValueError: `AutoTarget`, and the server has several targets.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        target_name: str | type[AutoTarget] | None = AutoTarget,
+        timeout: float | None = None,
+        ssl_config: SimpleSSLConfig | None = None,
+        *,
+        local_cert: str | None = None,
+        local_key: str | None = None,
+        peer_cert: str | None = None,
+        max_line: int = MAX_LINE,
+    ) -> None:
+        # Every attribute is name-mangled, so that none hides a remote method.
+        self.__valid_methods: frozenset[str] = frozenset()  # programs read this one
+        self.__listing: Mapping[str, Any] | None = None
+        context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        self.__connection = BlockingConnection(host, port, timeout, context, max_line)
+        if target_name is not None:
+            try:
+                self.select_rpc_target(target_name)
+            except BaseException:
+                self.close_rpc()
+                raise
+
+    def select_rpc_target(self, target_name: str | type[AutoTarget]) -> None:
+        """Select a target, once, after connecting with `target_name=None`.
+
+        Raises:
+            IncompatibleServer: the server does not have it; the text lists those it has.
+            ValueError: `AutoTarget` and there are several; or one was selected before.
+        """
+        self.__connection.select(target_name)
+        self.__valid_methods = self.__connection.session.methods
+
+    def get_selected_target(self) -> str | None:
+        """Return the name of the selected target, or None."""
+        return self.__connection.session.selected_target
+
+    def get_rpc_id(self) -> tuple[list[str], str | None]:
+        """Return what the server said of itself: the names of its targets, its description."""
+        session = self.__connection.session
+        return session.target_names, session.description
+
+    def get_local_host(self) -> str:
+        """Return the address of the local end of the connection."""
+        return self.__connection.local_host
+
+    def get_rpc_method_list(self) -> dict[str, Any]:
+        """Ask the server for signatures and docstrings.
+
+        Returns:
+            `{"docstring": …, "methods": {name: (argspec, docstring)}}`, where an argspec is a
+            dictionary with the fields of `inspect.FullArgSpec`.
+        """
+        self.__require_target()
+        session = self.__connection.session
+        listing: dict[str, Any] = self.__connection.exchange(
+            "listing the methods",
+            lambda _: session.list_methods(),
+            session.receive_reply,
+            limit_of(self),
+        )
+        self.__listing = listing.get("methods", {})
+        return listing
+
+    def close_rpc(self) -> None:
+        """Close the connection. May be repeated; the client cannot be used afterwards."""
+        try:
+            connection = self.__connection
+        except AttributeError:
+            return  # connecting failed
+        connection.close()
+
+    def __require_target(self) -> None:
+        if self.__connection.session.selected_target is None:
+            raise ValueError("no target is selected; see `select_rpc_target`")
+
+    def __call_method(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.__connection.call(name, args, kwargs, limit_of(self))
+
+    def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
+        if self.__listing is None:
+            try:
+                self.get_rpc_method_list()
+            except Exception:  # noqa: BLE001  (looking at a method must not raise)
+                return None
+        found = (self.__listing or {}).get(name)
+        return found if isinstance(found, tuple) and len(found) == 2 else None
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith(("__", "_Client__")):
+            raise AttributeError(name)  # not yet there, while connecting
+        if name not in self.__valid_methods:
+            raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
+        owner = f"`{self.get_selected_target()}` on {self.__connection.where}"
+        return RemoteMethod(name, owner, self.__call_method, self.__document_method)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.__valid_methods})
+
+    def __repr__(self) -> str:
+        try:
+            return f"<Client of `{self.get_selected_target()}` on {self.__connection.where}>"
+        except AttributeError:
+            return "<Client, not connected>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close_rpc()

@@ -1,0 +1,77 @@
+"""Remote procedure calls: make the methods of an object callable from other programs.
+
+`Server` or `simple_server_loop` serve objects; `Client`, `AsyncioClient` and `BestEffortClient`
+call their methods as if they were local. Arguments and results are whatever `sipyco_pyon` can
+write, NumPy arrays included.
+
+This module is the public face; the work is done in its neighbours.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sipyco_rpc._best_effort import BestEffortClient
+from sipyco_rpc._calls import call_timeout
+from sipyco_rpc._client import Client
+from sipyco_rpc._remote_method import as_interface
+from sipyco_rpc.framing import LineTooLong
+from sipyco_rpc.packed_exceptions import GenericRemoteException
+from sipyco_rpc.protocol import AutoTarget, IncompatibleServer
+from sipyco_rpc.tls import SimpleSSLConfig
+
+if TYPE_CHECKING:
+    import socket
+
+    from sipyco_rpc._asyncio_client import AsyncioClient
+    from sipyco_rpc._server import Server
+    from sipyco_rpc._server_loop import simple_server_loop
+
+__all__ = [
+    "AsyncioClient",
+    "AutoTarget",
+    "BestEffortClient",
+    "Client",
+    "GenericRemoteException",
+    "IncompatibleServer",
+    "LineTooLong",
+    "Server",
+    "SimpleSSLConfig",
+    "as_interface",
+    "call_timeout",
+    "simple_server_loop",
+]
+
+# asyncio takes longer to load than all the rest: a script that uses `Client` does without.
+_LAZY = {
+    "AsyncioClient": "sipyco_rpc._asyncio_client",
+    "Server": "sipyco_rpc._server",
+    "simple_server_loop": "sipyco_rpc._server_loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+def _socket_readline(sock: socket.socket, bufsize: int = 4096) -> str:
+    """Read one line from a socket.
+
+    Nothing here calls it: programs in the field know this name, and one replaces it.
+    """
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        byte = sock.recv(1)  # one at a time, so that nothing after the line is swallowed
+        if not byte:
+            raise EOFError("the connection was closed before a full line was received")
+        received += byte
+    return received[:-1].decode()
