@@ -1,0 +1,161 @@
+"""What a target offers: names, signatures, docstrings. Nothing of the target is run for it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__: list[str] = []
+
+_MISSING: Final = object()
+
+# Descriptors that give a method, and run nothing of the target to do so.
+_METHOD_KINDS: Final = (
+    staticmethod,
+    classmethod,
+    functools.partialmethod,
+    functools.singledispatchmethod,
+)
+
+# What `inspect.getfullargspec` gives for a function without parameters.
+_NO_ARGSPEC: Final[dict[str, Any]] = {
+    "args": [],
+    "varargs": None,
+    "varkw": None,
+    "defaults": None,
+    "kwonlyargs": [],
+    "kwonlydefaults": None,
+    "annotations": {},
+}
+
+_TERMINATE: Final = (
+    {
+        "args": ["self"],
+        "defaults": None,
+        "varargs": None,
+        "varkw": None,
+        "kwonlyargs": [],
+        "kwonlydefaults": [],
+    },
+    "Terminate the server.",
+)
+
+
+def _is_computed(target: object, name: str) -> bool:
+    """Tell whether reading an attribute runs code of the target, as it does for a property."""
+    found = inspect.getattr_static(type(target), name, _MISSING)
+    if found is _MISSING or isinstance(found, (type, *_METHOD_KINDS)):
+        return False
+    return hasattr(type(found), "__get__") and not inspect.isroutine(found)
+
+
+def _member(target: object, name: str) -> Any:
+    """Get a public callable of a target, or `_MISSING`."""
+    if name.startswith("_"):
+        return _MISSING
+    if _is_computed(target, name):
+        return _MISSING
+    try:
+        value = getattr(target, name, _MISSING)
+    except Exception:  # noqa: BLE001  (one strange member must not hide the others)
+        return _MISSING
+    return value if callable(value) else _MISSING
+
+
+def public_method_names(target: object) -> set[str]:
+    """Return the names of a target that may be called."""
+    return {name for name in dir(target) if _member(target, name) is not _MISSING}
+
+
+def bound_method(target: object, name: str) -> Callable[..., Any]:
+    """Return a method of a target by its name.
+
+    Raises:
+        AttributeError: there is none, or it must not be called.
+    """
+    if name.startswith("_"):
+        raise AttributeError(
+            f"'{type(target).__name__}' object: `{name}` begins with `_` and cannot be called"
+        )
+    method = _member(target, name)
+    if method is not _MISSING:
+        found: Callable[..., Any] = method
+        return found
+    if inspect.getattr_static(target, name, _MISSING) is _MISSING:
+        raise AttributeError(f"'{type(target).__name__}' object has no attribute '{name}'")
+    raise AttributeError(f"'{type(target).__name__}' object: `{name}` is not a method")
+
+
+def _annotation_text(annotation: Any) -> str:
+    if isinstance(annotation, str):
+        return annotation
+    name = getattr(annotation, "__name__", None)
+    return name if isinstance(name, str) else str(annotation)
+
+
+def document_function(function: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
+    """Return the pair (argspec, docstring) of a function.
+
+    The argspec has the fields of `inspect.FullArgSpec`, with annotations as text. Where a
+    signature cannot be read, as that of many built-in types, it is empty.
+    """
+    try:
+        argspec = inspect.getfullargspec(function)._asdict()
+        argspec["annotations"] = {
+            name: _annotation_text(value) for name, value in argspec["annotations"].items()
+        }
+    except Exception:  # noqa: BLE001  (a listing cannot fail because of one member)
+        argspec = dict(_NO_ARGSPEC)
+    try:
+        docstring = inspect.getdoc(function)
+    except Exception:  # noqa: BLE001
+        docstring = None
+    return argspec, docstring if isinstance(docstring, str) else None
+
+
+def describe(target: object, builtin_terminate: bool) -> dict[str, Any]:
+    """Return the signatures and docstrings of a target, as `get_rpc_method_list` gives them."""
+    docstring = inspect.getdoc(target)
+    methods = {
+        name: document_function(_member(target, name))
+        for name in sorted(public_method_names(target))
+    }
+    if builtin_terminate:
+        methods["terminate"] = _TERMINATE
+    return {
+        "docstring": docstring if isinstance(docstring, str) else None,
+        "methods": methods,
+    }
+
+
+def make_encodable(listing: dict[str, Any], encodable: Callable[[Any], bool]) -> dict[str, Any]:
+    """Replace the defaults that cannot be sent by their `repr`.
+
+    Args:
+        listing: from `describe`.
+        encodable: tells whether a value can be sent.
+    """
+    if encodable(listing):
+        return listing
+
+    def shown(value: Any) -> Any:
+        if encodable(value):
+            return value
+        try:
+            return repr(value)
+        except Exception:  # noqa: BLE001  (a __repr__ may do anything)
+            return f"<{type(value).__name__}>"
+
+    methods = {}
+    for name, (argspec, docstring) in listing["methods"].items():
+        clean = dict(argspec)
+        if clean["defaults"]:
+            clean["defaults"] = tuple(shown(value) for value in clean["defaults"])
+        if clean["kwonlydefaults"]:
+            clean["kwonlydefaults"] = {
+                key: shown(value) for key, value in clean["kwonlydefaults"].items()
+            }
+        methods[name] = (clean, docstring)
+    return {**listing, "methods": methods}

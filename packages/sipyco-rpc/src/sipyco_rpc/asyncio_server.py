@@ -1,0 +1,193 @@
+"""A TCP server to derive from: it accepts, optionally with TLS, and closes what it accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from sipyco_rpc.keepalive import set_keepalive
+from sipyco_rpc.tls import server_ssl_context
+
+if TYPE_CHECKING:
+    import ssl
+
+    from sipyco_rpc.tls import SimpleSSLConfig
+
+__all__ = ["AsyncioServer"]
+
+logger = logging.getLogger("sipyco.tools")
+
+_STOP_PATIENCE: Final = 2.0  # seconds for handlers to end after they have been cancelled
+_CLOSE_PATIENCE: Final = 1.0  # seconds for a peer to take what is still to be sent
+_HANDSHAKE_TIMEOUT: Final = 10.0  # seconds for a peer's TLS handshake
+
+# What a host without IPv6 answers when it is to listen on `::1`.
+_NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+
+
+def _usable(hosts: list[str]) -> list[str]:
+    """Leave out the IPv6 addresses that this host cannot have, with a warning for each."""
+    usable = []
+    for host in hosts:
+        if ":" in host:
+            try:
+                socket.create_server((host, 0), family=socket.AF_INET6).close()
+            except OSError as exc:
+                if exc.errno not in _NO_SUCH_ADDRESS:
+                    raise
+                logger.warning("not listening on %s: this host has no such address", host)
+                continue
+        usable.append(host)
+    return usable or hosts
+
+
+class _Accepting(asyncio.Protocol):
+    """What a connection is before its handler has it."""
+
+    def __init__(self, server: AsyncioServer, context: ssl.SSLContext | None) -> None:
+        self._server = server
+        self._context = context
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        # Nothing may be read before the streams, or TLS, are there to take it.
+        transport.pause_reading()
+        self._server._accept(transport, self._context)
+
+
+class AsyncioServer:
+    """A TCP server whose subclasses say what to do with a connection.
+
+    Override `_handle_connection_cr`. When it returns or raises, its connection is closed; what
+    it raises is logged.
+
+    Attributes:
+        server: the `asyncio.Server` while it runs; `server.sockets` tells the bound ports.
+    """
+
+    def __init__(self) -> None:
+        self.server: asyncio.Server | None = None
+        self._handlers: dict[asyncio.Task[None], asyncio.Transport] = {}
+
+    async def start(
+        self,
+        host: str | Sequence[str] | None,
+        port: int,
+        ssl_config: SimpleSSLConfig | None = None,
+        *,
+        local_cert: str | None = None,
+        local_key: str | None = None,
+        peer_cert: str | None = None,
+    ) -> None:
+        """Begin to listen.
+
+        Args:
+            host: address, or a list of them; None for all. An IPv6 address of a list is left
+                out with a warning where the host has no IPv6.
+            port: TCP port; 0 for any that is free.
+            ssl_config: for TLS.
+            local_cert, local_key, peer_cert: paths of PEM files for TLS. Not with `ssl_config`.
+
+        Raises:
+            OSError: an address cannot be listened on, or a certificate not be used.
+            RuntimeError: it runs already.
+        """
+        if self.server is not None:
+            raise RuntimeError("the server has been started already")
+        context = server_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        if host is not None and not isinstance(host, str):
+            host = _usable(list(host))
+        self.server = await asyncio.get_running_loop().create_server(
+            lambda: _Accepting(self, context), host, port
+        )
+
+    async def stop(self) -> None:
+        """Stop listening and close all connections, in bounded time. May be repeated."""
+        server, self.server = self.server, None
+        if server is not None:
+            server.close()
+        me = asyncio.current_task()
+        handlers = {task for task in self._handlers if task is not me}
+        for task in handlers:
+            task.cancel()
+        if handlers:
+            _, resisting = await asyncio.wait(handlers, timeout=_STOP_PATIENCE)
+            for task in resisting:
+                logger.warning("%r does not end; closing its connection", task.get_name())
+                self._handlers[task].abort()
+
+    def _accept(self, transport: asyncio.Transport, context: ssl.SSLContext | None) -> None:
+        address = transport.get_extra_info("peername")
+        peer = f"{address[0]} port {address[1]}" if address else "a client"
+        task = asyncio.get_running_loop().create_task(
+            self._run_handler(transport, context, peer), name=f"connection from {peer}"
+        )
+        self._handlers[task] = transport
+        task.add_done_callback(lambda done: self._handlers.pop(done, None))
+
+    async def _run_handler(
+        self, transport: asyncio.Transport, context: ssl.SSLContext | None, peer: str
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        try:
+            set_keepalive(transport.get_extra_info("socket"))
+            if context is None:
+                transport.set_protocol(protocol)
+                protocol.connection_made(transport)
+                transport.resume_reading()
+            else:
+                secured = await loop.start_tls(
+                    transport,
+                    protocol,
+                    context,
+                    server_side=True,
+                    ssl_handshake_timeout=_HANDSHAKE_TIMEOUT,
+                    ssl_shutdown_timeout=_CLOSE_PATIENCE,
+                )
+                assert secured is not None
+                transport = secured
+                protocol.connection_made(transport)
+        except OSError as exc:  # ssl.SSLError, and a peer that has gone away, among them
+            transport.abort()
+            logger.warning("TLS handshake with %s failed: %s", peer, exc or type(exc).__name__)
+            return
+        except BaseException:
+            transport.abort()
+            raise
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        try:
+            await self._handle_connection_cr(reader, writer)
+        except (ConnectionError, EOFError) as exc:
+            logger.debug("lost the connection from %s: %s", peer, exc)
+        except Exception:
+            logger.exception("error while serving %s", peer)
+        finally:
+            await _close(writer)
+
+    async def _handle_connection_cr(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Serve one connection.
+
+        Args:
+            reader, writer: its streams; they are closed afterwards.
+        """
+        raise NotImplementedError("override `_handle_connection_cr`")
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection; what the peer does not take in time is dropped."""
+    writer.close()
+    try:
+        async with asyncio.timeout(_CLOSE_PATIENCE):
+            await writer.wait_closed()
+    except (OSError, EOFError):
+        pass  # it is closed all the same; TimeoutError is an OSError
+    finally:
+        writer.transport.abort()

@@ -1,0 +1,159 @@
+"""Exceptions as plain dictionaries, and back. No sockets here.
+
+A peer can name nothing but a built-in exception class: whatever else it says becomes a
+`GenericRemoteException`.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+from sipyco_pyon import pyon
+
+__all__ = [
+    "GenericRemoteException",
+    "current_exc_packed",
+    "pack_exception",
+    "raise_packed_exc",
+    "unpack_exception",
+]
+
+
+class GenericRemoteException(Exception):
+    """An exception of the remote side of a class that does not exist here.
+
+    Its text is what Python would print as the last line of the remote traceback.
+    """
+
+
+_CLASSES: Final = {
+    name: value
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:  # noqa: BLE001  (a __str__ of the program's own may do anything)
+        return "<the text of this exception could not be made>"
+
+
+def pack_exception(exc: BaseException) -> dict[str, Any]:
+    """Describe an exception so that it can be sent.
+
+    Returns:
+        A dictionary with the keys `class`, `message` and `traceback` (list of `str`), and
+        `args` where the arguments of the exception can be encoded.
+    """
+    cls = type(exc)
+    message = _text(exc)
+    packed: dict[str, Any] = {}
+    if _CLASSES.get(cls.__name__) is cls:
+        packed["class"] = cls.__name__
+        arguments = exc.args
+        if isinstance(exc, OSError) and exc.filename is not None:
+            arguments = (exc.errno, exc.strerror, exc.filename)
+            if exc.filename2 is not None:
+                arguments = (*arguments, None, exc.filename2)
+        try:
+            pyon.encode(arguments)
+        except Exception:  # noqa: BLE001  (any failure means that they cannot be sent)
+            pass
+        else:
+            packed["args"] = arguments
+    else:
+        packed["class"] = GenericRemoteException.__name__
+        if cls is not GenericRemoteException:
+            module = "" if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}."
+            name = f"{module}{cls.__qualname__}"
+            message = f"{name}: {message}" if message else name
+    packed["message"] = message
+    packed["traceback"] = traceback.format_tb(exc.__traceback__)
+    return packed
+
+
+def current_exc_packed() -> dict[str, Any]:
+    """Describe the exception that is being handled; see `pack_exception`."""
+    exc = sys.exception()
+    if exc is None:
+        raise RuntimeError("no exception is being handled")
+    return pack_exception(exc)
+
+
+class _Verbatim(str):
+    """A text that is its own `repr`, for `KeyError`, which shows the `repr` of its argument."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _key_of(message: str) -> object:
+    """Find the key that a `KeyError` was about in its text."""
+    try:
+        key: object = ast.literal_eval(message)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return _Verbatim(message)
+    return key
+
+
+def _build(cls: type[Exception], message: str, arguments: Any) -> Exception:
+    """Make an exception whose text is the message, of the class or its nearest possible base."""
+    if isinstance(arguments, (tuple, list)):
+        try:
+            exc = cls(*arguments)
+            if type(exc) is cls and str(exc) == message:
+                return exc
+        except Exception:  # noqa: BLE001  (a peer's arguments may be anything)
+            pass
+    for base in cls.__mro__:
+        if not issubclass(base, Exception):
+            break
+        try:
+            arguments = () if not message else (message,)
+            if base is KeyError and message:
+                arguments = (_key_of(message),)
+            exc = base(*arguments)
+            if str(exc) == message:
+                return exc
+        except Exception:  # noqa: BLE001, S112  (its constructor wants something else)
+            continue
+    return Exception(message)
+
+
+def unpack_exception(pack: Mapping[str, Any]) -> Exception:
+    """Make an exception from its description. Never raises, whatever the description.
+
+    Returns:
+        The exception, with the remote traceback in `parent_traceback` and as a note.
+    """
+    name, message = pack.get("class"), pack.get("message")
+    message = message if isinstance(message, str) else repr(message)
+    cls = _CLASSES.get(name) if isinstance(name, str) else None
+    exc: Exception
+    if cls is not None and issubclass(cls, Exception):
+        exc = _build(cls, message, pack.get("args"))
+    elif cls is not None or name != GenericRemoteException.__name__:
+        # KeyboardInterrupt and the like end programs: not on a peer's word.
+        exc = GenericRemoteException(f"{name}: {message}" if message else str(name))
+    else:
+        exc = GenericRemoteException(message)
+    lines = pack.get("traceback")
+    lines = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
+    exc.parent_traceback = lines  # type: ignore[attr-defined]
+    if lines:
+        exc.add_note("Remote traceback:\n" + "".join(lines).rstrip())
+    return exc
+
+
+def raise_packed_exc(pack: Mapping[str, Any]) -> NoReturn:
+    """Raise an exception from its description; see `unpack_exception`."""
+    raise unpack_exception(pack)

@@ -1,0 +1,64 @@
+"""Wait for the signals that ask a program to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+__all__ = ["SignalHandler"]
+
+_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
+
+class SignalHandler:
+    """Turn SIGINT (Ctrl-C), SIGTERM and SIGHUP into an event of the running loop.
+
+        handler = SignalHandler()
+        handler.setup()
+        try:
+            await handler.wait_terminate()
+        finally:
+            handler.teardown()
+
+    Works in the main thread only, as signals do.
+    """
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def setup(self) -> None:
+        """Begin to take the signals; a second call does nothing."""
+        if self._previous:
+            return
+        for name in _NAMES:
+            number: signal.Signals | None = getattr(signal, name, None)
+            if number is not None:
+                # Not `loop.add_signal_handler`, which Windows lacks. The handler wakes the loop
+                # through the descriptor that asyncio has set for it, or at the next event.
+                self._previous[number] = signal.signal(number, self._on_signal)
+
+    def teardown(self) -> None:
+        """Give the signals back to whom they belonged; a second call does nothing."""
+        while self._previous:
+            number, handler = self._previous.popitem()
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    async def wait_terminate(self) -> None:
+        """Wait for one of the signals."""
+        self._loop = asyncio.get_running_loop()
+        await self._event.wait()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        set_event: Callable[[], None] = self._event.set
+        if self._loop is None:
+            set_event()
+            return
+        try:
+            self._loop.call_soon_threadsafe(set_event)  # this also wakes the loop
+        except RuntimeError:
+            set_event()  # the loop is closed already

@@ -1,0 +1,116 @@
+"""TLS with certificates required on both sides, in the two ways of saying it."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["SimpleSSLConfig", "client_ssl_context", "server_ssl_context"]
+
+Path: TypeAlias = "str | PathLike[str]"
+
+
+def _context(
+    server_side: bool, local_cert: Path, local_key: Path, peer_cert: Path
+) -> ssl.SSLContext:
+    import ssl  # a program without TLS does without it
+
+    # Not `create_default_context`: its strict mode (from Python 3.13 on) refuses certificates
+    # that the documented openssl commands make.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    # A file may trust a certificate that is not its own issuer.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    for path in (local_cert, local_key, peer_cert):
+        with open(path, "rb"):
+            pass  # an error of `ssl` would not say which file is missing
+    context.load_cert_chain(local_cert, local_key)
+    context.load_verify_locations(peer_cert)
+    return context
+
+
+class SimpleSSLConfig:
+    """Paths of PEM files for TLS between programs that trust each other's certificates.
+
+    The host name is not compared with the certificate.
+
+    Args:
+        local_cert: our certificate.
+        local_key: its private key.
+        peer_cert: one or several certificates to trust.
+    """
+
+    def __init__(self, local_cert: Path, local_key: Path, peer_cert: Path) -> None:
+        self.local_cert = local_cert
+        self.local_key = local_key
+        self.peer_cert = peer_cert
+
+    def create_client_context(self) -> ssl.SSLContext:
+        """Make the context of the side that connects.
+
+        Raises:
+            OSError: a file cannot be read, or its content (`ssl.SSLError`) not be used.
+        """
+        return _context(False, self.local_cert, self.local_key, self.peer_cert)
+
+    def create_server_context(self) -> ssl.SSLContext:
+        """Make the context of the side that listens; see `create_client_context`."""
+        return _context(True, self.local_cert, self.local_key, self.peer_cert)
+
+
+def _chosen(
+    ssl_config: SimpleSSLConfig | None,
+    local_cert: Path | None,
+    local_key: Path | None,
+    peer_cert: Path | None,
+) -> tuple[SimpleSSLConfig | None, bool]:
+    """Tell which files to use, and whether the host name is to be compared."""
+    paths = {"local_cert": local_cert, "local_key": local_key, "peer_cert": peer_cert}
+    missing = [name for name, path in paths.items() if path is None]
+    if len(missing) == len(paths):
+        return ssl_config, False
+    if ssl_config is not None:
+        raise ValueError("TLS takes either ssl_config or local_cert, local_key and peer_cert")
+    if local_cert is None or local_key is None or peer_cert is None:
+        raise ValueError(
+            f"local_cert, local_key and peer_cert go together; missing: {', '.join(missing)}"
+        )
+    return SimpleSSLConfig(local_cert, local_key, peer_cert), True
+
+
+def client_ssl_context(
+    ssl_config: SimpleSSLConfig | None = None,
+    local_cert: Path | None = None,
+    local_key: Path | None = None,
+    peer_cert: Path | None = None,
+) -> ssl.SSLContext | None:
+    """Make the context of the side that connects, or None for a connection without TLS.
+
+    With the three paths the certificate must also be for the host that is connected to.
+
+    Raises:
+        ValueError: both ways at once, or some of the paths without the others.
+        OSError: a file cannot be read or used.
+    """
+    config, check_hostname = _chosen(ssl_config, local_cert, local_key, peer_cert)
+    if config is None:
+        return None
+    context = config.create_client_context()
+    context.check_hostname = check_hostname
+    return context
+
+
+def server_ssl_context(
+    ssl_config: SimpleSSLConfig | None = None,
+    local_cert: Path | None = None,
+    local_key: Path | None = None,
+    peer_cert: Path | None = None,
+) -> ssl.SSLContext | None:
+    """Make the context of the side that listens; see `client_ssl_context`."""
+    config, _ = _chosen(ssl_config, local_cert, local_key, peer_cert)
+    return None if config is None else config.create_server_context()
