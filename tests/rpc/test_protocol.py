@@ -120,8 +120,9 @@ class TestClient:
             b'{"status":"failed","exception":'
             b'{"class":"ValueError","message":"bad","traceback":["there\\n"]}}'
         )
-        with pytest.raises(ValueError, match="^bad$") as caught:
+        with pytest.raises(ValueError, match=r"^bad\n") as caught:
             client().receive_reply(reply)
+        assert str(caught.value) == "bad"
         assert caught.value.parent_traceback == ["there\n"]  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize(
