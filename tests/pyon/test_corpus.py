@@ -1,5 +1,7 @@
 """Every value and text of the corpus, with what the reference implementation makes of it."""
 
+import datetime
+import decimal
 import enum
 import json
 from collections import OrderedDict, namedtuple
@@ -31,7 +33,14 @@ def subclass(name: str, base: type) -> type:
     return type(name, (base,), {})
 
 
+class Opaque:
+    """No dialect knows it."""
+
+
 NAMES: dict[str, Any] = {
+    "Opaque": Opaque,
+    "datetime": datetime,
+    "decimal": decimal,
     "np": np,
     "OrderedDict": OrderedDict,
     "Fraction": Fraction,
@@ -76,7 +85,11 @@ def same(a: Any, b: Any) -> bool:
     if type(a) is not type(b):
         return False
     if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        if a.dtype.names or a.dtype.kind == "g" or a.dtype.itemsize == 16:
+            return repr(a) == repr(b)  # their padding has no meaning
+        return a.tobytes() == b.tobytes()
     if isinstance(a, np.generic):
         return a.dtype == b.dtype and a.tobytes() == b.tobytes()
     if isinstance(a, dict):
@@ -105,7 +118,7 @@ def test_writes_what_the_reference_writes(
         with pytest.raises((TypeError, AssertionError, ValueError)) as caught:
             module.encode(value, pretty=pretty)
         assert type(caught.value).__name__ == expected["exc"]
-    elif isinstance(value, set):
+    elif isinstance(value, set) or "longdouble" in entry["expr"]:  # no order; padding
         decoded = module.decode(module.encode(value, pretty=pretty))
         assert same(decoded, module.decode(expected["ok"]))
     else:
@@ -122,14 +135,12 @@ def test_reads_what_the_reference_writes(entry: dict[str, Any], module: ModuleTy
     decoded = module.decode(written["ok"])
     if read.get("ok") == entry["value"]:
         value = eval(entry["expr"], dict(NAMES))
-        if "e+22" not in read["ok"] and "ndarray" in read["ok"]:
+        assert same(decoded, value)
+        if isinstance(decoded, np.ndarray):
             assert decoded.flags.c_contiguous
             assert decoded.flags.writeable
             assert decoded.flags.aligned
             assert decoded.flags.owndata
-            np.testing.assert_array_equal(decoded, value)
-        elif not same(decoded, value):
-            assert repr(decoded) == repr(value)
     else:
         assert type(decoded).__name__ == read["ok"].split("(")[0].split("{")[0].split(" ")[0]
 

@@ -7,17 +7,17 @@ from typing import Any
 
 __all__: list[str] = []
 
+_fast: Any
 try:
-    from pybase64 import b64decode as _fast_decode
-    from pybase64 import b64encode as _fast_encode
+    import pybase64 as _fast
 except ImportError:
-    _fast_decode = _fast_encode = None
+    _fast = None  # the extra `fast` is not installed
 
 
 def b64encode(data: Any) -> bytes:
     """Encode a bytes-like object."""
-    if _fast_encode is not None:
-        return bytes(_fast_encode(data))
+    if _fast is not None:
+        return bytes(_fast.b64encode(data))
     return binascii.b2a_base64(data, newline=False)
 
 
@@ -29,6 +29,6 @@ def b64decode(text: Any) -> bytes:
     """
     if not isinstance(text, (str, bytes)):
         raise ValueError(f"base64 is text, got {type(text).__name__}")
-    if _fast_decode is not None:
-        return bytes(_fast_decode(text, validate=True))
+    if _fast is not None:
+        return bytes(_fast.b64decode(text, validate=True))
     return binascii.a2b_base64(text, strict_mode=True)

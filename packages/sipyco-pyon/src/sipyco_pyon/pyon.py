@@ -90,10 +90,6 @@ def numpy_class(value: object) -> str | None:
     for name in (cls.__name__, f"{cls.__name__}_"):  # `bool_` is called `bool` since NumPy 2
         if name in _numpy_scalar and getattr(numpy, name, None) is cls:
             return name
-    # Two classes of one size, such as `longlong` and `int64`, differ in name only.
-    if isinstance(value, numpy.integer) and not isinstance(value, numpy.timedelta64):
-        dtype_name: str = value.dtype.name  # type: ignore[attr-defined]
-        return dtype_name if dtype_name in _numpy_scalar else None
     return None
 
 

@@ -100,10 +100,9 @@ class _Writer:
         return [f"{self.write(key)}: {self.write(value[key])}" for key in keys]
 
     def _slice(self, value: slice) -> str:
-        # Here None has its Python name.
-        bounds = (value.start, value.stop, value.step)
-        texts = ["None" if bound is None else self.write(bound) for bound in bounds]
-        return f"slice({', '.join(texts)})"
+        for bound in (value.start, value.stop, value.step):
+            self.write(bound)  # refuses what cannot be read back
+        return repr(value)
 
     def _ordered_dict(self, value: OrderedDict[Any, Any]) -> str:
         pairs = [f"({self.write(key)}, {self.write(item)})" for key, item in value.items()]
