@@ -1,0 +1,108 @@
+"""The text format of log records. No sockets here."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+__all__: list[str] = []
+
+TRACE: Final = 5  # below DEBUG: every message of a protocol, for example
+logging.addLevelName(TRACE, "TRACE")
+logging.TRACE = TRACE  # type: ignore[attr-defined]  # programs read it there
+
+_LEVELS: Final = {
+    "CRITICAL": logging.CRITICAL,
+    "ERROR": logging.ERROR,
+    "WARN": logging.WARNING,
+    "WARNING": logging.WARNING,
+    "INFO": logging.INFO,
+    "DEBUG": logging.DEBUG,
+    "TRACE": TRACE,
+}
+
+
+class MultilineFormatter(logging.Formatter):
+    """Format records so that a reader of the text can tell where each one ends.
+
+    A record of several lines has their number behind its level:
+
+        ERROR<2>:some.logger:first line
+        second line
+    """
+
+    def __init__(self) -> None:
+        super().__init__("%(levelname)s:%(name)s:%(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record, without a newline at its end."""
+        text = super().format(record)
+        lines = text.split("\n")
+        if len(lines) == 1:
+            return text
+        rest = text[len(record.levelname) :]
+        return f"{record.levelname}<{len(lines)}>{rest}"
+
+
+def multiline_log_config(level: int) -> None:
+    """Write the records of all loggers to standard error, with `MultilineFormatter`.
+
+    A second call changes the level, and does not double the output.
+
+    Args:
+        level: the least level to write.
+    """
+    root = logging.getLogger()
+    root.setLevel(level)
+    for handler in root.handlers:
+        if isinstance(handler.formatter, MultilineFormatter):
+            return
+    handler = logging.StreamHandler()
+    handler.setFormatter(MultilineFormatter())
+    root.addHandler(handler)
+
+
+def log_with_name(name: str, level: int, message: str, *args: Any, **kwargs: Any) -> None:
+    """Log a message to the logger of a name; the other parameters are those of `Logger.log`."""
+    logging.getLogger(name).log(level, message, *args, **kwargs)
+
+
+def parse_log_message(msg: str) -> tuple[int, int, str, str]:
+    """Read the first line of a record in the format of `MultilineFormatter`.
+
+    Returns:
+        How many more lines the record has, its level, its logger's name, and the message so
+        far. A text in another format is a message at level INFO of the logger `print`.
+    """
+    head, first, rest = msg.partition(":")
+    name, second, message = rest.partition(":")
+    level, more = head, 0
+    if head.endswith(">") and "<" in head:
+        level, _, count = head[:-1].partition("<")
+        if not (count.isascii() and count.isdecimal() and len(count) < 10 and int(count) > 0):
+            return 0, logging.INFO, "print", msg
+        more = int(count) - 1
+    if not first or not second or level not in _LEVELS:
+        return 0, logging.INFO, "print", msg
+    return more, _LEVELS[level], name, message
+
+
+class SourceFilter(logging.Filter):
+    """Mark the records of this program with its name, and drop those below its level.
+
+    Records that have a `source` already come from other programs, and all pass.
+
+    Args:
+        local_level: the least level of this program's records.
+        local_source: the `source` to give them.
+    """
+
+    def __init__(self, local_level: int, local_source: str) -> None:
+        super().__init__()
+        self.local_level = local_level
+        self.local_source = local_source
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record passes, and give it a `source` if it has none."""
+        source = record.__dict__.setdefault("source", self.local_source)
+        return bool(source != self.local_source or record.levelno >= self.local_level)

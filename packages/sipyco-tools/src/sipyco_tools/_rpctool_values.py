@@ -1,0 +1,93 @@
+"""Values from the command line, and values for it. No connections here."""
+
+from __future__ import annotations
+
+import json
+import keyword
+from collections.abc import Mapping
+from typing import Any
+
+from sipyco_pyon import pyon
+
+__all__: list[str] = []
+
+
+class UsageError(Exception):
+    """An argument that cannot be used; the text says how to write it."""
+
+
+class Namespace(dict[str, Any]):
+    """Names for expressions: those given, and `np`, which is imported when it is used."""
+
+    def __missing__(self, name: str) -> Any:
+        if name != "np":
+            raise KeyError(name)
+        try:
+            import numpy
+        except ImportError:
+            raise UsageError(
+                "`np` needs NumPy; install it with: pip install 'sipyco-tools[numpy]'"
+            ) from None
+        self["np"] = numpy
+        return numpy
+
+    def evaluate(self, expression: str) -> Any:
+        """Evaluate a Python expression that the user of this program typed."""
+        return eval(compile(expression, "<argument>", "eval"), {}, self)  # noqa: S307
+
+
+def _value(text: str, expression: str) -> Any:
+    try:
+        return Namespace().evaluate(expression)
+    except UsageError:
+        raise
+    except Exception as exc:
+        raise UsageError(
+            f"argument {text!r} is not a Python expression ({type(exc).__name__}: {exc}); "
+            f"""a string needs quotes that the shell leaves alone, such as: '"{expression}"'"""
+        ) from exc
+
+
+def parse_arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Evaluate the arguments of a call.
+
+    Args:
+        texts: Python expressions, or `name=expression` for keyword arguments.
+
+    Returns:
+        Positional and keyword arguments.
+
+    Raises:
+        UsageError: an argument is not an expression, or given twice.
+    """
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in texts:
+        name, equals, expression = text.partition("=")
+        is_keyword = (
+            equals
+            and name.isidentifier()
+            and not keyword.iskeyword(name)
+            and not expression.startswith("=")
+        )
+        if not is_keyword:
+            args.append(_value(text, text))
+        elif name in kwargs:
+            raise UsageError(f"argument {name!r} is given twice")
+        else:
+            kwargs[name] = _value(text, expression)
+    return args, kwargs
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """Write a document for other programs: PYON v2, which is JSON, on one line."""
+
+    def as_text(value: Any) -> Any:
+        return repr(value)
+
+    return pyon.encode(document, default=as_text)
+
+
+def json_error(exc: BaseException) -> str:
+    """Write an error for other programs."""
+    return json.dumps({"error": {"class": type(exc).__name__, "message": str(exc)}})

@@ -1,0 +1,148 @@
+"""Small helpers for programs built on asyncio, beside the base classes of the servers."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import warnings
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sipyco_rpc.asyncio_server import AsyncioServer
+from sipyco_rpc.signals import SignalHandler
+from sipyco_rpc.tls import SimpleSSLConfig
+
+__all__ = [
+    "AsyncioServer",
+    "BackgroundTaskPool",
+    "Condition",
+    "SignalHandler",
+    "SimpleSSLConfig",
+    "TaskObject",
+    "atexit_register_coroutine",
+]
+
+logger = logging.getLogger("sipyco.tools")
+
+
+class TaskObject:
+    """An object with a task: override `_do` with what is to be done.
+
+    Attributes:
+        task: the task, after `start`.
+    """
+
+    task: asyncio.Task[None]
+
+    def start(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Begin the task.
+
+        Args:
+            loop: where to run; the running loop by default.
+        """
+
+        async def log_exceptions() -> None:
+            try:
+                await self._do()
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                logger.exception("unhandled exception in %s", type(self).__name__)
+
+        self.task = (loop or asyncio.get_running_loop()).create_task(log_exceptions())
+
+    async def stop(self) -> None:
+        """Cancel the task and wait until it has ended. May be repeated."""
+        task: asyncio.Task[None] | None = getattr(self, "task", None)
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def _do(self) -> None:
+        raise NotImplementedError("override `_do`")
+
+
+class Condition:
+    """Let tasks wait until something happens: `notify` wakes all that wait at that time."""
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def wait(self) -> None:
+        """Wait for the next `notify`."""
+        loop = self._loop or asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(future)
+        try:
+            await future
+        finally:
+            self._waiting.remove(future)
+
+    def notify(self) -> None:
+        """Wake everyone who waits."""
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+class BackgroundTaskPool:
+    """Run coroutines that nobody waits for; an exception in one is logged.
+
+    Args:
+        loop: where to run them; the running loop by default.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
+        # The loop itself keeps weak references only.
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def create(self, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Begin to run a coroutine."""
+        task = (self._loop or asyncio.get_running_loop()).create_task(coro)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("background task failed", exc_info=task.exception())
+
+
+def _current_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the running loop, or the one that was set for this thread."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # programs set loops, still
+        try:
+            return asyncio.get_event_loop()
+        except RuntimeError:
+            return None
+
+
+def atexit_register_coroutine(
+    coroutine_function: Callable[[], Coroutine[Any, Any, Any]],
+    *,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> None:
+    """Have a coroutine run at the exit of the program, before what was registered earlier.
+
+    Args:
+        coroutine_function: is called without arguments.
+        loop: where to run it; by default the loop that is current now. If that one is closed by
+            then, a new one is used.
+    """
+    if loop is None:
+        loop = _current_loop()
+
+    def at_exit() -> None:
+        if loop is None or loop.is_closed():
+            asyncio.run(coroutine_function())
+        else:
+            loop.run_until_complete(coroutine_function())
+
+    atexit.register(at_exit)

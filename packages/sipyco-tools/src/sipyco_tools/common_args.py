@@ -1,0 +1,125 @@
+"""Command line options that network service programs have in common."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from sipyco_tools._log_format import multiline_log_config
+
+__all__ = [
+    "bind_address_from_args",
+    "init_logger_from_args",
+    "simple_network_args",
+    "verbosity_args",
+]
+
+Ports: TypeAlias = "int | Iterable[tuple[str, str, int]]"
+
+_LOCALHOST: Final = ("127.0.0.1", "::1")
+
+
+def verbosity_args(parser: argparse.ArgumentParser) -> None:
+    """Add `-v/--verbose` and `-q/--quiet`, each of which may be repeated."""
+    group = parser.add_argument_group("logging")
+    group.add_argument(
+        "-v",
+        "--verbose",
+        default=0,
+        action="count",
+        help="log more: -v for INFO, -vv for DEBUG; WARNING is the default",
+    )
+    group.add_argument(
+        "-q",
+        "--quiet",
+        default=0,
+        action="count",
+        help="log less: -q for ERROR, -qq for CRITICAL",
+    )
+
+
+def init_logger_from_args(args: argparse.Namespace) -> None:
+    """Set up logging to standard error at the level that `verbosity_args` gives.
+
+    Calling it twice changes the level, and does not double the output.
+    """
+    multiline_log_config(logging.WARNING + args.quiet * 10 - args.verbose * 10)
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a TCP port (0 to 65535), got {text!r}")
+    return port
+
+
+def simple_network_args(
+    parser: argparse.ArgumentParser, default_port: Ports, ssl: bool = False
+) -> None:
+    """Add the options that say where to listen.
+
+    They are `--bind` (may be repeated), `--no-localhost-bind`, and `-p/--port`, or `--port-NAME`
+    for each of several ports.
+
+    Args:
+        parser: where to add them.
+        default_port: the default of `--port`, or a list of tuples `(name, purpose, default)`.
+        ssl: whether to add `--ssl CERT KEY PEER` as well.
+    """
+    group = parser.add_argument_group("network server")
+    group.add_argument(
+        "--bind",
+        default=[],
+        action="append",
+        metavar="ADDRESS",
+        help="also listen on this address (may be repeated); `*` listens on all",
+    )
+    group.add_argument(
+        "--no-localhost-bind",
+        default=False,
+        action="store_true",
+        help="do not listen on localhost (127.0.0.1 and ::1)",
+    )
+    if isinstance(default_port, int):
+        group.add_argument(
+            "-p",
+            "--port",
+            default=default_port,
+            type=_port,
+            help="TCP port to listen on (default: %(default)d)",
+        )
+    else:
+        for name, purpose, default in default_port:
+            group.add_argument(
+                f"--port-{name}",
+                default=default,
+                type=_port,
+                metavar="PORT",
+                help=f"TCP port for {purpose} connections (default: %(default)d)",
+            )
+    if ssl:
+        group.add_argument(
+            "--ssl",
+            nargs=3,
+            metavar=("CERT", "KEY", "PEER"),
+            help="use TLS: PEM files with our certificate, its key, and the certificates of "
+            "those who may connect",
+        )
+
+
+def bind_address_from_args(args: argparse.Namespace) -> list[str] | None:
+    """Return the addresses to listen on, for the `host` of a server.
+
+    Returns:
+        None for all addresses (`--bind '*'`); otherwise localhost's, unless refused, then each
+        `--bind`. A host without IPv6 leaves `::1` out, with a warning, when it listens.
+    """
+    if "*" in args.bind:
+        return None
+    localhost = () if args.no_localhost_bind else _LOCALHOST
+    return [*localhost, *args.bind]
