@@ -79,7 +79,7 @@ class TestClient:
     def test_says_which_targets_there_are(self) -> None:
         session = ClientSession()
         session.receive_identification(TWO_TARGETS)
-        with pytest.raises(ValueError, match="^Server has multiple targets: a b$"):
+        with pytest.raises(ValueError, match=r"^Server has multiple targets: a b$"):
             session.select(AutoTarget)
         with pytest.raises(IncompatibleServer, match=r"no target `c`.*: a b$"):
             session.select("c")
