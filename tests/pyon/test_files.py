@@ -1,0 +1,100 @@
+"""Files are the old ones or the new ones, and nothing else is left behind."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sipyco_pyon import pyon, pyon_v1
+
+
+def test_store_and_load(tmp_path: Path) -> None:
+    path = tmp_path / "a.pyon"
+    pyon.store_file(path, {"é": (1,)})
+    assert path.read_bytes() == (
+        b'{\n    "\\u00e9": {\n        "__jsonclass__": [\n            "tuple",\n'
+        b"            [\n                [\n                    1\n                ]\n"
+        b"            ]\n        ]\n    }\n}"
+    )
+    assert pyon.load_file(str(path)) == {"é": (1,)}
+    pyon_v1.store_file(path, {"b": 1, "a": 2})
+    assert path.read_bytes() == b'{\n    "a": 2,\n    "b": 1\n}\n'
+    assert pyon_v1.load_file(path) == {"a": 2, "b": 1}
+
+
+def test_permission_bits_are_kept_or_ordinary(tmp_path: Path) -> None:
+    ordinary = tmp_path / "ordinary"
+    ordinary.write_text("")
+    path = tmp_path / "new"
+    pyon.store_file(path, 1)
+    assert path.stat().st_mode == ordinary.stat().st_mode
+    path.chmod(0o640)
+    pyon.store_file(path, 2)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    pyon.store_file(target, 1)
+    link.symlink_to(target)
+    pyon.store_file(link, 2)
+    assert link.is_symlink()
+    assert pyon.load_file(target) == 2
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+def test_a_failure_leaves_the_old_file_alone(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.pyon"
+    pyon.store_file(path, "old")
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(OSError, match="No space left"):
+            pyon.store_file(path, "new")
+    assert pyon.load_file(path) == "old"
+    assert os.listdir(tmp_path) == ["a.pyon"]
+
+
+def test_what_cannot_be_encoded_touches_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.pyon"
+    with pytest.raises(TypeError):
+        pyon.store_file(path, object())
+    assert os.listdir(tmp_path) == []
+
+
+def convert(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sipyco_pyon", str(path)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_files_are_converted_once(tmp_path: Path) -> None:
+    path = tmp_path / "db.pyon"
+    path.write_text("{'a': (1, 2)}\n")
+    path.chmod(0o600)
+    assert convert(path).returncode == 0
+    assert pyon.load_file(path) == {"a": (1, 2)}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert (tmp_path / "db.pyon_v1").read_text() == "{'a': (1, 2)}\n"
+    again = convert(path)
+    assert again.returncode == 1
+    assert "FileExistsError" in again.stderr
+    assert pyon.load_file(path) == {"a": (1, 2)}
+
+
+def test_a_file_that_is_not_v1_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "db.pyon"
+    path.write_text("exit()\n")
+    done = convert(path)
+    assert done.returncode == 1
+    assert "ValueError" in done.stderr
+    assert os.listdir(tmp_path) == ["db.pyon"]
