@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,15 @@ from sipyco_rpc.pc_rpc import Server
 
 HOST = "127.0.0.1"
 DEADLINE = 20.0  # seconds until a test that waits has failed
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds that no event tells of; fail after the deadline."""
+    deadline = time.monotonic() + DEADLINE
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come about"
+        pause.wait(0.005)
 
 
 @contextmanager

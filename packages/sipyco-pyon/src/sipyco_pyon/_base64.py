@@ -7,11 +7,13 @@ from typing import Any
 
 __all__: list[str] = []
 
-_fast: Any
+_fast: Any = None
 try:
-    import pybase64 as _fast
+    import pybase64
 except ImportError:
-    _fast = None  # the extra `fast` is not installed
+    pass  # the extra `fast` is not installed
+else:
+    _fast = pybase64
 
 
 def b64encode(data: Any) -> bytes:
