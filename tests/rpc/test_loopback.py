@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import pydoc
@@ -545,9 +546,10 @@ def test_a_stray_client_is_turned_away_with_a_reason(
 ) -> None:
     with rpc_server({"t": Target()}) as port, connected(port) as peer:
         peer.send(said)
-        while peer.line():
-            pass
-    assert "closing the connection from 127.0.0.1 port" in caplog.text
+        with contextlib.suppress(ConnectionResetError):  # some of our bytes were not read
+            while peer.line():
+                pass
+        until(lambda: "closing the connection from 127.0.0.1 port" in caplog.text)
 
 
 def test_threads_keep_a_blocking_driver_apart() -> None:
