@@ -9,6 +9,7 @@ import logging
 import pydoc
 import signal
 import socket
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -137,6 +138,8 @@ def test_ctrl_c_does_not_spoil_the_next_call() -> None:
 
         def interrupt() -> None:
             assert target.entered.wait(DEADLINE)
+            assert main is not None
+            until(lambda: sys._current_frames()[main].f_code.co_name == "_receive_some")
             signal.pthread_kill(main, signal.SIGINT)
 
         main = threading.main_thread().ident

@@ -229,7 +229,9 @@ class BlockingConnection:
                 self._lost(exc)
             self._fail(f"the connection to {self.where} was closed: a request was sent in part")
             raise
-        except BaseException:  # Ctrl-C: nobody knows how much was sent
+        except BaseException:  # Ctrl-C
+            if not view:
+                raise  # all of it was sent
             self._fail(f"the connection to {self.where} was closed: a request was sent in part")
             raise
 
