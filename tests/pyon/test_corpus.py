@@ -16,6 +16,9 @@ from sipyco_pyon import pyon, pyon_v1
 
 np = pytest.importorskip("numpy")
 
+# NumPy 2.5 warns of times without a unit, which the corpus has.
+pytestmark = pytest.mark.filterwarnings("ignore:The 'generic' unit:DeprecationWarning")
+
 CORPUS = json.loads((Path(__file__).parents[1] / "data" / "pyon_corpus.json").read_text())
 
 NT = namedtuple("NT", "a b")  # noqa: PYI024  (the corpus has one)

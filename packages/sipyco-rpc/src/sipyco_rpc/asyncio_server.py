@@ -23,6 +23,7 @@ logger = logging.getLogger("sipyco.tools")
 
 _STOP_PATIENCE: Final = 2.0  # seconds for handlers to end after they have been cancelled
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a peer to take what is still to be sent
+_PASSES: Final = 5  # of the loop, until it has dealt with what was accepted or closed just now
 _HANDSHAKE_TIMEOUT: Final = 10.0  # seconds for a peer's TLS handshake
 
 # What a host without IPv6 answers when it is to listen on `::1`.
@@ -71,6 +72,7 @@ class AsyncioServer:
 
     def __init__(self) -> None:
         self.server: asyncio.Server | None = None
+        self._accepting = False
         self._handlers: dict[asyncio.Task[None], asyncio.Transport] = {}
 
     async def start(
@@ -101,15 +103,17 @@ class AsyncioServer:
         context = server_ssl_context(ssl_config, local_cert, local_key, peer_cert)
         if host is not None and not isinstance(host, str):
             host = _usable(list(host))
-        self.server = await asyncio.get_running_loop().create_server(
-            lambda: _Accepting(self, context), host, port
-        )
+        loop = asyncio.get_running_loop()
+        self._accepting = True
+        self.server = await loop.create_server(lambda: _Accepting(self, context), host, port)
 
     async def stop(self) -> None:
         """Stop listening and close all connections, in bounded time. May be repeated."""
         server, self.server = self.server, None
+        self._accepting = False
         if server is not None:
             server.close()
+            await _let_pass()
         me = asyncio.current_task()
         handlers = {task for task in self._handlers if task is not me}
         for task in handlers:
@@ -119,15 +123,24 @@ class AsyncioServer:
             for task in resisting:
                 logger.warning("%r does not end; closing its connection", task.get_name())
                 self._handlers[task].abort()
+        if server is not None:
+            await _let_pass()
 
     def _accept(self, transport: asyncio.Transport, context: ssl.SSLContext | None) -> None:
+        if not self._accepting:
+            transport.abort()  # accepted while `stop` closed the door
+            return
         address = transport.get_extra_info("peername")
         peer = f"{address[0]} port {address[1]}" if address else "a client"
         task = asyncio.get_running_loop().create_task(
             self._run_handler(transport, context, peer), name=f"connection from {peer}"
         )
         self._handlers[task] = transport
-        task.add_done_callback(lambda done: self._handlers.pop(done, None))
+        task.add_done_callback(self._handler_done)
+
+    def _handler_done(self, task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before it has begun closes nothing.
+        self._handlers.pop(task).abort()
 
     async def _run_handler(
         self, transport: asyncio.Transport, context: ssl.SSLContext | None, peer: str
@@ -179,6 +192,12 @@ class AsyncioServer:
             reader, writer: its streams; they are closed afterwards.
         """
         raise NotImplementedError("override `_handle_connection_cr`")
+
+
+async def _let_pass() -> None:
+    """Let the loop make connections that it accepted, and close sockets that were aborted."""
+    for _ in range(_PASSES):
+        await asyncio.sleep(0)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
