@@ -112,8 +112,9 @@ class AsyncioServer:
         server, self.server = self.server, None
         self._accepting = False
         if server is not None:
-            server.close()
+            _stop_accepting(server)
             await _let_pass()
+            server.close()
         me = asyncio.current_task()
         handlers = {task for task in self._handlers if task is not me}
         for task in handlers:
@@ -192,6 +193,19 @@ class AsyncioServer:
             reader, writer: its streams; they are closed afterwards.
         """
         raise NotImplementedError("override `_handle_connection_cr`")
+
+
+def _stop_accepting(server: asyncio.Server) -> None:
+    """Leave new connections to the system, before the server is closed.
+
+    asyncio loses the socket of a connection that it has accepted when the server is closed in the
+    very next pass of the loop.
+    """
+    for sock in server.sockets:
+        try:
+            server.get_loop().remove_reader(sock.fileno())
+        except (NotImplementedError, RuntimeError, ValueError):
+            pass  # a loop that does not accept by readers: Windows' has none
 
 
 async def _let_pass() -> None:
