@@ -208,21 +208,14 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    except Exception as exc:  # noqa: BLE001  (whatever the remote method raised)
-        if not isinstance(exc, BrokenPipeError) or _stdout_is_open():
-            _report(args, exc)
-        sys.exit(1)
-
-
-def _stdout_is_open() -> bool:
-    """Tell whether anyone still reads our output; if not, keep the exit quiet."""
-    try:
-        sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes once more when it ends, and would complain.
+        # Nobody reads our output any more (the client has other errors for its connection). The
+        # interpreter flushes once more when it ends, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+        sys.exit(1)
+    except Exception as exc:  # noqa: BLE001  (whatever the remote method raised)
+        _report(args, exc)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""The historical names are the modules themselves."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+PAIRS = {
+    "pyon": "sipyco_pyon.pyon",
+    "pyon_v1": "sipyco_pyon.pyon_v1",
+    "pc_rpc": "sipyco_rpc.pc_rpc",
+    "fire_and_forget": "sipyco_rpc.fire_and_forget",
+    "packed_exceptions": "sipyco_rpc.packed_exceptions",
+    "keepalive": "sipyco_rpc.keepalive",
+    "arguments": "sipyco_rpc.arguments",
+    "common_args": "sipyco_tools.common_args",
+    "asyncio_tools": "sipyco_tools.asyncio_tools",
+    "tools": "sipyco_tools.asyncio_tools",
+    "logging_tools": "sipyco_tools.logging_tools",
+    "logs": "sipyco_tools.logging_tools",
+    "sipyco_rpctool": "sipyco_tools.sipyco_rpctool",
+}
+
+
+@pytest.mark.parametrize(("name", "module"), PAIRS.items())
+def test_a_name_is_the_module(name: str, module: str) -> None:
+    import sipyco
+
+    real = importlib.import_module(module)
+    assert importlib.import_module(f"sipyco.{name}") is real
+    assert getattr(sipyco, name) is real
+    assert name in dir(sipyco)
+
+
+def test_private_names_and_one_registry() -> None:
+    import sipyco_pyon.pyon
+    from sipyco import pc_rpc, pyon
+
+    assert "float64" in pyon._numpy_scalar
+    assert callable(pc_rpc._socket_readline)
+    pyon.register([type(Path())], name="Path", encode=lambda p: [str(p)], decode=Path)
+    try:
+        assert sipyco_pyon.pyon.decode(sipyco_pyon.encode(Path("a"))) == Path("a")
+    finally:
+        pyon.deregister([type(Path())], "Path")
+    with mock.patch("sipyco.pc_rpc.Client", "patched"):
+        import sipyco_rpc.pc_rpc
+
+        assert sipyco_rpc.pc_rpc.Client == "patched"
+
+
+def test_public_names_can_be_pickled() -> None:
+    from sipyco.pc_rpc import AutoTarget, Client
+    from sipyco.pyon import encode
+
+    for value in (AutoTarget, Client, encode):
+        assert pickle.loads(pickle.dumps(value)) is value
+
+
+def test_tests_of_drivers_find_their_names() -> None:
+    import sipyco_rpc.testing as testing
+    from sipyco.test.generic_rpc import GenericRPCCase
+    from sipyco.test.ssl_certs import create_ssl_certs, create_ssl_config
+
+    assert GenericRPCCase is testing.GenericRPCCase
+    assert create_ssl_certs is testing.create_ssl_certs
+    assert create_ssl_config is testing.create_ssl_config
+
+
+def test_nothing_is_loaded_before_it_is_used() -> None:
+    code = "import sipyco, sys; print([m for m in sys.modules if m.startswith('sipyco')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "['sipyco']\n"
+    import sipyco
+
+    with pytest.raises(AttributeError, match="nosuch"):
+        sipyco.nosuch
+
+
+def test_they_run_as_programs(tmp_path: Path) -> None:
+    path = tmp_path / "a.pyon"
+    path.write_text("(1, )\n")
+    convert = [sys.executable, "-W", "error", "-m", "sipyco.pyon", str(path)]
+    subprocess.run(convert, check=True, capture_output=True)
+    assert '"tuple"' in path.read_text()
+    done = subprocess.run(convert, capture_output=True, text=True)
+    assert "FileExistsError" in done.stderr
+    tool = [sys.executable, "-W", "error", "-m", "sipyco.sipyco_rpctool", "--help"]
+    assert (
+        "list-targets" in subprocess.run(tool, capture_output=True, text=True, check=True).stdout
+    )
+
+
+def test_type_checkers_see_through(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    (tmp_path / "program.py").write_text(
+        "from sipyco.pc_rpc import Client, Server, simple_server_loop\n"
+        "from sipyco import pyon\n"
+        "reveal_type(pyon.encode(1))\n"
+        "reveal_type(Client('h', 1).get_rpc_id())\n"
+        "simple_server_loop(5)\n"
+    )
+    options = ["--cache-dir", str(tmp_path / "cache"), "program.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert 'Revealed type is "str"' in done.stdout or "builtins.str" in done.stdout
+    assert "tuple[" in done.stdout.lower()
+    assert "Too few arguments" in done.stdout or "Missing positional" in done.stdout

@@ -1,0 +1,156 @@
+"""Options, log format and asyncio helpers that programs have in common."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from sipyco_tools import common_args
+from sipyco_tools.asyncio_tools import BackgroundTaskPool, Condition, TaskObject
+from sipyco_tools.logging_tools import (
+    TRACE,
+    MultilineFormatter,
+    SourceFilter,
+    multiline_log_config,
+    parse_log_message,
+)
+
+
+def parse(*arguments: str, ports: common_args.Ports = 3253) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    common_args.simple_network_args(parser, ports, ssl=True)
+    common_args.verbosity_args(parser)
+    return parser.parse_args(arguments)
+
+
+def test_network_options() -> None:
+    args = parse()
+    assert (args.port, args.bind, args.no_localhost_bind, args.ssl) == (3253, [], False, None)
+    assert common_args.bind_address_from_args(args) == ["127.0.0.1", "::1"]
+    args = parse("--bind", "a", "--bind", "b", "--no-localhost-bind", "-p", "1", "--ssl", *"ckp")
+    assert common_args.bind_address_from_args(args) == ["a", "b"]
+    assert (args.port, args.ssl) == (1, ["c", "k", "p"])
+    assert common_args.bind_address_from_args(parse("--bind", "*")) is None
+    args = parse("--port-notify", "7", ports=[("notify", "sync", 3250), ("control", "rpc", 3251)])
+    assert (args.port_notify, args.port_control) == (7, 3251)
+
+
+def test_a_port_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("-p", "70000")
+    assert "expected a TCP port" in capsys.readouterr().err
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield root
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("options", "level"), [((), 30), (("-v",), 20), (("-vv",), 10), (("-q",), 40), (("-qq",), 50)]
+)
+def test_the_level(options: tuple[str, ...], level: int, root: logging.Logger) -> None:
+    before = len(root.handlers)
+    common_args.init_logger_from_args(parse(*options))
+    common_args.init_logger_from_args(parse(*options))
+    assert root.level == level
+    assert len(root.handlers) == before + 1
+
+
+def test_a_second_set_up_changes_the_level_only(root: logging.Logger) -> None:
+    before = len(root.handlers)
+    multiline_log_config(10)
+    multiline_log_config(20)
+    assert (root.level, len(root.handlers)) == (20, before + 1)
+
+
+def record(message: str, level: int = logging.ERROR) -> logging.LogRecord:
+    return logging.LogRecord("some.logger", level, "", 0, message, (), None)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("one line", "ERROR:some.logger:one line"),
+        ("two\nlines", "ERROR<2>:some.logger:two\nlines"),
+        ("trailing\n", "ERROR<2>:some.logger:trailing\n"),
+        ("", "ERROR:some.logger:"),
+    ],
+)
+def test_records_as_text(message: str, text: str) -> None:
+    assert MultilineFormatter().format(record(message)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("ERROR:some.logger:one:line", (0, 40, "some.logger", "one:line")),
+        ("WARN<3>:a:first", (2, 30, "a", "first")),
+        ("TRACE:a:", (0, TRACE, "a", "")),
+        ("just text", (0, 20, "print", "just text")),
+        ("NOLEVEL:a:b", (0, 20, "print", "NOLEVEL:a:b")),
+        ("ERROR<x>:a:b", (0, 20, "print", "ERROR<x>:a:b")),
+        ("ERROR<0>:a:b", (0, 20, "print", "ERROR<0>:a:b")),
+        ("ERROR:a", (0, 20, "print", "ERROR:a")),
+    ],
+)
+def test_text_as_records(text: str, parsed: tuple[int, int, str, str]) -> None:
+    assert parse_log_message(text) == parsed
+
+
+def test_the_source_of_records() -> None:
+    source = SourceFilter(logging.WARNING, "me")
+    own, foreign = record("", logging.INFO), record("", logging.INFO)
+    foreign.source = "other"  # type: ignore[attr-defined]
+    assert not source.filter(own)
+    assert own.source == "me"  # type: ignore[attr-defined]
+    assert source.filter(foreign)
+    assert source.filter(record("", logging.WARNING))
+
+
+def test_task_objects(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(TaskObject):
+        async def _do(self) -> None:
+            raise ValueError("bad")
+
+    class Waiting(TaskObject):
+        async def _do(self) -> None:
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        failing, waiting = Failing(), Waiting()
+        await waiting.stop()
+        failing.start()
+        waiting.start()
+        await failing.task
+        await waiting.stop()
+        await waiting.stop()
+        assert waiting.task.cancelled()
+
+    asyncio.run(main())
+    assert "unhandled exception in Failing" in caplog.text
+
+
+def test_conditions_and_pools(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise ValueError("bad")
+
+    async def main() -> None:
+        condition = Condition()
+        waiting = [asyncio.create_task(condition.wait()) for _ in range(2)]
+        await asyncio.sleep(0)
+        condition.notify()
+        await asyncio.gather(*waiting)
+        pool = BackgroundTaskPool()
+        await asyncio.wait([pool.create(fail())])
+
+    asyncio.run(main())
+    assert "background task failed" in caplog.text

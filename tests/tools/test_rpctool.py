@@ -1,0 +1,214 @@
+"""The command line tool, as a process, against a server on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.peers import DEADLINE, HOST, rpc_server, until
+
+pytest.importorskip("numpy")
+
+
+class Lda:
+    """An attenuator."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+
+    def set_attenuation(self, attenuation: float, *, unit="dB") -> None:  # type: ignore[no-untyped-def]
+        """Set it.
+
+        In steps.
+        """
+        self.attenuation = (attenuation, unit)
+
+    def get_attenuation(self) -> Any:
+        return self.attenuation
+
+    def total(self, values: Any) -> float:
+        return float(values.sum())
+
+    def fail(self) -> None:
+        raise ValueError("bad value")
+
+    async def wait(self) -> None:
+        import asyncio
+
+        self.entered.set()
+        await asyncio.Event().wait()
+
+    def echo(self, *args: Any) -> Any:
+        return args
+
+
+@pytest.fixture
+def lda() -> Lda:
+    return Lda()
+
+
+@pytest.fixture
+def port(lda: Lda) -> Iterator[int]:
+    with rpc_server({"lda": lda, "aux": Lda()}, description="of the lab") as port:
+        yield port
+
+
+def command(port: int, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "sipyco_tools.sipyco_rpctool", HOST, str(port), *arguments]
+
+
+def run(port: int, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(port, *arguments), capture_output=True, text=True, timeout=DEADLINE, **options
+    )
+
+
+def test_lists(port: int) -> None:
+    assert run(port, "list-targets").stdout == "Target(s):   aux, lda\nDescription: of the lab\n"
+    listed = run(port, "list-methods", "-t", "lda")
+    assert listed.stdout.startswith("An attenuator.\n\necho(*args: 'Any') -> 'Any'\n\nfail()")
+    assert (
+        "set_attenuation(attenuation: 'float', *, unit='dB') -> 'None'\n"
+        "    Set it.\n\n    In steps.\n\n"
+    ) in listed.stdout
+    assert (listed.returncode, listed.stderr) == (0, "")
+
+
+def test_calls(port: int) -> None:
+    call = ("call", "-t", "lda")
+    assert run(port, *call, "set_attenuation", "5", "unit=2*'d'").stdout == ""
+    assert run(port, *call, "get_attenuation").stdout == "(5, 'dd')\n"
+    assert run(port, *call, "echo", "-5", "-1.5", "1 == 2").stdout == ("(-5, -1.5, False)\n")
+    array = run(port, *call, "total", "np.array([1.0, 2.0], dtype=float)")
+    assert (array.stdout, array.returncode) == ("3.0\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (("call", "-t", "lda", "fail"), 1, "remote exception: ValueError: bad value"),
+        (("call", "-t", "lda", "nosuch"), 1, "`lda` has no method `nosuch`"),
+        (("call", "-t", "x", "fail"), 1, "no target `x`; valid target name(s): aux lda"),
+        (("call", "fail"), 1, "Server has multiple targets: aux lda"),
+        (("call", "-t", "lda", "echo", "hello"), 2, "'\"hello\"'"),
+        (("call", "-t", "lda", "echo", "1 +"), 2, "argument '1 +' is not a Python expression"),
+        (("call", "-t", "lda", "echo", "a=1", "a=2"), 2, "'a' is given twice"),
+        (("--timeout", "0.1", "call", "-t", "lda", "wait"), 1, "timed out"),
+        (("--timeout", "x", "list-targets"), 2, "positive number of seconds"),
+        (("--json",), 2, "not with a prompt"),
+        (("nosuch",), 2, "invalid choice"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    arguments: tuple[str, ...], status: int, text: str, port: int
+) -> None:
+    done = run(port, *arguments)
+    assert done.returncode == status
+    assert text in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_remote_traceback_is_shown_on_demand(port: int) -> None:
+    assert "in fail" in run(port, "-v", "call", "-t", "lda", "fail").stderr
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server((HOST, 0)) as sock:
+        port = sock.getsockname()[1]
+    done = run(port, "list-targets")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{HOST} port {port}" in done.stderr
+
+
+def test_json(port: int) -> None:
+    def document(*arguments: str) -> Any:
+        return json.loads(run(port, "--json", *arguments).stdout)
+
+    assert document("list-targets") == {"targets": ["aux", "lda"], "description": "of the lab"}
+    assert set(document("list-methods", "-t", "lda")) == {"docstring", "methods"}
+    assert document("call", "-t", "lda", "echo", "1")["result"]["__jsonclass__"][0] == "tuple"
+    assert document("call", "-t", "lda", "fail") == {
+        "error": {"class": "ValueError", "message": "bad value"}
+    }
+
+
+def test_interactive(port: int) -> None:
+    lines = "echo(np.int32(1) + 1)\nfail()\n1 +\nnosuch\n\n7\n"
+    done = run(port, "interactive", "-t", "lda", input=lines)
+    assert done.returncode == 0
+    assert done.stdout.count("(lda) ") == 7
+    assert "(lda) (2,)" in done.stdout or "np.int" in done.stdout
+    assert "Remote exception:\nValueError: bad value\n" in done.stdout
+    assert "SyntaxError" in done.stdout
+    assert "NameError: name 'nosuch' is not defined" in done.stdout
+    assert "(lda) 7\n" in done.stdout
+
+
+def test_ctrl_c_leaves_quietly(port: int, lda: Lda) -> None:
+    process = subprocess.Popen(
+        command(port, "call", "-t", "lda", "wait"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        assert lda.entered.wait(DEADLINE)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=DEADLINE) == (b"", b"")
+        assert process.returncode == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_closed_pipe_leaves_quietly(port: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            command(port, "list-targets"), stdout=writing, stderr=subprocess.PIPE, timeout=DEADLINE
+        )
+    finally:
+        os.close(writing)
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+def test_the_prompt_completes_names(port: int, tmp_path: Any) -> None:
+    pty = pytest.importorskip("pty")
+    pytest.importorskip("readline")
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        command(port, "interactive", "-t", "lda"),
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        env={**os.environ, "HOME": str(tmp_path), "TERM": "dumb"},
+    )
+    os.close(child)
+    received = bytearray()
+
+    def shown(text: bytes) -> bool:
+        if text not in received:
+            received.extend(os.read(parent, 1000))
+        return text in received
+
+    try:
+        until(lambda: shown(b"(lda) "))
+        os.write(parent, b"ech\t(12345)\n")
+        until(lambda: shown(b"(12345,)"))
+        os.write(parent, b"\x04")
+        assert process.wait(DEADLINE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
+    assert "echo(12345)" in (tmp_path / ".sipyco_rpctool_history").read_text()
