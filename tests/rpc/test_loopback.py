@@ -117,6 +117,28 @@ def test_a_late_reply_of_any_server_is_dropped_by_counting() -> None:
         assert client.f() == 3
 
 
+def test_a_reply_that_nobody_asked_for_is_nobodys() -> None:
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        peer.line()
+        peer.send(b'{"status":"ok","ret":1}\n{"status":"ok","ret":"stray"}\n')
+        assert peer.line() == b""
+
+    async def main(port: int) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, port)
+            assert await client.f() == 1
+            with pytest.raises(ConnectionError, match="nobody had asked for"):
+                await client.f()
+
+    with scripted_server(play) as port:
+        with Client(HOST, port) as client:
+            assert client.f() == 1
+            with pytest.raises(ConnectionError, match="nobody had asked for"):
+                client.f()
+        asyncio.run(main(port))
+
+
 def test_a_request_sent_in_part_closes_the_connection() -> None:
     release = threading.Event()
 

@@ -260,6 +260,9 @@ class BlockingConnection:
                 line = self._ready.popleft()
                 self._answered += 1
                 if self._answered == self._asked:
+                    if self._ready:
+                        # It would pass for the reply to the next call.
+                        self._fail(f"{self.where} sent a line that nobody had asked for")
                     return line
             self._patience(deadline, has_limit)
             self._receive_some()
