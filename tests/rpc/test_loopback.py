@@ -331,6 +331,23 @@ def test_methods_show_the_remote_signature_and_docstring() -> None:
         assert "echo" in client._Client__valid_methods
 
 
+def test_asyncio_methods_are_coroutine_functions_with_the_remote_documentation() -> None:
+    async def main(port: int) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, port)
+            assert inspect.iscoroutinefunction(client.echo)
+            assert str(inspect.signature(client.echo)) == "(*args, **kwargs)"
+            await client.get_rpc_method_list()
+            assert str(inspect.signature(client.echo)) == "(x: 'Any' = 5) -> 'Any'"
+            assert inspect.getdoc(client.echo) == "Return the argument."
+            assert "echo" in dir(client)
+            with pytest.raises(AttributeError, match="no method `nosuch`"):
+                client.nosuch
+
+    with rpc_server({"t": Target()}) as port:
+        asyncio.run(main(port))
+
+
 class Interface(Protocol):
     def echo(self, x: int) -> int: ...
     def nosuch(self) -> None: ...

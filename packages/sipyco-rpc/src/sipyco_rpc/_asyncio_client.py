@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -199,15 +199,23 @@ class AsyncioClient:
         found = self.__listing.get(name)
         return found if isinstance(found, tuple) and len(found) == 2 else None
 
-    def __getattr__(self, name: str) -> RemoteMethod:
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         if name.startswith("__"):
             raise AttributeError(name)
         if self.__connection is None:
             raise AttributeError(f"not connected, so there is no method `{name}`")
         if name not in self.__valid_methods:
             raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
-        owner = f"`{self.get_selected_target()}` on {self.__connected().where}"
-        return RemoteMethod(name, owner, self.__call_method, self.__document_method)
+        owner = f"`{self.get_selected_target()}` on {self.__connection.where}"
+        remote = RemoteMethod(name, owner, self.__call_method, self.__document_method)
+
+        async def method(*args: Any, **kwargs: Any) -> Any:
+            return await remote(*args, **kwargs)
+
+        method.__name__ = method.__qualname__ = name
+        method.__doc__ = remote.__doc__
+        method.__signature__ = remote.__signature__  # type: ignore[attr-defined]
+        return method
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__valid_methods})
