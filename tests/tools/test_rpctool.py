@@ -75,9 +75,11 @@ def run(port: int, *arguments: str, **options: Any) -> subprocess.CompletedProce
 def test_lists(port: int) -> None:
     assert run(port, "list-targets").stdout == "Target(s):   aux, lda\nDescription: of the lab\n"
     listed = run(port, "list-methods", "-t", "lda")
-    assert listed.stdout.startswith("An attenuator.\n\necho(*args: 'Any') -> 'Any'\n\nfail()")
+    assert listed.stdout.startswith(
+        "An attenuator.\n\necho(self, *args: 'Any') -> 'Any'\n\nfail(self)"
+    )
     assert (
-        "set_attenuation(attenuation: 'float', *, unit='dB') -> 'None'\n"
+        "set_attenuation(self, attenuation: 'float', *, unit='dB') -> 'None'\n"
         "    Set it.\n\n    In steps.\n\n"
     ) in listed.stdout
     assert (listed.returncode, listed.stderr) == (0, "")

@@ -117,10 +117,6 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 
 def _signature(name: str, argspec: dict[str, Any]) -> str:
     arguments = dict(argspec)
-    names = list(arguments["args"])
-    if names and names[0] in ("self", "cls"):
-        del names[0]
-    arguments["args"] = names
     if arguments.get("kwonlydefaults") is None:
         arguments["kwonlydefaults"] = {}
     arguments.setdefault("annotations", {})
