@@ -122,20 +122,27 @@ class AsyncioConnection(asyncio.Protocol):
             )
         )
         self._writable.set()
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None or self.lost.done():
             return
         if self.loop.is_closed():
-            # No callback will ever run: the descriptor is all that is left to release.
-            sock = self.transport.get_extra_info("socket")
-            sock = getattr(sock, "_sock", sock)
-            if sock is not None:
-                sock.close()
-            self.transport._sock = None  # type: ignore[attr-defined]  # or it warns when collected
-            return
-        if at_once:
+            _release(self.transport)
+        elif at_once or self.transport.get_extra_info("sslcontext") is not None:
+            # TLS would wait for the farewell of the other side, perhaps for longer than the loop.
             self.transport.abort()
         else:
             self.transport.close()
+        if not self.loop.is_running() and not self.loop.is_closed():
+            self._close_in_stopped_loop()
+
+    def _close_in_stopped_loop(self) -> None:
+        """Let the loop close the socket now: it may never run again."""
+        assert self.transport is not None
+        self.transport.abort()
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.loop.run_until_complete(asyncio.wait([self.lost], timeout=_CLOSE_PATIENCE))
+        # Where another loop runs in this thread this one cannot, until that has ended.
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed; what does not close in time is aborted."""
@@ -145,6 +152,22 @@ class AsyncioConnection(asyncio.Protocol):
         if not self.lost.done():
             self.transport.abort()
             await self.lost
+
+
+def _release(transport: Any) -> None:
+    """Close the descriptor of a transport whose loop is closed: no callback will ever run.
+
+    What asyncio keeps of it is marked as closed, or it would warn when it is collected.
+    """
+    protocol = getattr(transport, "_ssl_protocol", None)
+    if protocol is not None:
+        transport._closed = True
+        transport = protocol._transport
+    sock = transport.get_extra_info("socket")
+    sock = getattr(sock, "_sock", sock)
+    if sock is not None:
+        sock.close()
+    transport._sock = None
 
 
 class Closing(Coroutine[Any, Any, None]):

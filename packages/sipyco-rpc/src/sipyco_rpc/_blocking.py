@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _RECEIVE_SIZE: Final = 256 * 1024  # what one system call may bring; more gains nothing
+_TURN_PATIENCE: Final = 0.05  # seconds until a thread looks again whether it is its turn
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a call in another thread to notice that it is over
 # A byte that no line in UTF-8 begins with: where it is still there, nothing was received.
 _UNTOUCHED: Final = 0xFF
@@ -62,9 +63,11 @@ class BlockingConnection:
         # How many lines were asked for and taken: the handshake's lines count as well.
         self._asked = 0
         self._answered = 0
-        self._lock = threading.Lock()
-        # The thread that is in a call: a signal handler there must not begin another one.
+        # The thread whose turn it is. Ctrl-C may strike at any call of a function, so the turn is
+        # given back by an assignment, which nothing can interrupt; `_freed` only spares waiting.
         self._owner: int | None = None
+        self._guard = threading.Lock()
+        self._freed = threading.Event()
         # Why there is no connection any more.
         self._closed: str | None = None
         self._tls = ssl_context is not None
@@ -157,10 +160,11 @@ class BlockingConnection:
                 f"{what}: this thread is in another call on {self.where} "
                 "(a signal handler cannot call in the middle of a call)"
             )
-        if not self._lock.acquire(timeout=-1 if seconds is None else seconds):
-            raise timeout_error(f"{what}, waiting for another thread's call", self.where, started)
         try:
-            self._owner = me
+            if not self._take_turn(me, deadline):
+                raise timeout_error(
+                    f"{what}, waiting for another thread's call", self.where, started
+                )
             if self._closed is not None:
                 raise ConnectionResetError(f"{what}: {self._closed}")
             request = outgoing(self.session)
@@ -175,8 +179,24 @@ class BlockingConnection:
                 raise line
             return receive(line)
         finally:
-            self._owner = None
-            self._lock.release()
+            if self._owner == me:
+                self._owner = None
+            self._freed.set()
+
+    def _take_turn(self, me: int, deadline: float | None) -> bool:
+        """Wait until no thread is in a call; tell whether the turn is ours in time."""
+        while True:
+            with self._guard:
+                if self._owner is None:
+                    self._owner = me
+                    return True
+                self._freed.clear()
+            patience = _TURN_PATIENCE
+            if deadline is not None:
+                patience = min(patience, deadline - time.monotonic())
+                if patience <= 0:
+                    return False
+            self._freed.wait(patience)
 
     def close(self) -> None:
         """Close the connection; a call in another thread ends with an error. May be repeated."""
@@ -186,16 +206,18 @@ class BlockingConnection:
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that is receiving
         except OSError:
             pass  # it was not connected any more
-        if self._owner == threading.get_ident():
+        me = threading.get_ident()
+        if self._owner == me:
             self._socket.close()
             return
         # The thread in a call must have let go of the descriptor, or it might use its successor.
-        locked = self._lock.acquire(timeout=_CLOSE_PATIENCE)
         try:
+            self._take_turn(me, time.monotonic() + _CLOSE_PATIENCE)
             self._socket.close()
         finally:
-            if locked:
-                self._lock.release()
+            if self._owner == me:
+                self._owner = None
+            self._freed.set()
 
     def _fail(self, reason: str) -> None:
         """Give the connection up, from inside a call."""
@@ -216,6 +238,10 @@ class BlockingConnection:
                 self._socket.settimeout(timeout)
 
     def _send(self, request: bytes, deadline: float | None, has_limit: bool) -> None:
+        if self._asked == self._answered and (self._ready or self._lines.pending_size):
+            # It would pass for the reply to this request.
+            self._fail(f"{self.where} sent a line that nobody had asked for")
+            raise ConnectionAbortedError(self._closed)
         self._patience(deadline, has_limit)
         view = memoryview(request)
         self._asked += 1
@@ -257,12 +283,11 @@ class BlockingConnection:
         """Wait for the line that answers the latest request, dropping those before it."""
         while True:
             while self._ready:
-                line = self._ready.popleft()
+                # Without a call in between: Ctrl-C must find the line both taken and counted.
+                line = self._ready[0]
                 self._answered += 1
+                del self._ready[0]
                 if self._answered == self._asked:
-                    if self._ready:
-                        # It would pass for the reply to the next call.
-                        self._fail(f"{self.where} sent a line that nobody had asked for")
                     return line
             self._patience(deadline, has_limit)
             self._receive_some()

@@ -183,12 +183,14 @@ class Server(AsyncioServer):
                 call = functools.partial(method, *request.args, **request.kwargs)
                 result = await self._worker(name).run(call)
             else:
-                try:
-                    result = method(*request.args, **request.kwargs)
-                except GeneratorExit as exc:
-                    # Let loose in a coroutine it would mean that the coroutine is to end.
-                    raise _MethodError(exc) from None
+                result = method(*request.args, **request.kwargs)
             return await result if inspect.isawaitable(result) else result
+        except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError):
+            raise
+        except BaseException as exc:  # noqa: BLE001  (see _MethodError)
+            if asyncio._get_running_loop() is None:
+                raise  # a GeneratorExit that orders this coroutine to end
+            raise _MethodError(exc) from None
         finally:
             if lock is not None:
                 lock.release()

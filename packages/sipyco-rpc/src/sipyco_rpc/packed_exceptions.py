@@ -105,9 +105,32 @@ def _key_of(message: str) -> object:
     return key
 
 
+def _is_sound(cls: type[Exception], arguments: Any) -> bool:
+    """Tell whether the arguments of an exception may be trusted by its `str`.
+
+    Those of Unicode errors index the text that they are about without looking, and a position
+    outside of it crashes the interpreter (CPython issue 123378).
+    """
+    if not issubclass(cls, UnicodeError) or cls is UnicodeError:
+        return True
+    if cls is UnicodeTranslateError:
+        arguments = (None, *arguments)
+    if len(arguments) != 5:
+        return False
+    _, content, start, end, _ = arguments
+    kind = bytes if cls is UnicodeDecodeError else str
+    return (
+        type(content) is kind
+        and type(start) is int
+        and type(end) is int
+        and 0 <= start <= end <= len(content)
+        and start < len(content)
+    )
+
+
 def _build(cls: type[Exception], message: str, arguments: Any) -> Exception:
     """Make an exception whose text is the message, of the class or its nearest possible base."""
-    if isinstance(arguments, (tuple, list)):
+    if isinstance(arguments, (tuple, list)) and _is_sound(cls, arguments):
         try:
             exc = cls(*arguments)
             if type(exc) is cls and str(exc) == message:
