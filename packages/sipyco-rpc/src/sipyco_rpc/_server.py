@@ -187,7 +187,7 @@ class Server(AsyncioServer):
             return await result if inspect.isawaitable(result) else result
         except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError):
             raise
-        except BaseException as exc:  # noqa: BLE001  (see _MethodError)
+        except BaseException as exc:
             if asyncio._get_running_loop() is None:
                 raise  # a GeneratorExit that orders this coroutine to end
             raise _MethodError(exc) from None
