@@ -1,0 +1,307 @@
+"""Ctrl-C and timeouts in the middle of calls: the next call gets its own answer, or an error."""
+
+from __future__ import annotations
+
+import dis
+import signal
+import socket
+import sys
+import threading
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from sipyco_rpc.pc_rpc import BestEffortClient, Client, call_timeout
+from support.peers import DEADLINE, HOST, Peer, handshake, rpc_server, scripted_server, until
+
+# After these instructions CPython looks whether a signal has arrived, and nowhere else.
+LOOKS_FOR_SIGNALS = ("CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD", "RESUME")
+PATIENCE = 2.0  # seconds for a call that is answered at once; longer is a hang
+
+
+class Target:
+    def echo(self, x: Any) -> Any:
+        return x
+
+
+def handler_of(code: CodeType, offset: int) -> int | None:
+    """Find where an exception at an instruction would be handled."""
+    for entry in dis.Bytecode(code).exception_entries:  # type: ignore[attr-defined]
+        if entry.start <= offset < entry.end:
+            return int(entry.target)
+    return None
+
+
+class Interrupter:
+    """A trace function that raises KeyboardInterrupt at one of the points where Ctrl-C can.
+
+    Args:
+        number: of the point, from 1 on.
+        filename: ending of the name of the file in which the points are counted.
+    """
+
+    def __init__(self, number: int, filename: str) -> None:
+        self._number = number
+        self._filename = filename
+        self._count = 0
+        self._previous: dict[FrameType, tuple[str, int]] = {}
+        self.raised_at = ""
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
+        if not frame.f_code.co_filename.endswith(self._filename):
+            return None
+        frame.f_trace_opcodes = True
+        return self._in_frame
+
+    def _in_frame(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event != "opcode":
+            return self._in_frame
+        code, here = frame.f_code, frame.f_lasti
+        name, before = self._previous.get(frame, ("", 0))
+        self._previous[frame] = (dis.opname[code.co_code[here]], here)
+        # It would be raised at the instruction before this one: the same only if both are
+        # inside of the same `try`.
+        if name in LOOKS_FOR_SIGNALS and handler_of(code, before) == handler_of(code, here):
+            self._count += 1
+            if self._count == self._number:
+                self.raised_at = f"{code.co_name}, line {frame.f_lineno}"
+                raise KeyboardInterrupt
+        return self._in_frame
+
+
+def interrupted(number: int, filename: str, call: Any) -> str:
+    """Interrupt a call at a point; tell where that was, empty if there is no such point."""
+    interrupter = Interrupter(number, filename)
+    previous = sys.gettrace()
+    sys.settrace(interrupter)
+    try:
+        call()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(previous)
+        interrupter._previous.clear()
+    return interrupter.raised_at
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="the coverage tool traces as well")
+@pytest.mark.parametrize("filename", ["_blocking.py", "framing.py", "protocol.py", "_client.py"])
+def test_ctrl_c_at_any_point_does_not_spoil_the_next_call(filename: str) -> None:
+    spoiled: list[str] = []
+    number = 0
+    with rpc_server({"t": Target()}) as port:
+        while True:
+            number += 1
+            with Client(HOST, port) as client:
+                where = interrupted(number, filename, lambda: client.echo("first"))
+                if not where:
+                    break
+                try:
+                    with call_timeout(client, PATIENCE):
+                        answer = client.echo("second")
+                except (EOFError, ConnectionError):
+                    continue  # it had to be closed
+                except Exception as exc:
+                    answer = repr(exc)
+                if answer != "second":
+                    spoiled.append(f"{where}: {answer}")
+                    if len(spoiled) == 3:
+                        break
+    assert not spoiled, "\n".join(spoiled)
+    assert number > 2  # there were such points
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="the coverage tool traces as well")
+def test_ctrl_c_at_any_point_of_a_best_effort_call() -> None:
+    spoiled: list[str] = []
+    number = 0
+    with rpc_server({"t": Target()}) as port:
+        while True:
+            number += 1
+            with BestEffortClient(HOST, port, "t", DEADLINE) as client:
+                where = interrupted(number, "_blocking.py", lambda: client.echo("first"))
+                if not where:
+                    break
+                try:
+                    with call_timeout(client, PATIENCE):
+                        answer = client.echo("second")
+                except Exception as exc:
+                    answer = repr(exc)
+                if answer not in ("second", None):
+                    spoiled.append(f"{where}: {answer}")
+                    if len(spoiled) == 3:
+                        break
+    assert not spoiled, "\n".join(spoiled)
+    assert number > 2
+
+
+@pytest.mark.parametrize("kind", [Client, BestEffortClient])
+def test_a_real_ctrl_c_is_raised_and_late_replies_are_dropped(kind: type) -> None:
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        for _ in range(3):
+            assert b'"f"' in peer.line()
+            until(lambda: running() == "_receive_some")
+            signal.pthread_kill(main, signal.SIGINT)
+            assert interruptions.acquire(timeout=DEADLINE)
+        assert b'"g"' in peer.line()
+        for number in range(4):
+            peer.send(b'{"status":"ok","ret":%d}\n' % number)
+        assert peer.line() == b""
+
+    def running() -> str:
+        return sys._current_frames()[main].f_code.co_name
+
+    main = threading.main_thread().ident
+    assert main is not None
+    interruptions = threading.Semaphore(0)
+    with scripted_server(play) as port, kind(HOST, port, "test") as client:
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                client.f()
+            interruptions.release()
+        assert client.g() == 3
+
+
+def test_ctrl_c_while_sending_closes_the_connection() -> None:
+    full = threading.Event()
+    received: list[int] = []
+
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        assert full.wait(DEADLINE)
+        size = 0
+        while data := peer.socket.recv(1 << 20):
+            size += len(data)
+        received.append(size)
+
+    def interrupt() -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        while sys._current_frames()[main].f_code.co_name != "_send":
+            pass
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with scripted_server(play) as port, Client(HOST, port) as client:
+        big = "x" * 60_000_000
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.f(big)
+        thread.join(DEADLINE)
+        with pytest.raises(ConnectionError, match=r"call of `test\.g`: .* sent in part"):
+            client.g()
+        full.set()
+    assert received
+    assert received[0] < len(big)
+
+
+def test_a_reply_that_comes_in_two_halves_around_a_timeout() -> None:
+    first_half = threading.Event()
+    timed_out = threading.Event()
+
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        peer.line()
+        peer.send(b'{"status":"ok",')
+        first_half.set()
+        assert timed_out.wait(DEADLINE)
+        peer.send(b'"ret":1}\n')
+        peer.line()
+        peer.send(b'{"status":"ok","ret":2}\n')
+        assert peer.line() == b""
+
+    with scripted_server(play) as port, Client(HOST, port, timeout=0.1) as client:
+        with pytest.raises(TimeoutError, match=rf"`test\.f` on {HOST} port {port} timed out"):
+            client.f()
+        timed_out.set()
+        with call_timeout(client, DEADLINE):
+            assert client.f() == 2
+
+
+def test_many_abandoned_calls_with_our_server() -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.released = threading.Event()
+
+        def wait(self, x: int) -> int:
+            assert self.released.wait(DEADLINE)
+            return x
+
+    target = Slow()
+    with rpc_server({"t": target}, threaded=True) as port, Client(HOST, port) as client:
+        for number in range(5):
+            with pytest.raises(TimeoutError), call_timeout(client, 0.02):
+                client.wait(number)
+        target.released.set()
+        assert [client.wait(number) for number in range(10, 15)] == [10, 11, 12, 13, 14]
+
+
+def test_the_reply_to_a_listing_that_was_abandoned_is_dropped_as_well() -> None:
+    timed_out = threading.Event()
+
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        assert peer.line() == b'{"action":"get_rpc_method_list"}\n'
+        assert timed_out.wait(DEADLINE)
+        peer.send(b'{"status":"ok","ret":{"docstring":null,"methods":{}}}\n')
+        peer.line()
+        peer.send(b'{"status":"ok","ret":2}\n')
+        assert peer.line() == b""
+
+    with scripted_server(play) as port, Client(HOST, port) as client:
+        with pytest.raises(TimeoutError, match="listing"), call_timeout(client, 0.05):
+            client.get_rpc_method_list()
+        timed_out.set()
+        assert client.f() == 2
+
+
+def test_a_call_timeout_holds_for_its_client_and_its_thread_only() -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.released = threading.Event()
+            self.entered = threading.Event()
+
+        def wait(self) -> str:
+            self.entered.set()
+            assert self.released.wait(DEADLINE)
+            return "waited"
+
+    one, two = Slow(), Slow()
+    with rpc_server({"one": one, "two": two}, threaded=True) as port:
+        with Client(HOST, port, "one") as first, Client(HOST, port, "two") as second:
+            answers: list[str] = []
+            with call_timeout(first, 0.05):
+                thread = threading.Thread(target=lambda: answers.append(second.wait()))
+                thread.start()
+                with pytest.raises(TimeoutError, match=r"`one\.wait`"):
+                    first.wait()
+                assert two.entered.wait(DEADLINE)
+                two.released.set()
+                thread.join(DEADLINE)
+                assert second.wait() == "waited"  # another client's limit is none of its own
+                with call_timeout(first, None):  # the inner one goes before the outer
+                    one.released.set()
+                    assert first.wait() == "waited"
+            assert answers == ["waited"]
+
+
+def test_a_timeout_while_connecting_says_where() -> None:
+    # A listening socket with a full backlog: the connection is never made.
+    with socket.socket() as listening:
+        listening.bind((HOST, 0))
+        listening.listen(0)
+        port = listening.getsockname()[1]
+        filling = []
+        try:
+            for _ in range(4):
+                sock = socket.socket()
+                sock.setblocking(False)
+                sock.connect_ex((HOST, port))
+                filling.append(sock)
+            with pytest.raises(TimeoutError, match=rf"on {HOST} port {port} timed out after"):
+                Client(HOST, port, timeout=0.2)
+        finally:
+            for sock in filling:
+                sock.close()
