@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 from sipyco.pc_rpc import Client
 
 DRIVER = Path(__file__).with_name("lda.py")
 PORT = 3253
 STARTUP = 30.0  # seconds that the service may take until it answers
-PATIENCE = 10.0  # seconds for anything else
+PATIENCE = 30.0  # seconds for anything else
+KILLED = 128  # what shells add to the number of the signal that ended a program
 
 SCRIPT = """\
 import numpy as np
@@ -32,16 +36,15 @@ with Client({host!r}, {port}, "lda") as lda:
 """
 
 
-def choose_address() -> tuple[str, int]:
-    """Return `::1` and the usual port, or what comes next to that on this machine."""
-    hosts = [("::1", socket.AF_INET6), ("127.0.0.1", socket.AF_INET)]
-    for port in (PORT, 0):
-        for host, family in hosts:
+def choose_address(preferred: int) -> tuple[str, int]:
+    """Return `::1`, or `127.0.0.1` where there is no IPv6, and a port that is free there."""
+    for host, family in [("::1", socket.AF_INET6), ("127.0.0.1", socket.AF_INET)]:
+        for port in (preferred, 0):
             try:
                 with socket.create_server((host, port), family=family) as sock:
                     return host, sock.getsockname()[1]
             except OSError:
-                continue  # there is no IPv6, or the port is taken
+                continue  # the port is taken, or there is no such address
     raise SystemExit("this machine lets nobody listen on localhost")
 
 
@@ -73,30 +76,52 @@ def wait_until_it_answers(service: subprocess.Popen[bytes], host: str, port: int
             pass  # it runs; try again
 
 
+def use(service: subprocess.Popen[bytes], host: str, port: int) -> None:
+    """Do what a user would do, and end the service."""
+    wait_until_it_answers(service, host, port)
+    server = (host, str(port))
+    rpctool(*server, "list-targets")
+    rpctool(*server, "list-methods")
+    rpctool(*server, "call", "-t", "lda", "set_attenuation", "5")
+    rpctool(*server, "call", "-t", "lda", "get_attenuation")
+    array = "np.array([1.0, 2.0], dtype=float)"
+    rpctool(*server, "call", "-t", "lda", "load_sample_values", array)
+    script = SCRIPT.format(host=host, port=port)
+    print(f"$ python << 'END'\n{script}END")
+    run("-c", script)
+    rpctool(*server, "call", "-t", "lda", "terminate")
+    status = service.wait(PATIENCE)
+    if status != 0:
+        raise SystemExit(f"the service ended with status {status}")
+    print("the service has ended")
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """End the program by an exception, so that the service is ended on the way out."""
+    sys.exit(KILLED + number)
+
+
 def main() -> None:
     """Run the demonstration; it leaves no process behind."""
-    host, port = choose_address()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "port",
+        nargs="?",
+        type=int,
+        default=PORT,
+        help="TCP port; if it is taken, or 0, another one is chosen (default: %(default)d)",
+    )
+    host, port = choose_address(parser.parse_args().port)
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), leave)
     options = ["--simulation", "--no-localhost-bind", "--bind", host, "--port", str(port)]
     print(f"$ python examples/lda.py {shlex.join(options)} &", flush=True)
     service = subprocess.Popen([sys.executable, str(DRIVER), *options])
     try:
-        wait_until_it_answers(service, host, port)
-        server = (host, str(port))
-        rpctool(*server, "list-targets")
-        rpctool(*server, "list-methods")
-        rpctool(*server, "call", "-t", "lda", "set_attenuation", "5")
-        rpctool(*server, "call", "-t", "lda", "get_attenuation")
-        array = "np.array([1.0, 2.0], dtype=float)"
-        rpctool(*server, "call", "-t", "lda", "load_sample_values", array)
-        script = SCRIPT.format(host=host, port=port)
-        print(f"$ python << 'END'\n{script}END")
-        run("-c", script)
-        rpctool(*server, "call", "-t", "lda", "terminate")
-        service.wait(PATIENCE)
-        print("the service has ended")
+        use(service, host, port)
     finally:
-        if service.poll() is None:
-            service.kill()
+        service.kill()  # does nothing if it has ended
         service.wait()
 
 
@@ -104,6 +129,6 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit(130)
-    except subprocess.CalledProcessError as exc:
-        sys.exit(f"the command failed with status {exc.returncode}")
+        sys.exit(KILLED + signal.SIGINT)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
+        sys.exit(f"a command failed: {exc}")

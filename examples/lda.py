@@ -4,8 +4,8 @@
     python examples/lda.py --simulation
     sipyco_rpctool ::1 3253 call -t lda set_attenuation 5
 
-The instrument is either simulated or one that takes lines of text over TCP, such as
-`ATT 5.00` and `ATT?`.
+The instrument is either simulated or one that takes lines of text over TCP: `ATT 5.00;*OPC?`,
+which it answers with `1` when it is done, and `ATT?`, which it answers with the attenuation.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from sipyco.common_args import (
 )
 from sipyco.pc_rpc import SimpleSSLConfig, simple_server_loop
 
-MAX_ATTENUATION = 63.0  # dB, full scale of the instrument
-STEP = 0.25  # dB, its resolution
-
 
 class Device(Protocol):
     """What the driver needs of an instrument. Attenuations are in dB."""
+
+    maximum: float
+    step: float
 
     def write(self, attenuation: float) -> None: ...
 
@@ -38,6 +38,9 @@ class Device(Protocol):
 
 class SimulatedDevice:
     """An instrument that exists in memory only."""
+
+    maximum = 63.0
+    step = 0.25
 
     def __init__(self) -> None:
         self._attenuation = 0.0
@@ -52,28 +55,61 @@ class SimulatedDevice:
 class NetworkDevice:
     """An instrument that takes lines of text over TCP.
 
+    After an error it is connected anew, by the next command.
+
     Args:
         address: its host and port, as `HOST:PORT`.
     """
+
+    maximum = 63.0
+    step = 0.25
 
     TIMEOUT = 5.0  # seconds for the instrument to answer
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host.strip("[]"), int(port)), self.TIMEOUT)
-        self._file = self._socket.makefile("rw", encoding="ascii", newline="\n")
+        if not host or not port.isdecimal():
+            raise ValueError(f"expected HOST:PORT, got `{address}`")
+        self._address = host.strip("[]"), int(port)
+        self._socket: socket.socket | None = self._connect()
 
     def write(self, attenuation: float) -> None:
-        self._file.write(f"ATT {attenuation:.2f}\n")
-        self._file.flush()
+        # Without an answer, what is written to a connection that has broken would just be lost.
+        self._exchange(f"ATT {attenuation:.2f};*OPC?")
 
     def read(self) -> float:
-        self._file.write("ATT?\n")
-        self._file.flush()
-        answer = self._file.readline()
-        if not answer:
-            raise EOFError("the instrument closed the connection")
-        return float(answer)
+        answer = self._exchange("ATT?")
+        try:
+            return float(answer)
+        except ValueError:
+            raise ValueError(
+                f"expected an attenuation from the instrument, got {answer!r}"
+            ) from None
+
+    def _connect(self) -> socket.socket:
+        return socket.create_connection(self._address, self.TIMEOUT)
+
+    def _exchange(self, command: str) -> str:
+        sock, self._socket = self._socket or self._connect(), None
+        try:
+            sock.sendall(f"{command}\n".encode("ascii"))
+            answer = self._line(sock)
+        except BaseException:
+            # A late answer must not be taken for that of the next command.
+            sock.close()
+            raise
+        self._socket = sock
+        return answer
+
+    @staticmethod
+    def _line(sock: socket.socket) -> str:
+        received = bytearray()
+        while not received.endswith(b"\n"):
+            byte = sock.recv(1)
+            if not byte:
+                raise EOFError("the instrument closed the connection")
+            received += byte
+        return received.decode("ascii", "backslashreplace").strip()
 
 
 class Lda:
@@ -106,13 +142,11 @@ class Lda:
             self._device.write(attenuation)
         return len(checked)
 
-    @staticmethod
-    def _checked(attenuation: float) -> float:
-        if not 0 <= attenuation <= MAX_ATTENUATION:
-            raise ValueError(
-                f"attenuation must be from 0 to {MAX_ATTENUATION} dB, got {attenuation}"
-            )
-        return float(round(attenuation / STEP) * STEP)
+    def _checked(self, attenuation: float) -> float:
+        maximum, step = self._device.maximum, self._device.step
+        if not 0 <= attenuation <= maximum:
+            raise ValueError(f"attenuation must be from 0 to {maximum} dB, got {attenuation}")
+        return float(round(attenuation / step) * step)
 
 
 def get_argparser() -> argparse.ArgumentParser:
@@ -147,6 +181,7 @@ def main() -> None:
         bind_address_from_args(args),
         args.port,
         description="digital attenuator",
+        threaded=True,  # a slow instrument keeps nobody from connecting
         ssl_config=SimpleSSLConfig(*args.ssl) if args.ssl else None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,15 @@ from support.certificates import identity
 from support.peers import DEADLINE, HOST, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
 
 
 def free_port() -> int:
@@ -44,6 +54,7 @@ def connect(port: int, **options: SimpleSSLConfig) -> Client:
 
 
 def test_the_demonstration_runs() -> None:
+    # The only test with the port of the README: another one at the same time might take it.
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "demo.py")], capture_output=True, text=True, timeout=50
     )
@@ -51,6 +62,46 @@ def test_the_demonstration_runs() -> None:
     assert "call -t lda get_attenuation\n5.0\n" in done.stdout
     assert "'np.array([1.0, 2.0], dtype=float)'\n2\n" in done.stdout
     assert done.stdout.endswith("the service has ended\n")
+
+
+def test_the_demonstration_takes_another_port_of_the_same_host(has_ipv6: bool) -> None:
+    host, family = ("::1", socket.AF_INET6) if has_ipv6 else ("127.0.0.1", socket.AF_INET)
+    with socket.create_server((host, 0), family=family) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / "demo.py"), str(port)],
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0].split()
+    assert first[first.index("--bind") + 1] == host
+    assert first[first.index("--port") + 1] != str(port)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends programs without a signal")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demonstration_that_is_stopped_leaves_no_service(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "demo.py"), "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        first = process.stdout.readline().split()
+        host, port = (first[first.index(name) + 1] for name in ("--bind", "--port"))
+        assert "list-targets" in process.stdout.readline()  # the service answers by now
+        process.send_signal(number)
+        process.communicate(timeout=DEADLINE)
+        assert process.returncode == 128 + number
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)), DEADLINE)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_the_driver_over_tls() -> None:
@@ -73,33 +124,61 @@ def test_the_driver_over_tls() -> None:
         process.communicate()
 
 
+class Instrument:
+    """An attenuator that gives these answers, then hangs up, to each that connects in turn."""
+
+    def __init__(self, *conversations: list[bytes]) -> None:
+        self.received: list[list[bytes]] = []
+        self._conversations = conversations
+        self._listening = socket.create_server((HOST, 0))
+        self._listening.settimeout(DEADLINE)
+        self.address = f"{HOST}:{self._listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._play)
+        self._thread.start()
+
+    def _play(self) -> None:
+        with self._listening:
+            for answers in self._conversations:
+                lines: list[bytes] = []
+                self.received.append(lines)
+                sock, _ = self._listening.accept()
+                sock.settimeout(DEADLINE)
+                with sock, sock.makefile("rwb", buffering=0) as file:
+                    for answer in answers:
+                        lines.append(file.readline())
+                        file.write(answer)
+
+    def join(self) -> list[list[bytes]]:
+        """Return the lines of each conversation when all are over."""
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
+        return self.received
+
+
 def test_the_driver_speaks_to_an_instrument() -> None:
     port = free_port()
-    with socket.create_server((HOST, 0)) as instrument:
-        written: list[bytes] = []
-
-        def play() -> None:
-            sock, _ = instrument.accept()
-            with sock, sock.makefile("rwb", buffering=0) as file:
-                for line in file:
-                    written.append(line)
-                    if line == b"ATT?\n":
-                        file.write(b"5.25\n")
-
-        thread = threading.Thread(target=play)
-        thread.start()
-        process = start(port, "--device", f"{HOST}:{instrument.getsockname()[1]}")
-        try:
-            with connect(port) as lda:
-                lda.set_attenuation(5.2)
-                assert lda.get_attenuation() == 5.25
-                lda.terminate()
-            process.communicate(timeout=DEADLINE)
-        finally:
-            process.kill()
-            process.communicate()
-        thread.join(DEADLINE)
-    assert written == [b"ATT 5.25\n", b"ATT?\n"]
+    instrument = Instrument([b"1\n", b"5.25\n", b"hot\n"], [b"1\n"])
+    process = start(port, "--device", instrument.address)
+    try:
+        with connect(port) as lda:
+            lda.set_attenuation(5.2)
+            assert lda.get_attenuation() == 5.25
+            with pytest.raises(ValueError, match=r"expected an attenuation .* got 'hot'"):
+                lda.get_attenuation()
+            # The instrument hung up: the caller is told, and the next call connects anew.
+            with pytest.raises((EOFError, ConnectionError)):
+                lda.set_attenuation(6)
+            assert lda.load_sample_values([7]) == 1
+            lda.terminate()
+        process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert instrument.join() == [
+        [b"ATT 5.25;*OPC?\n", b"ATT?\n", b"ATT?\n"],
+        [b"ATT 7.00;*OPC?\n"],
+    ]
 
 
 def test_the_driver_says_what_is_missing() -> None:
@@ -109,4 +188,9 @@ def test_the_driver_says_what_is_missing() -> None:
     assert b"one of the arguments --simulation -d/--device is required" in errors
     process = start(free_port(), "--device", f"{HOST}:1")
     _, errors = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
     assert b"cannot reach the instrument at 127.0.0.1:1" in errors
+    process = start(free_port(), "--device", "/dev/ttyUSB0")
+    _, errors = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    assert b"expected HOST:PORT, got `/dev/ttyUSB0`" in errors
