@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sipyco_rpc._asyncio_connection import AsyncioConnection, Closing
 from sipyco_rpc._calls import connect_error, limit_of, place, timeout_error
-from sipyco_rpc._remote_method import RemoteMethod
+from sipyco_rpc._remote_method import RemoteMethod, documented
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.protocol import AutoTarget
 from sipyco_rpc.tls import client_ssl_context
@@ -46,7 +46,7 @@ class AsyncioClient:
         self.__max_line = max_line
         self.__connection: AsyncioConnection | None = None
         self.__valid_methods: frozenset[str] = frozenset()
-        self.__listing: Mapping[str, Any] = {}
+        self.__listing: Mapping[str, Any] | None = None
 
     async def connect_rpc(
         self,
@@ -150,9 +150,9 @@ class AsyncioClient:
         listing: dict[str, Any] = await self.__limited(
             "listing the methods",
             connection,
-            connection.exchange(lambda _: session.list_methods(), session.receive_reply),
+            connection.exchange(lambda _: session.list_methods(), session.receive_listing),
         )
-        self.__listing = listing.get("methods", {})
+        self.__listing = listing
         return listing
 
     def close_rpc(self) -> Coroutine[Any, Any, None]:
@@ -196,8 +196,7 @@ class AsyncioClient:
         )
 
     def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
-        found = self.__listing.get(name)
-        return found if isinstance(found, tuple) and len(found) == 2 else None
+        return None if self.__listing is None else documented(self.__listing, name)
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         if name.startswith("__"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from sipyco_rpc._blocking import BlockingConnection
 from sipyco_rpc._calls import limit_of, place
-from sipyco_rpc._remote_method import RemoteMethod
+from sipyco_rpc._remote_method import RemoteMethod, documented
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.protocol import AutoTarget, IncompatibleServer
 from sipyco_rpc.tls import client_ssl_context
@@ -148,11 +148,15 @@ class BestEffortClient:
         # A request that cannot be encoded is the caller's error: it is raised here.
         request = connection.session.call(name, args, kwargs)
         what = f"call of `{connection.session.selected_target}.{name}`"
-        return self.__exchange(connection, what, request)
+        reply = self.__exchange(connection, what, request)
+        # Outside of any `try`: an OSError of the remote method is none of the network.
+        return None if reply is None else connection.session.receive_reply(reply)
 
-    def __exchange(self, connection: BlockingConnection, what: str, request: bytes) -> Any:
+    def __exchange(
+        self, connection: BlockingConnection, what: str, request: bytes
+    ) -> bytes | None:
         try:
-            reply = connection.exchange(what, lambda _: request, bytes, limit_of(self))
+            return connection.exchange(what, lambda _: request, bytes, limit_of(self))
         except TimeoutError:
             raise  # from `call_timeout`, the only limit there is
         except _NETWORK_ERRORS as exc:
@@ -160,8 +164,6 @@ class BestEffortClient:
                 logger.warning("%s failed, reconnecting in the background: %s", what, exc)
                 self.__reconnect(connection)
             return None
-        # Outside of the `try`: an OSError of the remote method is none of the network.
-        return connection.session.receive_reply(reply)
 
     def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
         if self.__listing is None:
@@ -169,8 +171,7 @@ class BestEffortClient:
                 self.get_rpc_method_list()
             except Exception:  # noqa: BLE001  (looking at a method must not raise)
                 return None
-        found = (self.__listing or {}).get(name)
-        return found if isinstance(found, tuple) and len(found) == 2 else None
+        return None if self.__listing is None else documented(self.__listing, name)
 
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith(("__", "_BestEffortClient__")):
@@ -206,11 +207,11 @@ class BestEffortClient:
         if connection is None:
             return None
         request = connection.session.list_methods()
-        listing: dict[str, Any] | None = self.__exchange(
-            connection, "listing the methods", request
-        )
-        if listing is not None:
-            self.__listing = listing.get("methods", {})
+        reply = self.__exchange(connection, "listing the methods", request)
+        if reply is None:
+            return None
+        listing = connection.session.receive_listing(reply)
+        self.__listing = listing
         return listing
 
     def close_rpc(self) -> None:

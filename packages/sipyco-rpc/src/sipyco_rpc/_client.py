@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._blocking import BlockingConnection
 from sipyco_rpc._calls import limit_of
-from sipyco_rpc._remote_method import RemoteMethod
+from sipyco_rpc._remote_method import RemoteMethod, documented
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.protocol import AutoTarget
 from sipyco_rpc.tls import client_ssl_context
@@ -111,10 +111,10 @@ class Client:
         listing: dict[str, Any] = self.__connection.exchange(
             "listing the methods",
             lambda _: session.list_methods(),
-            session.receive_reply,
+            session.receive_listing,
             limit_of(self),
         )
-        self.__listing = listing.get("methods", {})
+        self.__listing = listing
         return listing
 
     def close_rpc(self) -> None:
@@ -138,8 +138,7 @@ class Client:
                 self.get_rpc_method_list()
             except Exception:  # noqa: BLE001  (looking at a method must not raise)
                 return None
-        found = (self.__listing or {}).get(name)
-        return found if isinstance(found, tuple) and len(found) == 2 else None
+        return None if self.__listing is None else documented(self.__listing, name)
 
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith(("__", "_Client__")):

@@ -59,6 +59,17 @@ _ANY_SIGNATURE: Final = inspect.Signature(
 )
 
 
+def documented(
+    listing: Mapping[str, Any], name: str
+) -> tuple[Mapping[str, Any], str | None] | None:
+    """Find a method in a listing: the pair (argspec, docstring), or None."""
+    found = listing["methods"].get(name)
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], dict)):
+        return None  # a listing is a peer's word; help must not fail on it
+    argspec, docstring = found
+    return argspec, docstring if isinstance(docstring, str) else None
+
+
 class RemoteMethod:
     """A method of the target, as an attribute of a client.
 
@@ -97,7 +108,7 @@ class RemoteMethod:
         documented = self._documentation(self.__name__)
         try:
             return _ANY_SIGNATURE if documented is None else signature_from(documented[0])
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return _ANY_SIGNATURE  # a listing is a peer's word; help must not fail on it
 
     @property

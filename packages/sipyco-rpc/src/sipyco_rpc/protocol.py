@@ -194,6 +194,13 @@ class ClientSession:
             ) from exc
         raise unpack_exception(reply["exception"])
 
+    def receive_listing(self, line: bytes) -> dict[str, Any]:
+        """Take the reply to `list_methods`; errors are those of `receive_reply`."""
+        listing = self.receive_reply(line)
+        if not isinstance(listing, dict) or not isinstance(listing.get("methods"), dict):
+            raise IncompatibleServer(f"expected a listing of methods, got {excerpt(line)}")
+        return listing
+
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
