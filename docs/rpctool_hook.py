@@ -1,6 +1,7 @@
 """Write the options of `sipyco_rpctool` into its page, from the parser itself."""
 
 import argparse
+import os
 from typing import Any
 
 from sipyco_tools.sipyco_rpctool import get_argparser
@@ -23,4 +24,5 @@ def on_page_markdown(markdown: str, **kwargs: Any) -> str:
     """Replace the mark; mkdocs calls this for each page."""
     if MARK not in markdown:
         return markdown
+    os.environ["COLUMNS"] = "80"  # the page must not depend on the window of who builds it
     return markdown.replace(MARK, "\n".join(sections(get_argparser())))
