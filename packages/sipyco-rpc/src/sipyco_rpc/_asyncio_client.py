@@ -103,6 +103,10 @@ class AsyncioClient:
         except TimeoutError:
             raise
         except OSError as exc:
+            if context is not None and not str(exc):
+                raise type(exc)(
+                    f"{where} closed the connection during the TLS handshake (does it use TLS?)"
+                ) from exc
             raise connect_error(exc, where) from exc
         return connection
 

@@ -48,6 +48,8 @@ def _is_computed(target: object, name: str) -> bool:
     found = inspect.getattr_static(type(target), name, _MISSING)
     if found is _MISSING or isinstance(found, (type, *_METHOD_KINDS)):
         return False
+    if inspect.ismemberdescriptor(found):
+        return False  # a slot: reading it runs no code
     return hasattr(type(found), "__get__") and not inspect.isroutine(found)
 
 

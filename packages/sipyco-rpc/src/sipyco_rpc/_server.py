@@ -17,7 +17,7 @@ from sipyco_rpc._describe import (
     make_encodable,
     public_method_names,
 )
-from sipyco_rpc._workers import Worker
+from sipyco_rpc._workers import MethodError, Worker
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
 from sipyco_rpc.protocol import (
@@ -159,7 +159,7 @@ class Server(AsyncioServer):
             if task is None or task.cancelling():
                 raise
             reply = session.failure(exc)  # the method's own, not an order to stop
-        except _MethodError as exc:
+        except MethodError as exc:
             reply = session.failure(exc.error)
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
             reply = session.failure(exc)
@@ -190,7 +190,7 @@ class Server(AsyncioServer):
         except BaseException as exc:
             if asyncio._get_running_loop() is None:
                 raise  # a GeneratorExit that orders this coroutine to end
-            raise _MethodError(exc) from None
+            raise MethodError(exc) from None
         finally:
             if lock is not None:
                 lock.release()
@@ -206,11 +206,3 @@ class Server(AsyncioServer):
         if name not in self._workers:
             self._workers[name] = Worker(f"calls of {name}")
         return self._workers[name]
-
-
-class _MethodError(Exception):
-    """Carries an exception of a method that must not be let loose in a coroutine."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(error)
-        self.error = error

@@ -13,6 +13,17 @@ __all__: list[str] = []
 _STOP: Final = None
 
 
+class MethodError(Exception):
+    """Carries an exception of a method that must not be let loose in a coroutine.
+
+    A GeneratorExit there would mean that the coroutine is to end.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Worker:
     """A thread that runs functions one after another, for an event loop that waits for them.
 
@@ -66,5 +77,7 @@ def _settle(result: asyncio.Future[Any], value: Any, error: BaseException | None
     elif isinstance(error, StopIteration):
         # No future can hold one; this is what awaiting a coroutine that raised it gives, too.
         result.set_exception(RuntimeError("coroutine raised StopIteration"))
-    else:
+    elif isinstance(error, (Exception, SystemExit)):
         result.set_exception(error)
+    else:
+        result.set_exception(MethodError(error))

@@ -26,6 +26,9 @@ _CLOSE_PATIENCE: Final = 1.0  # seconds for a peer to take what is still to be s
 _PASSES: Final = 5  # of the loop, until it has dealt with what was accepted or closed just now
 _HANDSHAKE_TIMEOUT: Final = 10.0  # seconds for a peer's TLS handshake
 
+# What an exception without a text means in a handshake: no reason was sent.
+_SILENT: Final = "the other side closed the connection (does it trust our certificate?)"
+
 # What a host without IPv6 answers when it is to listen on `::1`.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
@@ -169,7 +172,7 @@ class AsyncioServer:
                 protocol.connection_made(transport)
         except OSError as exc:  # ssl.SSLError, and a peer that has gone away, among them
             transport.abort()
-            logger.warning("TLS handshake with %s failed: %s", peer, exc or type(exc).__name__)
+            logger.warning("TLS handshake with %s failed: %s", peer, str(exc) or _SILENT)
             return
         except BaseException:
             transport.abort()
