@@ -163,13 +163,18 @@ def test_ctrl_c_does_not_spoil_the_next_call() -> None:
             assert main is not None
             until(lambda: sys._current_frames()[main].f_code.co_name == "_receive_some")
             signal.pthread_kill(main, signal.SIGINT)
+            # Python overlooks a signal that comes just before it enters the system call.
+            while not interrupted.wait(1):
+                signal.pthread_kill(main, signal.SIGINT)
 
         main = threading.main_thread().ident
         assert main is not None
+        interrupted = threading.Event()
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(KeyboardInterrupt):
             client.wait()
+        interrupted.set()
         thread.join()
         target.released.set()
         assert client.echo("mine") == "mine"
