@@ -19,6 +19,8 @@ PAIRS = {
     "packed_exceptions": "sipyco_rpc.packed_exceptions",
     "keepalive": "sipyco_rpc.keepalive",
     "arguments": "sipyco_rpc.arguments",
+    "sync_struct": "sipyco_sync.sync_struct",
+    "broadcast": "sipyco_sync.broadcast",
     "common_args": "sipyco_tools.common_args",
     "asyncio_tools": "sipyco_tools.asyncio_tools",
     "tools": "sipyco_tools.asyncio_tools",

@@ -1,19 +1,5 @@
-"""After each test: what was left open shows now, and in the test that left it."""
+"""What each of these tests leaves open is an error."""
 
-from __future__ import annotations
+from support.leaks import nothing_is_left
 
-import gc
-import threading
-from collections.abc import Iterator
-
-import pytest
-
-from support.peers import until
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    until(lambda: not any(t for t in set(threading.enumerate()) - before if not t.daemon))
-    gc.collect()  # a socket that nobody closed warns, and warnings are errors
+__all__ = ["nothing_is_left"]

@@ -252,7 +252,7 @@ def test_a_server_that_comes_and_goes() -> None:
                 if client is None:
                     client = BestEffortClient(HOST, port, "test", DEADLINE, retry=0.01)
                     stack.callback(client.close_rpc)
-                until(lambda: client.echo(round_) == round_)  # noqa: B023
+                until(lambda: client.echo(round_) == round_)
             assert client.echo("nobody there") is None
         assert len(reconnecting()) <= 1
 

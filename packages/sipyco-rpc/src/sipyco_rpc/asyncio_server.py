@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from sipyco_rpc.keepalive import set_keepalive
 from sipyco_rpc.tls import server_ssl_context
@@ -67,7 +67,7 @@ class AsyncioServer:
     """A TCP server whose subclasses say what to do with a connection.
 
     Override `_handle_connection_cr`. When it returns or raises, its connection is closed; what
-    it raises is logged.
+    it raises is logged. With `async with`, the server is stopped at the end.
 
     Attributes:
         server: the `asyncio.Server` while it runs; `server.sockets` tells the bound ports.
@@ -77,6 +77,12 @@ class AsyncioServer:
         self.server: asyncio.Server | None = None
         self._accepting = False
         self._handlers: dict[asyncio.Task[None], asyncio.Transport] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
 
     async def start(
         self,

@@ -16,6 +16,7 @@ _MODULES: Final = frozenset(
     {
         "arguments",
         "asyncio_tools",
+        "broadcast",
         "common_args",
         "fire_and_forget",
         "keepalive",
@@ -26,6 +27,7 @@ _MODULES: Final = frozenset(
         "pyon",
         "pyon_v1",
         "sipyco_rpctool",
+        "sync_struct",
         "test",
         "tools",
     }

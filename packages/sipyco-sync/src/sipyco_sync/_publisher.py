@@ -1,0 +1,286 @@
+"""The publisher of `sync_struct`: notifiers in, mods out. What a mod is, `notifier` knows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Literal
+
+from sipyco_pyon import pyon, pyon_v1
+from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
+from sipyco_sync._outlet import Outlet
+from sipyco_sync.notifier import Mod, Notifier
+
+logger = logging.getLogger("sipyco.sync_struct")
+
+
+def _encode_v2(mod: Mod, plain_float64: bool) -> bytes:
+    return pyon.encode(mod, plain_float64=plain_float64).encode("ascii") + b"\n"
+
+
+def _encode_v1(mod: Mod) -> bytes:
+    return pyon_v1.encode(mod).encode("ascii") + b"\n"
+
+
+class _NotifierFeed(Feed):
+    """The mods of one notifier, and a fresh `init` for whom it may concern."""
+
+    def __init__(
+        self, notifier: Notifier, encode: Callable[[Mod], bytes], max_backlog: int
+    ) -> None:
+        super().__init__(notifier._lock)
+        self.notifier = notifier
+        self.encode = encode
+        self._max_backlog = max_backlog
+        self._snapshot: tuple[int, bytes] | None = None  # and after how many changes it was made
+        self._of: Any = None  # the structure that it was made of: programs may assign another
+        self._stale: set[Outlet] = set()  # these get a fresh `init` when they can take it
+
+    def put(self, line: bytes) -> None:
+        with self.lock:
+            self._snapshot = None
+            super().put(line)
+
+    def invalidate(self) -> None:
+        """Send everyone a fresh `init`: a change could not be sent."""
+        with self.lock:
+            self._snapshot = None
+            self._take()
+            self._stale.update(self.outlets)
+            self._schedule()
+
+    def join(self, outlet: Outlet) -> None:
+        outlet.drained = partial(self._drained, outlet)
+        with self.lock:
+            self._open()
+            self._send_snapshot(outlet)
+
+    def leave(self, outlet: Outlet) -> None:
+        with self.lock:
+            super().leave(outlet)
+            self._stale.discard(outlet)
+
+    def flush(self) -> None:
+        super().flush()
+        with self.lock:
+            able = [outlet for outlet in self._stale if outlet.idle]
+        for outlet in able:
+            self._refresh(outlet)
+
+    def _send_snapshot(self, outlet: Outlet) -> None:
+        """Send `init` to a peer that is new or stale, and from then on what follows it."""
+        snapshot = self._current_snapshot()
+        lines = self._take()
+        if lines:
+            self._deliver(lines)  # to the others: the snapshot has them already
+        # It is held once for all; a limit must not keep a large structure from ever arriving.
+        outlet.send(snapshot, counted=False)
+        self._stale.discard(outlet)
+        self.outlets.add(outlet)
+
+    def _current_snapshot(self) -> bytes:
+        state = self.notifier._changes, self.notifier.raw_view
+        if self._snapshot is None or self._snapshot[0] != state[0] or self._of is not state[1]:
+            line = self.encode({"action": "init", "struct": state[1]})
+            self._snapshot = state[0], line
+            self._of = state[1]
+        return self._snapshot[1]
+
+    def _drained(self, outlet: Outlet) -> None:
+        if outlet in self._stale:
+            self._later(self._refresh, outlet)  # this may be in the midst of delivering
+
+    def _refresh(self, outlet: Outlet) -> None:
+        """Send a fresh `init` to one that has lost mods."""
+        try:
+            with self.lock:
+                if outlet in self._stale and outlet.idle:
+                    self._send_snapshot(outlet)
+        except Exception:
+            # It stays stale: the next change may mend what cannot be encoded.
+            logger.exception("cannot send a fresh copy to %s", outlet.peer)
+
+    def _limit_pending(self) -> None:
+        if self._pending_size > self._max_backlog and len(self._pending) > 1:
+            self._take()
+            self._stale.update(self.outlets)
+
+    def _deliver(self, lines: list[bytes]) -> None:
+        data = lines[0] if len(lines) == 1 else b"".join(lines)
+        for outlet in self.outlets:
+            if outlet in self._stale:
+                continue
+            waiting = outlet.waiting
+            if waiting and waiting + len(data) > self._max_backlog:
+                outlet.drop()
+                self._stale.add(outlet)
+                self._later(
+                    logger.warning,
+                    "%s is more than %d bytes behind: it gets a fresh copy when it reads again",
+                    outlet.peer,
+                    self._max_backlog,
+                )
+            else:
+                outlet.send(data, len(lines))
+
+
+class _Announcer:
+    """What a published notifier calls: every publisher that has it encodes, then sends."""
+
+    def __init__(self) -> None:
+        self.feeds: list[_NotifierFeed] = []
+
+    def prepare(self, mod: Mod) -> Callable[[], None]:
+        """Encode a mod for every feed, or raise; return what sends it."""
+        lines = [(feed, feed.encode(mod)) for feed in self.feeds]
+        return partial(self._send, lines)
+
+    def __call__(self, mod: Mod) -> None:
+        """Send a mod that has been applied already: from a callback of the program's own."""
+        try:
+            send = self.prepare(mod)
+        except Exception:
+            for feed in self.feeds:
+                feed.invalidate()
+            raise
+        send()
+
+    @staticmethod
+    def _send(lines: list[tuple[_NotifierFeed, bytes]]) -> None:
+        for feed, line in lines:
+            feed.put(line)
+
+
+class Publisher(FeedServer):
+    """Keep the structures of notifiers in step in any number of subscribers.
+
+        async with Publisher({"datasets": datasets}) as publisher:
+            await publisher.start("::1", 3250)
+            await ...  # what the program is about
+
+    A subscriber that reads too slowly costs no more memory than `max_backlog` (and the mod or
+    snapshot that it is being sent): what waits is dropped, and it gets one fresh copy when it
+    reads again. Nobody waits for it. A notifier may be published by several publishers.
+
+    Args:
+        notifiers: the notifiers by their names.
+        max_backlog: bytes that may wait for one subscriber. What waits for several is held once.
+        dialect: `"pyon_v2"`; or `"pyon_v1"` for subscribers from before 2025, which know no other.
+        plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older programs do.
+
+    Attributes:
+        notifiers: those that are published now, by their names.
+
+    Raises:
+        ValueError: a part of a notifier is to be published, or the dialect is unknown.
+    """
+
+    _banner = b"ARTIQ sync_struct\n"
+    _logger = logger
+
+    def __init__(
+        self,
+        notifiers: Mapping[str, Notifier],
+        *,
+        max_backlog: int = MAX_BACKLOG,
+        dialect: Literal["pyon_v2", "pyon_v1"] = "pyon_v2",
+        plain_float64: bool = False,
+    ) -> None:
+        super().__init__()
+        if max_backlog < 1:
+            raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
+        if dialect not in ("pyon_v2", "pyon_v1"):
+            raise ValueError(f"expected the dialect 'pyon_v2' or 'pyon_v1', got {dialect!r}")
+        self.notifiers: dict[str, Notifier] = {}
+        self._max_backlog = max_backlog
+        self._encode: Callable[[Mod], bytes] = (
+            _encode_v1
+            if dialect == "pyon_v1"
+            else partial(_encode_v2, plain_float64=plain_float64)
+        )
+        self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
+        self._names: dict[Outlet, str] = {}
+        for name, notifier in notifiers.items():
+            self.add(name, notifier)
+
+    def add(self, name: str, notifier: Notifier) -> None:
+        """Publish one more notifier; at any time, in the loop that the publisher runs in.
+
+        A `publish` callback of the program's own is replaced.
+
+        Raises:
+            ValueError: the name is taken, or the notifier is of a part of a structure.
+        """
+        if name in self.notifiers:
+            raise ValueError(f"there is a notifier `{name}` already")
+        if notifier.root is not notifier:
+            raise ValueError(f"`{name}` is a part of a structure: publish the whole of it")
+        if id(notifier) not in self._feeds:
+            feed = _NotifierFeed(notifier, self._encode, self._max_backlog)
+            with notifier._lock:
+                if not isinstance(notifier.publish, _Announcer):
+                    notifier.publish = _Announcer()
+                notifier.publish.feeds.append(feed)
+            self._feeds[id(notifier)] = feed
+        self.notifiers[name] = notifier
+
+    def remove(self, name: str) -> None:
+        """Publish a notifier no more; the connections of its subscribers are closed.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        notifier = self.notifiers.pop(name)
+        feed = self._feeds[id(notifier)]
+        feed.flush()
+        if all(other is not notifier for other in self.notifiers.values()):
+            del self._feeds[id(notifier)]
+            announcer = notifier.publish
+            if isinstance(announcer, _Announcer) and feed in announcer.feeds:
+                with notifier._lock:
+                    announcer.feeds.remove(feed)
+                    if not announcer.feeds:
+                        notifier.publish = None
+        for outlet in [outlet for outlet, of in self._names.items() if of == name]:
+            outlet.close_when_sent()
+
+    def publish(self, notifier: Notifier, mod: Mod) -> None:
+        """Send a mod that has been applied to a notifier; for programs that do so by themselves.
+
+        Raises:
+            ValueError: the notifier is not published here.
+            TypeError: the mod cannot be encoded. Subscribers get a fresh copy with the next mod.
+        """
+        feed = self._feeds.get(id(notifier.root))
+        if feed is None:
+            raise ValueError("the notifier is not published here")
+        try:
+            line = feed.encode(mod)
+        except Exception:
+            feed.invalidate()
+            raise
+        feed.put(line)
+
+    async def stop(self) -> None:
+        """Send what waits where it can go at once, and close all connections. May be repeated."""
+        for feed in self._feeds.values():
+            if feed.outlets:
+                feed.flush()
+        await super().stop()
+
+    def _feed(self, name: str, peer: str) -> Feed | None:
+        notifier = self.notifiers.get(name)
+        if notifier is None:
+            names = ", ".join(f"`{name}`" for name in sorted(self.notifiers)) or "none"
+            logger.warning("%s asks for `%s`; there are: %s", peer, name, names)
+            return None
+        return self._feeds[id(notifier)]
+
+    def _join(self, name: str, feed: Feed, outlet: Outlet) -> None:
+        self._names[outlet] = name
+        super()._join(name, feed, outlet)
+
+    def _leave(self, name: str, feed: Feed, outlet: Outlet) -> None:
+        self._names.pop(outlet, None)
+        super()._leave(name, feed, outlet)

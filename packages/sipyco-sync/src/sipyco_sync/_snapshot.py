@@ -1,0 +1,124 @@
+"""A structure as of now, from a publisher, without staying in step with it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
+from sipyco_rpc.keepalive import async_open_connection, create_connection
+from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
+from sipyco_sync._subscriber import BANNER, decode_mod, early_end
+
+_READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
+_PATIENCE: Final = 10.0  # seconds without progress; a publisher sends its snapshot at once
+
+
+class _Request:
+    """The conversation, without sockets: what to send, and what is read into what result."""
+
+    def __init__(self, name: str, max_line: int) -> None:
+        if "\n" in name:
+            raise ValueError(f"a name has no line breaks, got {name!r}")
+        self._name = name
+        self._lines = LineReader(max_line)
+        self.outgoing: Final = BANNER + name.encode() + b"\n"
+
+    def receive(self, data: bytes) -> list[Any]:
+        """Take bytes from the publisher; return a list of the structure once it is there."""
+        if not data:
+            raise EOFError(early_end(self._name))
+        lines = self._lines.feed(data)
+        if not lines:
+            return []
+        if isinstance(lines[0], LineTooLong):
+            raise lines[0]
+        mod = decode_mod(lines[0])
+        if mod["action"] != "init" or "struct" not in mod:
+            raise ValueError(f"expected `init` as the first mod, got `{mod['action']}`")
+        return [mod["struct"]]
+
+
+async def snapshot(
+    host: str,
+    port: int,
+    name: str,
+    ssl_config: SimpleSSLConfig | None = None,
+    *,
+    local_cert: str | None = None,
+    local_key: str | None = None,
+    peer_cert: str | None = None,
+    timeout: float | None = _PATIENCE,
+    max_line: int = MAX_LINE,
+) -> Any:
+    """Get a publisher's structure as of now.
+
+    Args:
+        host, port: of the publisher.
+        name: the name under which the structure is published.
+        ssl_config, local_cert, local_key, peer_cert: for TLS, see `Subscriber.connect`.
+        timeout: seconds in which something must happen, or None for no limit. A large
+            structure may take longer, as long as it keeps coming.
+        max_line: longest structure to accept, in bytes on the wire.
+
+    Returns:
+        The structure, which is yours to keep.
+
+    Raises:
+        OSError: it cannot connect; TimeoutError among them.
+        EOFError: the publisher closed the connection: it has probably nothing of that name.
+        ValueError: the structure is longer than `max_line`, or what came is none.
+    """
+    request = _Request(name, max_line)
+    context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout) as patience:
+            reader, writer = await async_open_connection(host, port, ssl=context)
+            try:
+                writer.write(request.outgoing)
+                while not (result := request.receive(await reader.read(_READ_SIZE))):
+                    if timeout is not None:
+                        patience.reschedule(loop.time() + timeout)
+                return result[0]
+            finally:
+                writer.transport.abort()  # there is nothing that could be lost
+    except TimeoutError as exc:
+        raise TimeoutError(_too_late(host, port, timeout)) from exc
+
+
+def blocking_snapshot(
+    host: str,
+    port: int,
+    name: str,
+    ssl_config: SimpleSSLConfig | None = None,
+    *,
+    local_cert: str | None = None,
+    local_key: str | None = None,
+    peer_cert: str | None = None,
+    timeout: float | None = _PATIENCE,
+    max_line: int = MAX_LINE,
+) -> Any:
+    """Get a publisher's structure as of now, in a program without asyncio.
+
+    As `snapshot`, which see.
+    """
+    request = _Request(name, max_line)
+    context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+    try:
+        with create_connection(host, port, timeout) as plain:
+            connection = plain
+            if context is not None:
+                connection = context.wrap_socket(plain, server_hostname=host)
+            with connection:
+                connection.sendall(request.outgoing)
+                while not (result := request.receive(connection.recv(_READ_SIZE))):
+                    pass
+                return result[0]
+    except TimeoutError as exc:
+        raise TimeoutError(_too_late(host, port, timeout)) from exc
+
+
+def _too_late(host: str, port: int, timeout: float | None) -> str:
+    limit = "" if timeout is None else f" within {timeout:g} seconds"
+    return f"{host} port {port} has not answered{limit}"

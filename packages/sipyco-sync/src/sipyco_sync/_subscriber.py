@@ -1,0 +1,154 @@
+"""The subscribers of `sync_struct`: mods in, a copy of the structure that stays in step."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from sipyco_pyon import pyon, pyon_v1
+from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_sync._feed_client import Callback, Ended, FeedClient, call
+from sipyco_sync.notifier import Mod, process_mod
+
+BANNER: Final = b"ARTIQ sync_struct\n"
+
+logger = logging.getLogger("sipyco.sync_struct")
+
+
+def early_end(notifier_name: str) -> str:
+    """Say why a publisher closes a connection before anything has come."""
+    return (
+        "the publisher closed the connection without sending anything: "
+        f"it has probably no notifier `{notifier_name}`"
+    )
+
+
+def decode_mod(line: bytes) -> Mod:
+    """Read a mod in either dialect of PYON.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    try:
+        mod = pyon.decode(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as not_json:
+        try:
+            mod = pyon_v1.decode(line.decode())
+        except ValueError:
+            raise not_json from None
+    if not isinstance(mod, dict) or "action" not in mod:
+        raise ValueError(f"expected a mod, got {pyon.shown(mod)[:60]}")
+    return mod
+
+
+class Subscriber(FeedClient):
+    """Keep a copy of a publisher's structure.
+
+        subscriber = Subscriber("datasets", lambda struct: struct, notify_cb=print)
+        await subscriber.connect("::1", 3250)
+
+    Callbacks may be coroutine functions; each is awaited before the next mod is taken.
+
+    Args:
+        notifier_name: the name under which the structure is published.
+        target_builder: is called with each new structure, and returns the copy that is then kept
+            up to date: the structure itself, or what else has the methods of its containers.
+        notify_cb: one function or a list of them; each gets every mod after it was applied. An
+            exception in one is logged and ends the subscription.
+        disconnect_cb: is called when the connection ends other than by `close`.
+        reconnect: None, or seconds to wait before connecting again once a connection was lost.
+            The wait grows by half with each attempt, to 12 times. A fresh copy comes first then.
+        state_cb: is called with the `SubscriptionState` when it changes.
+        max_line: longest mod to accept, in bytes.
+
+    Attributes:
+        notify_cbs: list of the callbacks, which may be changed at any time.
+        disconnect_cb: as given; it may be assigned later.
+        receive_task: the task that receives, after `connect`. It ends without an error.
+        reader, writer: the streams of the connection, after `connect`.
+    """
+
+    _banner = BANNER
+    _logger = logger
+
+    def __init__(
+        self,
+        notifier_name: str,
+        target_builder: Callable[[Any], Any],
+        notify_cb: Callback | list[Callback] | None = None,
+        disconnect_cb: Callback | None = None,
+        *,
+        reconnect: float | None = None,
+        state_cb: Callback | None = None,
+        max_line: int = MAX_LINE,
+    ) -> None:
+        FeedClient.__init__(
+            self,
+            notifier_name,
+            notify_cb,
+            disconnect_cb,
+            reconnect=reconnect,
+            state_cb=state_cb,
+            max_line=max_line,
+        )
+        self.notifier_name = notifier_name
+        self.target_builder = target_builder
+        self.__target: Any = None
+        self.__has_target = False
+
+    async def connect(
+        self,
+        host: str,
+        port: int,
+        before_receive_cb: Callback | None = None,
+        ssl_config: SimpleSSLConfig | None = None,
+        *,
+        local_cert: str | None = None,
+        local_key: str | None = None,
+        peer_cert: str | None = None,
+    ) -> None:
+        """Connect, and begin to receive.
+
+        Args:
+            host, port: of the publisher.
+            before_receive_cb: is called once there is a connection, before anything is received.
+            ssl_config: for TLS that trusts certificates.
+            local_cert, local_key, peer_cert: paths of PEM files, for TLS that also verifies the
+                host. Not with `ssl_config`.
+
+        Raises:
+            OSError: it cannot connect; also with `reconnect`, which begins after that.
+            RuntimeError: it is connected.
+        """
+        await self._connect(
+            host, port, before_receive_cb, ssl_config, local_cert, local_key, peer_cert
+        )
+
+    def _begin(self) -> None:
+        self.__has_target = False
+
+    def _decode(self, line: bytes) -> Mod:
+        return decode_mod(line)
+
+    async def _apply(self, mod: Mod) -> None:
+        if mod["action"] == "init":
+            if "struct" not in mod:
+                raise Ended("received an `init` without a structure")
+            self.__target = await call(self.target_builder, mod["struct"])
+            self.__has_target = True
+            return
+        if not self.__has_target:
+            raise Ended(f"expected `init` as the first mod, got `{mod['action']}`")
+        try:
+            process_mod(self.__target, mod)
+        except Exception as exc:
+            logger.debug("mod that cannot be applied: %s", pyon.shown(mod), exc_info=True)
+            raise Ended(
+                f"received a mod that does not fit the copy: {type(exc).__name__}: {exc}"
+            ) from exc
+
+    def _reason_of_early_end(self) -> str:
+        return early_end(self.notifier_name)

@@ -1,0 +1,261 @@
+"""Messages to whoever listens on a channel. What is sent while nobody listens is gone."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from sipyco_pyon import pyon
+from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
+from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionState
+from sipyco_sync._outlet import OVERHEAD, Outlet
+
+__all__ = ["Broadcaster", "Receiver", "SubscriptionState"]
+
+_BANNER: Final = b"ARTIQ broadcast\n"
+
+logger = logging.getLogger("sipyco.broadcast")
+
+
+class _Channel(Feed):
+    """The messages of one channel; a receiver that is behind loses those that come."""
+
+    def __init__(self, name: str, queue_limit: int, max_backlog: int) -> None:
+        super().__init__()
+        self._name = name
+        self._queue_limit = queue_limit
+        self._max_backlog = max_backlog
+        self._lost: dict[Outlet, int] = {}  # of those that are losing messages now
+        self._overrun = 0  # lost before the loop could take them
+
+    def join(self, outlet: Outlet) -> None:
+        outlet.drained = lambda: self._caught_up(outlet)
+        super().join(outlet)
+
+    def leave(self, outlet: Outlet) -> None:
+        super().leave(outlet)
+        lost = self._lost.pop(outlet, 0)
+        if lost:
+            logger.warning(
+                "%s is gone; it lost %d messages of `%s`", outlet.peer, lost, self._name
+            )
+
+    def _limit_pending(self) -> None:
+        if self._pending_size > self._max_backlog and len(self._pending) > 1:
+            # The newest is lost, as it is where a receiver is slow.
+            self._pending_size -= len(self._pending.pop()) + OVERHEAD
+            self._overrun += 1
+
+    def _deliver(self, lines: list[bytes]) -> None:
+        if self._overrun:
+            self._later(
+                logger.warning,
+                "%d messages of `%s` were lost: they came faster than they could be sent",
+                self._overrun,
+                self._name,
+            )
+            self._overrun = 0
+        size = sum(map(len, lines))
+        data = b"".join(lines)
+        for outlet in self.outlets:
+            if self._has_room(outlet, len(lines), size):
+                outlet.send(data, len(lines))
+                continue
+            for index, line in enumerate(lines):
+                if not self._has_room(outlet, 1, len(line)):
+                    self._lose(outlet, len(lines) - index)
+                    break
+                outlet.send(line)
+
+    def _has_room(self, outlet: Outlet, lines: int, size: int) -> bool:
+        if outlet.lines + lines > self._queue_limit:
+            return False
+        return not outlet.waiting or outlet.waiting + size <= self._max_backlog
+
+    def _lose(self, outlet: Outlet, count: int) -> None:
+        if outlet not in self._lost:
+            self._lost[outlet] = 0
+            self._later(
+                logger.warning,
+                "%s does not keep up with `%s`: it is losing messages",
+                outlet.peer,
+                self._name,
+            )
+        self._lost[outlet] += count
+
+    def _caught_up(self, outlet: Outlet) -> None:
+        lost = self._lost.pop(outlet, 0)
+        if lost:
+            self._later(
+                logger.warning,
+                "%s keeps up with `%s` again, after it lost %d messages",
+                outlet.peer,
+                self._name,
+                lost,
+            )
+
+
+class Broadcaster(FeedServer):
+    """Send messages to everyone who listens on a channel.
+
+        async with Broadcaster() as broadcaster:
+            await broadcaster.start("::1", 1067)
+            broadcaster.broadcast("log", (logging.INFO, "laser", time.time(), "locked"))
+
+    Any channel may be listened on; nothing is kept for those who come later. A receiver that is
+    too slow loses messages, which is said in the log once when it begins and once with the count
+    when it is over; the others lose nothing, and nobody waits for it.
+
+    Args:
+        queue_limit: messages that may wait for one receiver.
+        max_backlog: bytes that may wait for one receiver; what waits for several is held once.
+    """
+
+    _banner = _BANNER
+    _logger = logger
+
+    def __init__(self, queue_limit: int = 1024, *, max_backlog: int = MAX_BACKLOG) -> None:
+        super().__init__()
+        if queue_limit < 1:
+            raise ValueError(f"queue_limit must be at least 1 message, got {queue_limit}")
+        if max_backlog < 1:
+            raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
+        self._queue_limit = queue_limit
+        self._max_backlog = max_backlog
+        self._channels: dict[str, _Channel] = {}  # those that somebody listens on
+
+    def broadcast(self, name: str, obj: Any) -> None:
+        """Send a message to all receivers of a channel; from any thread.
+
+        Args:
+            name: of the channel.
+            obj: any value that PYON can hold.
+
+        Raises:
+            TypeError: it cannot be encoded; whether somebody listens or not.
+        """
+        line = pyon.encode(obj).encode("ascii") + b"\n"
+        channel = self._channels.get(name)
+        if channel is not None:
+            channel.put(line)
+
+    async def stop(self) -> None:
+        """Send what can go at once, and close all connections. May be repeated."""
+        for channel in self._channels.values():
+            channel.flush()
+        await super().stop()
+
+    def _feed(self, name: str, peer: str) -> Feed:
+        if name not in self._channels:
+            self._channels[name] = _Channel(name, self._queue_limit, self._max_backlog)
+        return self._channels[name]
+
+    def _leave(self, name: str, feed: Feed, outlet: Outlet) -> None:
+        super()._leave(name, feed, outlet)
+        if not feed.outlets:
+            self._channels.pop(name, None)
+
+
+class Receiver(FeedClient):
+    """Listen on a channel of a broadcaster.
+
+        async with Receiver("log", print) as receiver:
+            await receiver.connect("::1", 1067)
+            await receiver.receive_task
+
+    Callbacks may be coroutine functions; each is awaited before the next message is taken. A
+    message that cannot be decoded is logged and left out.
+
+    Args:
+        name: of the channel.
+        notify_cb: one function or a list of them; each gets every message. An exception in one
+            is logged and ends the subscription.
+        disconnect_cb: is called when the connection ends other than by `close`.
+        reconnect: None, or seconds to wait before connecting again once a connection was lost.
+            The wait grows by half with each attempt, to 12 times. What is sent meanwhile is gone.
+        state_cb: is called with the `SubscriptionState` when it changes.
+        max_line: longest message to accept, in bytes.
+
+    Attributes:
+        notify_cbs: list of the callbacks, which may be changed at any time.
+        disconnect_cb: as given; it may be assigned later.
+        receive_task: the task that receives, after `connect`. It ends without an error.
+        reader, writer: the streams of the connection, after `connect`.
+    """
+
+    _banner = _BANNER
+    _logger = logger
+    _greeted = False
+
+    def __init__(
+        self,
+        name: str,
+        notify_cb: Callback | list[Callback] | None,
+        disconnect_cb: Callback | None = None,
+        *,
+        reconnect: float | None = None,
+        state_cb: Callback | None = None,
+        max_line: int = MAX_LINE,
+    ) -> None:
+        FeedClient.__init__(
+            self,
+            name,
+            notify_cb,
+            disconnect_cb,
+            reconnect=reconnect,
+            state_cb=state_cb,
+            max_line=max_line,
+        )
+        self.name = name
+
+    async def connect(
+        self,
+        host: str,
+        port: int,
+        *positional: SimpleSSLConfig | Callback | None,
+        ssl_config: SimpleSSLConfig | None = None,
+        before_receive_cb: Callback | None = None,
+        local_cert: str | None = None,
+        local_key: str | None = None,
+        peer_cert: str | None = None,
+    ) -> None:
+        """Connect, and begin to receive.
+
+        Args:
+            host, port: of the broadcaster.
+            positional: `ssl_config`; or what `Subscriber.connect` takes in these places, for
+                programs that treat both alike: `before_receive_cb`, then `ssl_config`.
+            ssl_config: for TLS that trusts certificates.
+            before_receive_cb: is called once there is a connection, before anything is received.
+            local_cert, local_key, peer_cert: paths of PEM files, for TLS that also verifies the
+                host. Not with `ssl_config`.
+
+        Raises:
+            OSError: it cannot connect; also with `reconnect`, which begins after that.
+            RuntimeError: it is connected.
+        """
+        for value in positional:
+            if isinstance(value, SimpleSSLConfig):
+                if ssl_config is not None:
+                    raise TypeError("ssl_config was given twice")
+                ssl_config = value
+            elif callable(value):
+                if before_receive_cb is not None:
+                    raise TypeError("before_receive_cb was given twice")
+                before_receive_cb = value
+            elif value is not None:
+                raise TypeError(f"expected a SimpleSSLConfig or a callback, got {value!r}")
+        if len(positional) > 2:
+            raise TypeError(f"expected at most 4 positional arguments, got {2 + len(positional)}")
+        await self._connect(
+            host, port, before_receive_cb, ssl_config, local_cert, local_key, peer_cert
+        )
+
+    def _decode(self, line: bytes) -> Any:
+        return pyon.decode(line)
+
+    def _refused(self, reason: str) -> None:
+        # Messages have nothing to do with each other: the next may be of use.
+        logger.error("%s", reason)

@@ -1,0 +1,287 @@
+"""A structure that announces its changes, and the changes themselves. No sockets here."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, Final, Protocol, TypeAlias, cast
+
+__all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "update_from_dict"]
+
+Mod: TypeAlias = dict[str, Any]  # one change, as it travels: see `wire`
+
+_ABSENT: Final = object()
+
+
+class ModAction(Enum):
+    """What a mod does: `init` replaces the whole structure, the others change a container."""
+
+    init = "init"
+    append = "append"
+    insert = "insert"
+    pop = "pop"
+    setitem = "setitem"
+    delitem = "delitem"
+
+
+class PreparedPublish(Protocol):
+    """A `publish` callback that can refuse a mod before it is applied, as a `Publisher`'s does."""
+
+    def prepare(self, mod: Mod, /) -> Callable[[], None]:
+        """Encode a mod, or raise; return what announces it once it has been applied."""
+
+    def __call__(self, mod: Mod, /) -> None:
+        """Announce a mod that has been applied already."""
+
+
+def _apply(container: Any, mod: Mod) -> Any:
+    """Make one change to the container that it is about; return what `pop` took out."""
+    action = mod["action"]
+    if action == "setitem":
+        container[mod["key"]] = mod["value"]
+    elif action == "append":
+        container.append(mod["x"])
+    elif action == "insert":
+        container.insert(mod["i"], mod["x"])
+    elif action == "pop":
+        return container.pop(mod["i"])
+    elif action == "delitem":
+        del container[mod["key"]]
+    elif action == "init":
+        raise ValueError("`init` replaces the whole structure: there is nothing to apply it to")
+    else:
+        raise ValueError(f"unknown action of a mod: {action!r}")
+    return None
+
+
+def process_mod(target: Any, mod: Mod) -> None:
+    """Apply a mod to a structure, in place.
+
+    Args:
+        target: the structure; a plain one, or a `Notifier`.
+        mod: any but `init`, which has no structure to be applied to.
+
+    Raises:
+        ValueError: the action is `init` or unknown.
+        LookupError: there is nothing at the path, or no such key.
+    """
+    for key in mod.get("path", ()):
+        target = target[key]
+    _apply(target, mod)
+
+
+class Notifier:
+    """A nested structure of dictionaries and lists that announces every change.
+
+        datasets = Notifier({"temperatures": []})
+        datasets["temperatures"].append(21.5)
+
+    Every change is a mod that `publish` receives after it has been applied. With a `Publisher`,
+    a value that cannot be encoded is refused before anything changes, and changes may come from
+    any thread. What is assigned is held as it is, not copied: change it through the notifier
+    only, and do not hold one list or dictionary in two places.
+
+    A notifier is always true, empty or not.
+
+    Args:
+        backing_struct: the structure.
+        root: the notifier of the whole structure, if this is one of a part of it.
+        path: keys and indices from the root to this part.
+
+    Attributes:
+        raw_view: the plain structure, to read from.
+        root: the notifier of the whole structure.
+        publish: of the root: is called with each mod, or None.
+    """
+
+    publish: Callable[[Mod], Any] | None
+
+    def __init__(
+        self, backing_struct: Any, root: Notifier | None = None, path: Sequence[Any] = ()
+    ) -> None:
+        self.raw_view = backing_struct
+        self._path = list(path)
+        self._parent: Notifier | None = None  # known where this one came from indexing
+        if root is None:
+            self.root = self
+            self.publish = None
+            # Orders changes and snapshots. A callback may change the structure once more.
+            self._lock = threading.RLock()
+            self._changes = 0  # tells whether a snapshot is still true
+        else:
+            self.root = root
+
+    def append(self, x: Any) -> None:
+        """Append to a list."""
+        self._change(self._mod("append", x=x))
+
+    def insert(self, i: int, x: Any) -> None:
+        """Insert an item into a list, before an index."""
+        self._change(self._mod("insert", i=i, x=x))
+
+    def pop(self, i: Any = -1) -> Any:
+        """Remove an item of a list by its index, or of a dictionary by its key, and return it."""
+        return self._change(self._mod("pop", i=i))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._change(self._mod("setitem", key=key, value=value))
+
+    def __delitem__(self, key: Any) -> None:
+        self._change(self._mod("delitem", key=key))
+
+    def __getitem__(self, key: Any) -> Notifier:
+        part = Notifier(self.raw_view[key], self.root, [*self._path, key])
+        part._parent = self
+        return part
+
+    def update(
+        self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (), **more: Any
+    ) -> None:
+        """Set items of a dictionary; with a `Publisher`, all of them or none."""
+        items = dict(other, **more)
+        self._change(*(self._mod("setitem", key=k, value=v) for k, v in items.items()))
+
+    def extend(self, items: Iterable[Any]) -> None:
+        """Append items to a list; with a `Publisher`, all of them or none."""
+        self._change(*[self._mod("append", x=item) for item in items])
+
+    def setdefault(self, key: Any, default: Any = None) -> Notifier:
+        """Set an item of a dictionary if the key is not there; return what is there, as indexing.
+
+        `datasets.setdefault("temperatures", []).append(21.5)`
+        """
+        with self.root._lock:
+            if key not in self.raw_view:
+                self[key] = default
+            return self[key]
+
+    def __len__(self) -> int:
+        return len(self.raw_view)
+
+    def __contains__(self, item: Any) -> bool:
+        return item in self.raw_view
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over the plain keys or items, for reading."""
+        return iter(self.raw_view)
+
+    def __bool__(self) -> bool:
+        return True  # programs write `if notifier:` to see whether there is one
+
+    def __repr__(self) -> str:
+        return f"Notifier({self.raw_view!r})"
+
+    def _mod(self, action: str, **arguments: Any) -> Mod:
+        return {"action": action, "path": list(self._path), **arguments}
+
+    def _change(self, *mods: Mod) -> Any:
+        """Apply changes to this part, and announce each."""
+        root = self.root
+        publish = root.publish
+        if not hasattr(publish, "prepare"):
+            if publish is not None:
+                self._check_place()
+            result = None
+            for mod in mods:
+                result = _apply(self.raw_view, mod)
+                root._changes += 1
+                if publish is not None:
+                    publish(mod)
+            return result
+        prepared = cast(PreparedPublish, publish)
+        # Large values are encoded without keeping other threads from their changes.
+        announcements = [prepared.prepare(mod) for mod in mods]
+        with root._lock:
+            self._check_place()
+            for mod in mods:
+                self._refuse_cycle(mod)
+            result = None
+            for mod, announce in zip(mods, announcements, strict=True):
+                result = _apply(self.raw_view, mod)
+                root._changes += 1
+                announce()
+        return result
+
+    def _check_place(self) -> None:
+        """Refuse to change a part that has been replaced or moved: copies would go astray."""
+        part = self
+        while (whole := part._parent) is not None:
+            container, key = whole.raw_view, part._path[-1]
+            there = part.raw_view
+            if isinstance(container, dict):
+                there = container.get(key, _ABSENT)
+            elif isinstance(container, list) and not isinstance(key, slice):
+                there = container[key] if -len(container) <= key < len(container) else _ABSENT
+            if there is not part.raw_view:
+                raise LookupError(
+                    f"the part at {part._path!r} has been replaced or moved since it was taken "
+                    "from the notifier: take it again"
+                )
+            part = whole
+
+    def _refuse_cycle(self, mod: Mod) -> None:
+        """Refuse a value that holds the structure which it becomes a part of.
+
+        It could be encoded now, but the structure could never be again.
+        """
+        value = mod.get("value", mod.get("x"))
+        if not isinstance(value, (list, dict, tuple)):
+            return
+        above = {id(self.raw_view)}
+        part = self
+        while part._parent is not None:
+            part = part._parent
+            above.add(id(part.raw_view))
+        above.add(id(self.root.raw_view))
+        to_see: list[Any] = [value]
+        while to_see:
+            container = to_see.pop()
+            if id(container) in above:
+                raise ValueError("the value contains the structure that it is to be a part of")
+            items = container.values() if isinstance(container, dict) else container
+            to_see.extend(item for item in items if isinstance(item, (list, dict, tuple)))
+
+
+def update_from_dict(target: Notifier, source: Mapping[Any, Any]) -> None:
+    """Make a notifier of a dictionary equal to another one, changing only what differs.
+
+    Values of the top level are compared by value, type, shape and dtype; NaN equals itself.
+
+    Args:
+        target: the notifier, or a plain dictionary.
+        source: what it is to become.
+    """
+    current = target.raw_view if isinstance(target, Notifier) else target
+    for key in [key for key in current if key not in source]:
+        del target[key]
+    for key, value in source.items():
+        if key not in current or not _same(current[key], value):
+            target[key] = value
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Tell whether two values are alike, without asking an array whether it is true."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(value, b[key]) for key, value in a.items())
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(a, numpy.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and _same_items(a, b)
+    try:
+        return bool(a is b or a == b or (a != a and b != b))
+    except Exception:  # noqa: BLE001  (a type of the program's own: to send it again is safe)
+        return False
+
+
+def _same_items(a: Any, b: Any) -> bool:
+    """Compare arrays of one dtype and shape."""
+    if a.dtype.names is not None:
+        return all(_same_items(a[name], b[name]) for name in a.dtype.names)
+    if a.dtype.hasobject:
+        return all(map(_same, a.flat, b.flat))
+    return bool(((a == b) | ((a != a) & (b != b))).all())
