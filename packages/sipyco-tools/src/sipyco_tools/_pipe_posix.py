@@ -1,0 +1,235 @@
+"""Pipes to child processes on POSIX systems: two anonymous ones, one for each direction."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from typing import Any, BinaryIO, Final, cast
+
+from sipyco_tools._pipe_streams import MAX_LINE, AsyncioComm
+
+_LAST_WORDS: Final = 1.0  # seconds for what a process wrote before it ended to be read
+
+
+class _WriteProtocol(asyncio.StreamReaderProtocol):
+    """Of a pipe that is written to: asyncio has no public class for that."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(asyncio.StreamReader(loop=loop), loop=loop)
+
+
+async def _open_reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=MAX_LINE, loop=loop)
+    pipe = os.fdopen(fd, "rb", 0)
+    try:
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader, loop=loop), pipe
+        )
+    except BaseException:
+        pipe.close()
+        raise
+    return reader, transport
+
+
+async def _open_writer(fd: int) -> asyncio.StreamWriter:
+    loop = asyncio.get_running_loop()
+    pipe = os.fdopen(fd, "wb", 0)
+    try:
+        transport, protocol = await loop.connect_write_pipe(_WriteProtocol, pipe)
+    except BaseException:
+        pipe.close()
+        raise
+    return asyncio.StreamWriter(cast(Any, transport), protocol, None, loop)
+
+
+class AsyncioParentComm(AsyncioComm):
+    """The parent's end.
+
+    Attributes:
+        process: the child, after `create_subprocess`.
+        reader, writer: the streams, after `create_subprocess`.
+    """
+
+    process: asyncio.subprocess.Process
+
+    def __init__(self) -> None:
+        self.__fds: list[int] = []  # that nothing else closes
+        self.__read_transport: asyncio.ReadTransport | None = None
+        self.__watching: asyncio.Task[None] | None = None
+        try:
+            self.__fds += os.pipe()
+            self.__fds += os.pipe()
+        except BaseException:
+            self.__close_fds()
+            raise
+        _, child_writes, child_reads, _ = self.__fds
+        self.__address = f"{child_reads},{child_writes}"
+
+    def __del__(self) -> None:
+        self.__close_fds()
+
+    def get_address(self) -> str:
+        """Return what the child's end needs to know, for its command line."""
+        return self.__address
+
+    async def create_subprocess(self, *args: Any, **kwargs: Any) -> None:
+        """Start the child.
+
+        Args:
+            args, kwargs: as for `asyncio.create_subprocess_exec`.
+
+        Raises:
+            OSError: it cannot be started.
+            RuntimeError: one has been started already.
+        """
+        if len(self.__fds) != 4:
+            raise RuntimeError("a process has been started already")
+        parent_reads, child_writes, child_reads, parent_writes = self.__fds
+        kwargs["pass_fds"] = (*kwargs.get("pass_fds", ()), child_reads, child_writes)
+        try:
+            self.__fds.remove(parent_reads)
+            self.reader, self.__read_transport = await _open_reader(parent_reads)
+            self.__fds.remove(parent_writes)
+            self.writer = await _open_writer(parent_writes)
+            self.process = await asyncio.create_subprocess_exec(*args, **kwargs)
+        except BaseException:
+            self.close()
+            raise
+        self.__close_fds()  # of the child: else its end would never show
+        self.__watching = asyncio.create_task(self.__close_after_process())
+
+    def close(self) -> None:
+        """Close our ends; the child goes on, and sees the end. May be repeated.
+
+        It happens by itself when the process has ended.
+        """
+        self.__close_fds()
+        if self.__watching is not None:
+            self.__watching.cancel()
+        if self.__read_transport is not None:
+            self.__read_transport.close()
+        if "writer" in self.__dict__:
+            self.writer.transport.abort()
+
+    def __close_fds(self) -> None:
+        while self.__fds:
+            os.close(self.__fds.pop())
+
+    async def __close_after_process(self) -> None:
+        await self.process.wait()
+        self.writer.transport.abort()
+        transport = self.__read_transport
+        assert transport is not None
+        # What the process wrote before it ended is still read. Processes that it has started may
+        # have the pipe, too: their end is not waited for.
+        size = -1
+        while not transport.is_closing() and size != _buffered(self.reader):
+            size = _buffered(self.reader)
+            await asyncio.sleep(_LAST_WORDS)
+        transport.close()
+
+
+def _buffered(reader: asyncio.StreamReader) -> int:
+    """Tell how much has come in that was not read yet."""
+    return len(cast(Any, reader)._buffer)
+
+
+def _parsed(address: str) -> tuple[int, int]:
+    """Return the descriptors that an address tells."""
+    try:
+        reads, writes = map(int, address.split(","))
+    except ValueError:
+        raise ValueError(
+            f"expected the address of a pipe (`read_fd,write_fd`), got {address!r}"
+        ) from None
+    return reads, writes
+
+
+class AsyncioChildComm(AsyncioComm):
+    """The child's end, for programs with asyncio.
+
+    Args:
+        address: what the parent's `get_address` returned.
+
+    Raises:
+        ValueError: it is no address.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.__fds = _parsed(address)
+        self.__read_transport: asyncio.ReadTransport | None = None
+
+    async def connect(self) -> None:
+        """Open the pipes.
+
+        Raises:
+            OSError: there are no such pipes.
+        """
+        reads, writes = self.__fds
+        _keep_from_children(reads, writes)
+        self.reader, self.__read_transport = await _open_reader(reads)
+        try:
+            self.writer = await _open_writer(writes)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Send what waits, and close the pipes. May be repeated."""
+        if self.__read_transport is not None:
+            self.__read_transport.close()
+        if "writer" in self.__dict__:
+            self.writer.close()
+
+
+class ChildComm:
+    """The child's end, for programs without asyncio.
+
+    Args:
+        address: what the parent's `get_address` returned.
+
+    Raises:
+        ValueError: it is no address.
+        OSError: there are no such pipes.
+    """
+
+    def __init__(self, address: str) -> None:
+        reads, writes = _parsed(address)
+        _keep_from_children(reads, writes)
+        self.__reader: BinaryIO = os.fdopen(reads, "rb", io.DEFAULT_BUFFER_SIZE)
+        self.__writer: BinaryIO = os.fdopen(writes, "wb", io.DEFAULT_BUFFER_SIZE)
+
+    def read(self, n: int = -1) -> bytes:
+        """Read n bytes, fewer if the end comes before; by default all until the end."""
+        return self.__reader.read(n)
+
+    def readline(self) -> bytes:
+        """Read a line with its newline; empty if the parent has gone."""
+        return self.__reader.readline()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, and return when the pipe has them.
+
+        Raises:
+            BrokenPipeError: the parent has gone.
+        """
+        self.__writer.write(data)
+        self.__writer.flush()
+
+    def close(self) -> None:
+        """Close the pipes. May be repeated."""
+        self.__reader.close()
+        try:
+            self.__writer.close()
+        except BrokenPipeError:
+            pass  # the parent has gone, and with it whom the rest was for
+
+
+def _keep_from_children(*fds: int) -> None:
+    """Keep the pipes from the processes that the child starts: their end would not show."""
+    for fd in fds:
+        os.set_inheritable(fd, False)

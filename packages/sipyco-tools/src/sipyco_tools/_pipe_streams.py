@@ -1,0 +1,45 @@
+"""What both ends of `pipe_ipc` have in common, on all systems. No pipes here."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from sipyco_rpc.framing import MIB
+
+MAX_LINE: Final = 100 * MIB  # a worker sends the arrays of an experiment in one line
+
+
+class AsyncioComm:
+    """One end, once it is connected.
+
+    Attributes:
+        reader, writer: the streams.
+    """
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `drain` waits until the other end takes them."""
+        self.writer.write(data)
+
+    async def drain(self) -> None:
+        """Wait until there is room to write more.
+
+        Raises:
+            ConnectionError: the other end has gone.
+        """
+        await self.writer.drain()
+
+    async def readline(self) -> bytes:
+        """Read a line with its newline; empty, or without a newline, if the other end has gone.
+
+        Raises:
+            ValueError: it is longer than 100 MiB.
+        """
+        return await self.reader.readline()
+
+    async def read(self, n: int = -1) -> bytes:
+        """Read at most n bytes, as soon as there are some; by default all until the end."""
+        return await self.reader.read(n)

@@ -1,0 +1,287 @@
+"""Lines between a process and its child, over pipes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sipyco_tools.pipe_ipc import AsyncioChildComm, AsyncioParentComm, ChildComm
+from support.peers import DEADLINE
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="of POSIX pipes")
+
+BLOCKING = """
+import sys
+from sipyco_tools.pipe_ipc import ChildComm
+
+comm = ChildComm(sys.argv[1])
+while line := comm.readline():
+    if line == b"leave\\n":
+        comm.write(b"last words")
+        break
+    comm.write(b"echo " + line)
+comm.close()
+comm.close()
+"""
+
+WITH_ASYNCIO = """
+import asyncio, sys
+from sipyco_tools.pipe_ipc import AsyncioChildComm
+
+async def main():
+    comm = AsyncioChildComm(sys.argv[1])
+    await comm.connect()
+    while line := await comm.readline():
+        if line == b"leave\\n":
+            comm.write(b"last words")
+            await comm.drain()
+            break
+        comm.write(b"echo " + line)
+        await comm.drain()
+    comm.close()
+    comm.close()
+
+asyncio.run(main())
+"""
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a test; it leaves no descriptor open."""
+    gc.collect()
+    before = descriptors()
+
+    async def main() -> None:
+        async with asyncio.timeout(DEADLINE):
+            await test()
+
+    asyncio.run(main())
+    gc.collect()
+    assert descriptors() == before
+
+
+def descriptors() -> int:
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+async def started(comm: AsyncioParentComm, program: str, **options: Any) -> None:
+    await comm.create_subprocess(sys.executable, "-c", program, comm.get_address(), **options)
+
+
+async def write_for_ever(comm: AsyncioParentComm) -> None:
+    while True:
+        comm.write(b"x" * 10_000)
+        await comm.drain()
+
+
+@pytest.mark.parametrize("program", [BLOCKING, WITH_ASYNCIO], ids=["blocking", "asyncio"])
+def test_lines_both_ways_then_the_end(program: str) -> None:
+    async def test() -> None:
+        comm = AsyncioParentComm()
+        await started(comm, program)
+        comm.write(b"one\ntwo\n")
+        await comm.drain()
+        assert await comm.readline() == b"echo one\n"
+        assert await comm.readline() == b"echo two\n"
+        comm.write(b"leave\n")
+        # What it wrote before it ended is read, even if that is much later.
+        assert await comm.process.wait() == 0
+        assert await comm.read() == b"last words"
+        assert await comm.readline() == b""
+        with pytest.raises(ConnectionError):
+            await write_for_ever(comm)
+
+    run(test)
+
+
+@pytest.mark.parametrize("program", [BLOCKING, WITH_ASYNCIO], ids=["blocking", "asyncio"])
+def test_a_child_sees_that_its_parent_closes(program: str) -> None:
+    async def test() -> None:
+        comm = AsyncioParentComm()
+        await started(comm, program)
+        comm.close()
+        comm.close()
+        assert await comm.process.wait() == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize("program", [BLOCKING, WITH_ASYNCIO], ids=["blocking", "asyncio"])
+def test_long_lines_and_much_of_both_at_once(program: str) -> None:
+    async def test() -> None:
+        comm = AsyncioParentComm()
+        await started(comm, program)
+        long = b"x" * 20_000_000 + b"\n"
+        lines = [long, *(b"%d\n" % i for i in range(1000))]
+
+        async def send() -> None:
+            for line in lines:
+                comm.write(line)
+                await comm.drain()
+
+        sending = asyncio.create_task(send())
+        for line in lines:
+            received = await comm.readline()
+            assert len(received) == len(line) + 5
+            assert received == b"echo " + line
+        await sending
+        comm.write(b"leave\n")
+        await comm.process.wait()
+
+    run(test)
+
+
+def test_a_child_that_is_killed_is_the_end() -> None:
+    async def test() -> None:
+        comm = AsyncioParentComm()
+        await started(comm, BLOCKING)
+        comm.write(b"one\n")
+        assert await comm.readline() == b"echo one\n"
+        comm.process.kill()
+        assert await comm.readline() == b""
+        assert await comm.process.wait() == -signal.SIGKILL
+
+    run(test)
+
+
+def test_processes_of_the_child_do_not_keep_the_pipe_open() -> None:
+    leaves_another = """
+import subprocess, sys
+from sipyco_tools.pipe_ipc import ChildComm
+comm = ChildComm(sys.argv[1])
+reads, writes = map(int, sys.argv[1].split(","))
+options = {"close_fds": False} if sys.argv[2] == "ours" else {"pass_fds": (reads, writes)}
+other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=0, **options)
+comm.write(b"%d\\n" % other.pid)
+"""
+
+    async def test(kind: str) -> None:
+        comm = AsyncioParentComm()
+        reading, writing = os.pipe()
+        try:
+            await comm.create_subprocess(
+                sys.executable, "-c", leaves_another, comm.get_address(), kind, stdin=reading
+            )
+            assert int(await comm.readline()) > 0
+            assert await comm.process.wait() == 0
+            assert await comm.readline() == b""
+        finally:
+            os.close(reading)
+            os.close(writing)  # ends the other one
+
+    run(lambda: test("ours"))
+    run(lambda: test("passed on by hand"))
+
+
+def test_a_program_that_cannot_be_started_leaves_nothing_open() -> None:
+    async def test() -> None:
+        comm = AsyncioParentComm()
+        with pytest.raises(FileNotFoundError):
+            await comm.create_subprocess("/nosuch/program", comm.get_address())
+        with pytest.raises(RuntimeError, match="started already"):
+            await comm.create_subprocess(sys.executable)
+        AsyncioParentComm()  # and one that is never used
+
+    run(test)
+
+
+def test_options_of_the_subprocess_are_kept() -> None:
+    async def test() -> None:
+        reading, writing = os.pipe()
+        try:
+            comm = AsyncioParentComm()
+            code = (
+                "import os, sys; from sipyco_tools.pipe_ipc import ChildComm;"
+                "comm = ChildComm(sys.argv[1]); os.write(int(sys.argv[2]), b'passed');"
+                "print('output'); comm.write(b'x\\n')"
+            )
+            await comm.create_subprocess(
+                sys.executable,
+                "-c",
+                code,
+                comm.get_address(),
+                str(writing),
+                pass_fds=(writing,),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            assert await comm.readline() == b"x\n"
+            assert comm.process.stdout is not None
+            assert await comm.process.stdout.read() == b"output\n"
+            assert os.read(reading, 100) == b"passed"
+            await comm.process.wait()
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+    run(test)
+
+
+def test_the_address_is_a_pair_of_descriptors() -> None:
+    comm = AsyncioParentComm()
+    address = comm.get_address()
+    reads, writes = map(int, address.split(","))
+    assert os.get_inheritable(reads) is os.get_inheritable(writes) is False
+    comm.close()
+    assert comm.get_address() == address
+    for kind in (ChildComm, AsyncioChildComm):
+        for bad in ("", "1", "a,b", "1,2,3"):
+            with pytest.raises(ValueError, match=r"expected the address of a pipe .* got"):
+                kind(bad)
+    with pytest.raises(OSError, match="descriptor"):
+        ChildComm("998,999")
+
+    async def connect() -> None:
+        child = AsyncioChildComm("998,999")
+        with pytest.raises(OSError, match="descriptor"):
+            await child.connect()
+        child.close()
+
+    asyncio.run(connect())
+
+
+def test_the_blocking_end_reads_as_files_do() -> None:
+    async def test() -> None:
+        comm = AsyncioParentComm()
+        code = (
+            "import sys; from sipyco_tools.pipe_ipc import ChildComm;"
+            "comm = ChildComm(sys.argv[1]); comm.write(comm.read(5) + b'|' + comm.read() + b'\\n')"
+        )
+        await started(comm, code)
+        comm.write(b"123")
+        comm.write(b"456\n789")
+        comm.writer.close()
+        assert await comm.readline() == b"12345|6\n"
+        assert await comm.readline() == b"789\n"
+        await comm.process.wait()
+
+    run(test)
+
+
+def test_subclasses_may_add_to_it() -> None:
+    class Counting(AsyncioParentComm):
+        def __init__(self) -> None:
+            super().__init__()
+            self.written = 0
+
+        def write(self, data: bytes) -> None:
+            self.written += len(data)
+            super().write(data)
+
+    async def test() -> None:
+        comm = Counting()
+        await started(comm, BLOCKING)
+        comm.write(b"one\n")
+        assert await comm.readline() == b"echo one\n"
+        assert comm.written == 4
+        comm.write(b"leave\n")
+        await comm.process.wait()
+
+    run(test)
