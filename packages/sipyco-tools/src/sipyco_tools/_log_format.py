@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
+import traceback
+from collections.abc import Mapping
 from typing import Any, Final
 
 __all__: list[str] = []
@@ -10,6 +13,8 @@ __all__: list[str] = []
 TRACE: Final = 5  # below DEBUG: every message of a protocol, for example
 logging.addLevelName(TRACE, "TRACE")
 logging.TRACE = TRACE  # type: ignore[attr-defined]  # programs read it there
+
+_fwd_logger = logging.getLogger("fwd")  # of all records that come from other programs
 
 _LEVELS: Final = {
     "CRITICAL": logging.CRITICAL,
@@ -62,9 +67,39 @@ def multiline_log_config(level: int) -> None:
     root.addHandler(handler)
 
 
-def log_with_name(name: str, level: int, message: str, *args: Any, **kwargs: Any) -> None:
-    """Log a message to the logger of a name; the other parameters are those of `Logger.log`."""
-    logging.getLogger(name).log(level, message, *args, **kwargs)
+def log_with_name(
+    name: str,
+    level: int,
+    message: str,
+    *args: Any,
+    exc_info: Any = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Log a message under the name of a logger elsewhere, by the logger `fwd`.
+
+    Args:
+        name: the logger's name in the record.
+        level: its level.
+        message, args, exc_info, extra: as for `logging.Logger.log`.
+    """
+    if not _fwd_logger.isEnabledFor(level):
+        return
+    if isinstance(exc_info, BaseException):
+        exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
+    elif exc_info and not isinstance(exc_info, tuple):
+        exc_info = sys.exc_info()
+    record = _fwd_logger.makeRecord(
+        name, level, "(forwarded)", 0, message, args, exc_info or None, extra=extra
+    )
+    _fwd_logger.handle(record)
+
+
+def emit_entry(name: str, level: int, message: str, source: str) -> None:
+    """Log what another program has logged; an error in a handler is printed, and no more."""
+    try:
+        log_with_name(name, level, message, extra={"source": source})
+    except Exception:  # noqa: BLE001  (the records that follow may find a handler that works)
+        traceback.print_exc()
 
 
 def parse_log_message(msg: str) -> tuple[int, int, str, str]:

@@ -1,4 +1,4 @@
-"""Log records as text, and one way to set logging up in all programs."""
+"""Log records of all programs in one place, and one way to set logging up in all of them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ from sipyco_tools._log_format import (
     TRACE,
     MultilineFormatter,
     SourceFilter,
+    _fwd_logger,
     log_with_name,
     multiline_log_config,
     parse_log_message,
 )
+from sipyco_tools._log_forwarder import LogForwarder
+from sipyco_tools._log_parser import LogParser
+from sipyco_tools._log_server import Server
 
 __all__ = [
     "TRACE",
+    "LogForwarder",
+    "LogParser",
     "MultilineFormatter",
+    "Server",
     "SourceFilter",
+    "_fwd_logger",
     "log_with_name",
     "multiline_log_config",
     "parse_log_message",

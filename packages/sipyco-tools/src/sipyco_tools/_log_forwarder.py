@@ -1,0 +1,329 @@
+"""The handler that sends log records to the log server, and never hurts the program."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from socket import SO_ERROR, SOL_SOCKET
+from typing import Any, Final
+
+from sipyco_rpc.keepalive import async_open_connection
+from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
+from sipyco_tools._log_format import MultilineFormatter
+from sipyco_tools._log_server import BANNER
+from sipyco_tools.asyncio_tools import TaskObject
+
+logger = logging.getLogger("sipyco.logs")
+
+_MAX_TEXT: Final = 128 * 1024  # characters of a message; servers refuse what is much longer
+_MAX_LINES: Final = 5_000  # of a message, likewise
+_MAX_LINE: Final = 10_000  # characters of a line; older servers take no more than 64 KiB
+_ATTEMPTS: Final = 3  # to send one message; a server may refuse it whenever it comes
+_FLUSH_PATIENCE: Final = 1.0  # seconds for `stop` to send what waits
+_CLOSE_PATIENCE: Final = 1.0  # seconds for the other side to end a TLS connection
+_RESET_PATIENCE: Final = 0.1  # seconds for the answer to what came after the server had closed
+_IN_FLIGHT: Final = 0.1  # seconds that a message may take to be read at the other end
+_READ_SIZE: Final = 4096  # a log server says nothing
+
+_OWN: Final = "sipyco_log_forwarder"  # marks records that are not to be forwarded
+
+
+class LogForwarder(logging.Handler, TaskObject):
+    """Send log records to a log server.
+
+        forwarder = LogForwarder("::1", 1066)
+        forwarder.addFilter(SourceFilter(logging.INFO, "laser"))
+        logging.getLogger().addHandler(forwarder)
+        forwarder.start()
+
+    Records may come from any thread, before and after `start`; logging never waits and never
+    fails because of it. While there is no connection they are kept, the latest `queue_size` of
+    them; how many were dropped is said in the log itself once there is a connection again. The
+    record that was being sent when a connection broke is sent again.
+
+    Args:
+        host, port: of the log server.
+        reconnect_timer: seconds until it is tried again to connect.
+        queue_size: how many records are kept.
+        ssl_config: for TLS that trusts certificates.
+        local_cert, local_key, peer_cert: paths of PEM files, for TLS that also verifies the
+            host. Not with `ssl_config`.
+        handler_kwargs: for `logging.Handler`: `level`.
+
+    Raises:
+        ValueError: `queue_size` or `reconnect_timer` makes no sense, or TLS was asked for twice.
+        OSError: a certificate cannot be used.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        reconnect_timer: float = 5.0,
+        queue_size: int = 1000,
+        ssl_config: SimpleSSLConfig | None = None,
+        *,
+        local_cert: str | None = None,
+        local_key: str | None = None,
+        peer_cert: str | None = None,
+        **handler_kwargs: Any,
+    ) -> None:
+        logging.Handler.__init__(self, **handler_kwargs)
+        if queue_size < 1:
+            raise ValueError(f"queue_size must be at least 1 record, got {queue_size}")
+        if not reconnect_timer >= 0:
+            raise ValueError(f"reconnect_timer is a number of seconds, got {reconnect_timer}")
+        self.host = host
+        self.port = port
+        self.reconnect_timer = reconnect_timer
+        self.setFormatter(MultilineFormatter())
+        self._context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        self._queue_size = queue_size
+        self._queue: deque[bytes] = deque()
+        # A signal handler may log while its thread is in here.
+        self._mutex = threading.RLock()
+        self._dropped = 0
+        self._source = (Path(sys.argv[0]).stem if sys.argv else "") or "python"
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()  # something to send, or the connection has ended
+        self._settled = asyncio.Event()  # all has been sent, or nothing can be for now
+        self._sending = False
+        self._waiting = False  # to try again to connect
+        self._doubtful: bytes | None = None  # the entry that was sent again last
+        self._attempts = 0  # to send it
+        self._reachable = True  # as far as it was said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Put a record where the task takes it from. It never waits and never raises."""
+        if _OWN in record.__dict__:
+            return
+        try:
+            self._put(self._entry(record))
+        except Exception:  # noqa: BLE001  (logging must not hurt the program)
+            self.handleError(record)
+
+    async def stop(self) -> None:
+        """Send what waits, in bounded time, and end the task. May be repeated."""
+        task: asyncio.Task[None] | None = getattr(self, "task", None)
+        unsent = (self._queue or self._sending) and not self._waiting
+        if task is not None and not task.done() and unsent:
+            self._settled.clear()
+            settled = asyncio.create_task(self._settled.wait())
+            await asyncio.wait(
+                [settled, task], timeout=_FLUSH_PATIENCE, return_when=asyncio.FIRST_COMPLETED
+            )
+            settled.cancel()
+        await TaskObject.stop(self)
+        left = len(self._queue) + self._dropped
+        if task is not None and left:
+            self._tell(logging.WARNING, "%d log messages were not sent to %s", left, self._where)
+        self._queue.clear()
+        self._dropped = 0
+
+    @property
+    def _where(self) -> str:
+        return f"{self.host} port {self.port}"
+
+    def _entry(self, record: logging.LogRecord) -> bytes:
+        """Return the lines of a record."""
+        try:
+            text = self.format(record)
+        except Exception as exc:  # noqa: BLE001  (of a message's arguments; say what there is)
+            text = (
+                f"{record.levelname}:{record.name}:message that cannot be formatted "
+                f"({type(exc).__name__}: {exc}): {record.msg!r:.1000}"
+            ).replace("\n", " ")
+        if len(text) > _MAX_LINE:
+            text = _shortened(record, text)
+        source = str(getattr(record, "source", self._source))
+        source = source.replace(":", "_").replace("\n", "_")  # they would end it
+        return f"{source}:{text}\n".encode("utf-8", "backslashreplace")
+
+    def _put(self, entry: bytes) -> None:
+        with self._mutex:
+            self._queue.append(entry)
+            while len(self._queue) > self._queue_size:
+                self._queue.popleft()
+                self._dropped += 1
+            loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(self._wake.set)
+            except RuntimeError:
+                pass  # the loop has been closed; what is put waits for another
+
+    async def _do(self) -> None:
+        # Events belong to the loop in which they were first waited for.
+        self._wake, self._settled = asyncio.Event(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._waiting = False
+                try:
+                    reader, writer = await async_open_connection(
+                        self.host, self.port, ssl=self._context
+                    )
+                except (OSError, EOFError) as exc:
+                    self._unreachable(exc)
+                else:
+                    await self._serve(reader, writer)
+                self._waiting = True
+                self._settled.set()
+                await asyncio.sleep(self.reconnect_timer)
+        finally:
+            self._loop = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send what there is until the connection ends."""
+        if not self._reachable:
+            self._reachable = True
+            self._tell(logging.INFO, "connected to the log server at %s again", self._where)
+        connection = _Connection(reader, writer, self._wake)
+        try:
+            await self._send_all(connection)
+            in_doubt = await connection.in_doubt()
+        finally:
+            await connection.close()
+        self._unreachable(connection.error or EOFError("it closed the connection"))
+        if in_doubt is not None:
+            self._send_again(in_doubt)
+
+    async def _send_all(self, connection: _Connection) -> None:
+        await connection.send(BANNER)
+        while not connection.ended:
+            self._wake.clear()
+            entry = self._next()
+            if entry is None:
+                self._settled.set()
+                await self._wake.wait()
+                continue
+            self._sending = True
+            try:
+                await connection.send(entry)
+            except asyncio.CancelledError:
+                self._queue.appendleft(entry)  # it counts as not sent
+                raise
+            finally:
+                self._sending = False
+
+    def _next(self) -> bytes | None:
+        """Take what is to be sent next."""
+        with self._mutex:
+            if self._dropped:
+                count, self._dropped = self._dropped, 0
+                text = f"{count} log messages were dropped, as they could not be sent"
+                return f"{self._source}:WARNING:{logger.name}:{text}\n".encode()
+            return self._queue.popleft() if self._queue else None
+
+    def _send_again(self, entry: bytes) -> None:
+        """Put back what may not have arrived."""
+        with self._mutex:
+            self._attempts = self._attempts + 1 if entry is self._doubtful else 1
+            self._doubtful = entry
+            if self._attempts >= _ATTEMPTS or len(self._queue) >= self._queue_size:
+                self._dropped += 1
+            else:
+                self._queue.appendleft(entry)
+
+    def _unreachable(self, reason: BaseException) -> None:
+        """Say so once, however often it is tried."""
+        if self._reachable:
+            self._reachable = False
+            self._tell(
+                logging.WARNING,
+                "no connection to the log server at %s: %s; trying every %g seconds",
+                self._where,
+                str(reason) or type(reason).__name__,
+                self.reconnect_timer,
+            )
+
+    def _tell(self, level: int, message: str, *args: object) -> None:
+        """Log something about ourselves: to others, as it would come back to this queue."""
+        logger.log(level, message, *args, extra={_OWN: True})
+
+
+class _Connection:
+    """A connection to the log server, which notices its end.
+
+    Attributes:
+        ended: whether the other side has ended it.
+        error: what ended it, if it was not closed in an orderly way.
+    """
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wake: asyncio.Event
+    ) -> None:
+        self.ended = False
+        self.error: OSError | None = None
+        self._last: bytes | None = None  # entry that was sent
+        self._sent = 0.0  # when, as the monotonic clock tells
+        self._reader = reader
+        self._writer = writer
+        self._wake = wake
+        # When `drain` returns, the system has it all.
+        writer.transport.set_write_buffer_limits(high=0)
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        try:
+            while await self._reader.read(_READ_SIZE):
+                pass  # a log server has nothing to say
+        except OSError as exc:
+            self.error = exc
+        self.ended = True
+        self._wake.set()
+
+    async def send(self, data: bytes) -> None:
+        """Send an entry, or the banner. An error ends the connection; it is not raised."""
+        if data is not BANNER:
+            self._last, self._sent = data, time.monotonic()
+        self._writer.write(data)
+        try:
+            await self._writer.drain()
+        except OSError as exc:
+            self.ended, self.error = True, exc
+
+    async def in_doubt(self) -> bytes | None:
+        """Return the last entry, if the server may not have read it.
+
+        One that is sent twice does less harm than one that is lost.
+        """
+        if self.error is not None or time.monotonic() - self._sent < _IN_FLIGHT:
+            return self._last
+        # A server that closes with something unread, or is sent something after that, answers
+        # with a reset, which takes a moment.
+        await asyncio.sleep(_RESET_PATIENCE)
+        try:
+            reset = self._writer.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_ERROR)
+        except OSError:
+            return None  # TLS closes at once, after the server has said that it is over
+        return self._last if reset else None
+
+    async def close(self) -> None:
+        """Close it, in bounded time."""
+        self._watching.cancel()
+        self._writer.close()
+        try:
+            async with asyncio.timeout(_CLOSE_PATIENCE):
+                await self._writer.wait_closed()
+        except (OSError, EOFError):
+            pass  # it is closed all the same; TimeoutError is an OSError
+        finally:
+            self._writer.transport.abort()
+
+
+def _shortened(record: logging.LogRecord, text: str) -> str:
+    """Cut a formatted message where no server would take it."""
+    message = text.partition(":")[2].partition(":")[2]
+    lines = message[:_MAX_TEXT].split("\n")[: _MAX_LINES - 1]
+    kept = [line[:_MAX_LINE] for line in lines]
+    size = sum(map(len, kept)) + len(kept) - 1
+    if size == len(message):
+        return text
+    kept.append(f"({len(message) - size} characters more are left out)")
+    return f"{record.levelname}<{len(kept)}>:{record.name}:" + "\n".join(kept)
