@@ -21,6 +21,8 @@ PAIRS = {
     "arguments": "sipyco_rpc.arguments",
     "sync_struct": "sipyco_sync.sync_struct",
     "broadcast": "sipyco_sync.broadcast",
+    "remote_exec": "sipyco_sync.remote_exec",
+    "pipe_ipc": "sipyco_tools.pipe_ipc",
     "common_args": "sipyco_tools.common_args",
     "asyncio_tools": "sipyco_tools.asyncio_tools",
     "tools": "sipyco_tools.asyncio_tools",
@@ -99,19 +101,42 @@ def test_they_run_as_programs(tmp_path: Path) -> None:
     )
 
 
-def test_type_checkers_see_through(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
-    (tmp_path / "program.py").write_text(
-        "from sipyco.pc_rpc import Client, Server, simple_server_loop\n"
-        "from sipyco import pyon\n"
-        "reveal_type(pyon.encode(1))\n"
-        "reveal_type(Client('h', 1).get_rpc_id())\n"
-        "simple_server_loop(5)\n"
-    )
-    options = ["--cache-dir", str(tmp_path / "cache"), "program.py"]
+PROGRAM = """\
+import sipyco
+from sipyco import pyon
+from sipyco.pc_rpc import Client, Server, simple_server_loop
+from sipyco.sync_struct import Notifier, Subscriber
+
+reveal_type(pyon.encode(1))
+reveal_type(Client("h", 1).get_rpc_id())
+reveal_type(Notifier([])["a"])
+reveal_type(sipyco.packed_exceptions.current_exc_packed())
+simple_server_loop(5)
+"""
+
+
+@pytest.mark.parametrize(
+    ("checker", "options"),
+    [("mypy", ["--cache-dir", "cache"]), ("basedpyright", ["--pythonpath", sys.executable])],
+)
+def test_type_checkers_see_through(checker: str, options: list[str], tmp_path: Path) -> None:
+    pytest.importorskip(checker)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    # basedpyright is pyright in a form that pip can install; as pyright it judges.
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "standard"}')
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", *options], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-m", checker, *options, "program.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
-    assert 'Revealed type is "str"' in done.stdout or "builtins.str" in done.stdout
-    assert "tuple[" in done.stdout.lower()
-    assert "Too few arguments" in done.stdout or "Missing positional" in done.stdout
+    encoded, identification, part, packed, error, *_ = [
+        line
+        for line in done.stdout.splitlines()
+        if "reveal" in line.lower() or "type of" in line.lower() or "error" in line
+    ]
+    assert "str" in encoded
+    assert "tuple[" in identification.lower()
+    assert "Notifier" in part
+    assert "dict[str" in packed
+    assert "Too few arguments" in error or "Missing" in error or "missing" in error

@@ -5,7 +5,7 @@ The names of `sipyco_rpc.pc_rpc` can be imported from here. Nothing is loaded be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sipyco_rpc.pc_rpc import *  # noqa: F403
@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 __version__ = "2.0.0"
 
 
-def __getattr__(name: str) -> Any:
-    import importlib
+if not TYPE_CHECKING:  # type checkers would take it to give every name, and look no further
 
-    pc_rpc = importlib.import_module("sipyco_rpc.pc_rpc")
-    if name not in pc_rpc.__all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(pc_rpc, name)
+    def __getattr__(name):
+        import importlib
+
+        pc_rpc = importlib.import_module("sipyco_rpc.pc_rpc")
+        if name not in pc_rpc.__all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(pc_rpc, name)
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,7 @@ used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sipyco_sync.sync_struct import *  # noqa: F403
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 __version__ = "2.0.0"
 
 
-def __getattr__(name: str) -> Any:
-    import importlib
+if not TYPE_CHECKING:  # type checkers would take it to give every name, and look no further
 
-    sync_struct = importlib.import_module("sipyco_sync.sync_struct")
-    if name not in sync_struct.__all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(sync_struct, name)
+    def __getattr__(name):
+        import importlib
+
+        sync_struct = importlib.import_module("sipyco_sync.sync_struct")
+        if name not in sync_struct.__all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(sync_struct, name)
 
 
 def __dir__() -> list[str]:

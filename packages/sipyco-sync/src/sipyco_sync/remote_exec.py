@@ -88,8 +88,8 @@ def simple_rexec_server_loop(
     Args:
         target_name: name of the target.
         target: the object whose methods are called.
-        host, port, description, allow_parallel, ssl_config, loop, local_cert, local_key,
-            peer_cert: see `simple_server_loop`.
+        host, port, description, allow_parallel, loop: see `simple_server_loop`.
+        ssl_config, local_cert, local_key, peer_cert: for TLS, likewise.
 
     Raises:
         OSError: the address cannot be listened on; or an error of TLS.

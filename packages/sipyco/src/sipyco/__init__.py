@@ -7,8 +7,27 @@ The modules are those of the distributions `sipyco-pyon`, `sipyco-rpc`, `sipyco-
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sipyco import arguments as arguments
+    from sipyco import asyncio_tools as asyncio_tools
+    from sipyco import broadcast as broadcast
+    from sipyco import common_args as common_args
+    from sipyco import fire_and_forget as fire_and_forget
+    from sipyco import keepalive as keepalive
+    from sipyco import logging_tools as logging_tools
+    from sipyco import logs as logs
+    from sipyco import packed_exceptions as packed_exceptions
+    from sipyco import pc_rpc as pc_rpc
+    from sipyco import pipe_ipc as pipe_ipc
+    from sipyco import pyon as pyon
+    from sipyco import pyon_v1 as pyon_v1
+    from sipyco import remote_exec as remote_exec
+    from sipyco import sipyco_rpctool as sipyco_rpctool
+    from sipyco import sync_struct as sync_struct
+    from sipyco import test as test
+    from sipyco import tools as tools
 
 __version__ = "2.0.0"
 
@@ -24,8 +43,10 @@ _MODULES: Final = frozenset(
         "logs",
         "packed_exceptions",
         "pc_rpc",
+        "pipe_ipc",
         "pyon",
         "pyon_v1",
+        "remote_exec",
         "sipyco_rpctool",
         "sync_struct",
         "test",
@@ -33,11 +54,12 @@ _MODULES: Final = frozenset(
     }
 )
 
+if not TYPE_CHECKING:  # type checkers would take it to give every name, and look no further
 
-def __getattr__(name: str) -> ModuleType:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.{name}")
+    def __getattr__(name):
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return importlib.import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:
