@@ -139,6 +139,32 @@ def test_task_objects(caplog: pytest.LogCaptureFixture) -> None:
     assert "unhandled exception in Failing" in caplog.text
 
 
+def test_tasks_may_begin_before_their_loop_runs() -> None:
+    done: list[str] = []
+
+    class Object(TaskObject):
+        async def _do(self) -> None:
+            done.append("object")
+
+    async def coroutine() -> None:
+        done.append("pool")
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        started = Object()
+        started.start()
+        explicit = Object()
+        explicit.start(loop=loop)
+        task = BackgroundTaskPool(loop).create(coroutine())
+        other = BackgroundTaskPool().create(coroutine())
+        loop.run_until_complete(asyncio.wait([started.task, explicit.task, task, other]))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    assert sorted(done) == ["object", "object", "pool", "pool"]
+
+
 def test_conditions_and_pools(caplog: pytest.LogCaptureFixture) -> None:
     async def fail() -> None:
         raise ValueError("bad")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sipyco_rpc.tls import SimpleSSLConfig
 
-__all__ = ["AsyncioServer"]
+__all__ = ["AsyncioServer", "close_writer"]
 
 logger = logging.getLogger("sipyco.tools")
 
@@ -191,7 +191,7 @@ class AsyncioServer:
         except Exception:
             logger.exception("error while serving %s", peer)
         finally:
-            await _close(writer)
+            await close_writer(writer)
 
     async def _handle_connection_cr(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -223,8 +223,12 @@ async def _let_pass() -> None:
         await asyncio.sleep(0)
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
-    """Close a connection; what the peer does not take in time is dropped."""
+async def close_writer(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, in bounded time: what the peer does not take in one second is dropped.
+
+    Args:
+        writer: its stream.
+    """
     writer.close()
     try:
         async with asyncio.timeout(_CLOSE_PATIENCE):

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
+from sipyco_rpc.asyncio_server import close_writer
 from sipyco_rpc.framing import MIB, LineReader, LineTooLong
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
@@ -21,7 +22,7 @@ Callback: TypeAlias = Callable[..., Awaitable[object] | object]
 
 _READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
 _STREAM_LIMIT: Final = MIB  # bytes that arrive while callbacks run
-_CLOSE_PATIENCE: Final = 1.0  # seconds for the other side to end a TLS connection
+_CLOSE_PATIENCE: Final = 1.0  # seconds for a callback to end
 _BACK_OFF: Final = 1.5  # the factor of each wait to the one before it
 _LONGEST: Final = 12  # times the first wait: the server that comes back is found soon enough
 _JITTER: Final = 0.2  # of a wait, so that a hundred dashboards do not come at once
@@ -166,7 +167,7 @@ class FeedClient:
             task.cancel()
             # A callback may resist; it is not waited for longer than the other side is.
             await asyncio.wait([task], timeout=_CLOSE_PATIENCE)
-            await self.__hang_up()
+            await close_writer(self.writer)
         await self.__tell(SubscriptionState.closed)
 
     async def __run(self, attempt: Callable[[], Awaitable[None]], where: str) -> None:
@@ -175,7 +176,7 @@ class FeedClient:
                 goes_on = await self.__receive(where)
                 if self.__closing:
                     return
-                await self.__hang_up()
+                await close_writer(self.writer)
                 if self.__reconnect is None or not goes_on:
                     self.__connected = False
                 await self.__tell(SubscriptionState.disconnected)
@@ -264,16 +265,6 @@ class FeedClient:
             await call(self.__state_cb, state)
         except Exception:
             self._logger.exception("error in the callback of state changes")
-
-    async def __hang_up(self) -> None:
-        self.writer.close()
-        try:
-            async with asyncio.timeout(_CLOSE_PATIENCE):
-                await self.writer.wait_closed()
-        except (OSError, EOFError):
-            pass  # it is closed all the same; TimeoutError is an OSError
-        finally:
-            self.writer.transport.abort()
 
     def _begin(self) -> None:
         """A connection has been made, and nothing received yet."""

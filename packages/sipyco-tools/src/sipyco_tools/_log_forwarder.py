@@ -12,6 +12,7 @@ from pathlib import Path
 from socket import SO_ERROR, SOL_SOCKET
 from typing import Any, Final
 
+from sipyco_rpc.asyncio_server import close_writer
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
 from sipyco_tools._log_format import MultilineFormatter
@@ -25,7 +26,6 @@ _MAX_LINES: Final = 5_000  # of a message, likewise
 _MAX_LINE: Final = 10_000  # characters of a line; older servers take no more than 64 KiB
 _ATTEMPTS: Final = 3  # to send one message; a server may refuse it whenever it comes
 _FLUSH_PATIENCE: Final = 1.0  # seconds for `stop` to send what waits
-_CLOSE_PATIENCE: Final = 1.0  # seconds for the other side to end a TLS connection
 _RESET_PATIENCE: Final = 0.1  # seconds for the answer to what came after the server had closed
 _IN_FLIGHT: Final = 0.1  # seconds that a message may take to be read at the other end
 _READ_SIZE: Final = 4096  # a log server says nothing
@@ -307,14 +307,7 @@ class _Connection:
     async def close(self) -> None:
         """Close it, in bounded time."""
         self._watching.cancel()
-        self._writer.close()
-        try:
-            async with asyncio.timeout(_CLOSE_PATIENCE):
-                await self._writer.wait_closed()
-        except (OSError, EOFError):
-            pass  # it is closed all the same; TimeoutError is an OSError
-        finally:
-            self._writer.transport.abort()
+        await close_writer(self._writer)
 
 
 def _shortened(record: logging.LogRecord, text: str) -> str:

@@ -27,6 +27,17 @@ __all__ = [
 logger = logging.getLogger("sipyco.tools")
 
 
+def _current_loop() -> asyncio.AbstractEventLoop:
+    """Return the running loop, or the one that was set for this thread before it runs.
+
+    Raises:
+        RuntimeError: there is neither.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # programs set loops, still
+        return asyncio.get_event_loop()
+
+
 class TaskObject:
     """An object with a task: override `_do` with what is to be done.
 
@@ -40,7 +51,7 @@ class TaskObject:
         """Begin the task.
 
         Args:
-            loop: where to run; the running loop by default.
+            loop: where to run; by default the running loop, or the one that was set.
         """
 
         async def log_exceptions() -> None:
@@ -51,7 +62,7 @@ class TaskObject:
             except Exception:
                 logger.exception("unhandled exception in %s", type(self).__name__)
 
-        self.task = (loop or asyncio.get_running_loop()).create_task(log_exceptions())
+        self.task = (loop or _current_loop()).create_task(log_exceptions())
 
     async def stop(self) -> None:
         """Cancel the task and wait until it has ended. May be repeated."""
@@ -93,7 +104,7 @@ class BackgroundTaskPool:
     """Run coroutines that nobody waits for; an exception in one is logged.
 
     Args:
-        loop: where to run them; the running loop by default.
+        loop: where to run them; by default the running loop, or the one that was set.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -103,7 +114,7 @@ class BackgroundTaskPool:
 
     def create(self, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Begin to run a coroutine."""
-        task = (self._loop or asyncio.get_running_loop()).create_task(coro)
+        task = (self._loop or _current_loop()).create_task(coro)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -112,16 +123,6 @@ class BackgroundTaskPool:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.error("background task failed", exc_info=task.exception())
-
-
-def _current_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the running loop, or the one that was set for this thread."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # programs set loops, still
-        try:
-            return asyncio.get_event_loop()
-        except RuntimeError:
-            return None
 
 
 def atexit_register_coroutine(
@@ -137,7 +138,10 @@ def atexit_register_coroutine(
             then, a new one is used.
     """
     if loop is None:
-        loop = _current_loop()
+        try:
+            loop = _current_loop()
+        except RuntimeError:
+            pass  # one is made then
 
     def at_exit() -> None:
         if loop is None or loop.is_closed():
