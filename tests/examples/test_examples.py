@@ -7,15 +7,13 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from sipyco.pc_rpc import Client, SimpleSSLConfig
 from support.certificates import identity
 from support.peers import DEADLINE, HOST, until
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from support.programs import EXAMPLES, free_port
 
 
 @pytest.fixture
@@ -25,11 +23,6 @@ def has_ipv6() -> bool:
             return True
     except OSError:
         return False
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def start(port: int, *options: str) -> subprocess.Popen[bytes]:

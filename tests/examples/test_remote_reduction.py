@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from sipyco.pc_rpc import Client
 from support.peers import DEADLINE, HOST, until
+from support.programs import EXAMPLES, free_port
 
 pytest.importorskip("numpy")
 
-EXAMPLE = str(Path(__file__).parents[2] / "examples" / "remote_reduction.py")
+EXAMPLE = str(EXAMPLES / "remote_reduction.py")
 
 
 def measure(port: int) -> subprocess.CompletedProcess[str]:
@@ -24,8 +23,7 @@ def measure(port: int) -> subprocess.CompletedProcess[str]:
 
 
 def test_only_the_result_travels() -> None:
-    with socket.create_server((HOST, 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     refused = measure(port)
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"cannot use port {port}: ")

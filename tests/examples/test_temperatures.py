@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 import pytest
 
 from sipyco.sync_struct import blocking_snapshot
 from support.peers import DEADLINE, HOST, until
+from support.programs import EXAMPLES, end, example, free_port
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 READING = re.compile(r"(cryostat 4(\.\d+)?|oven 6[12]\d(\.\d+)?|room 29\d(\.\d+)?) K\n")
 
 pytestmark = pytest.mark.skipif(
@@ -25,36 +23,15 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@contextmanager
-def program(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, str(EXAMPLES / name), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def expect(stream: IO[str], line: str) -> None:
     """Wait for a line; what is logged in between is skipped."""
     until(lambda: stream.readline() == line)
 
 
-def end(process: subprocess.Popen[str], number: signal.Signals) -> int:
-    process.send_signal(number)
-    process.communicate(timeout=DEADLINE)
-    return process.returncode
-
-
 @contextmanager
 def publisher(port: int) -> Iterator[subprocess.Popen[str]]:
     own = ["--no-localhost-bind", "--bind", HOST, "--port", str(port), "--period", "0.01"]
-    with program("temperatures.py", *own) as process:
+    with example("temperatures.py", *own) as process:
 
         def answers() -> bool:
             assert process.poll() is None
@@ -68,14 +45,13 @@ def publisher(port: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_they_find_each_other_again() -> None:
-    with socket.create_server((HOST, 0)) as sock:
-        port = sock.getsockname()[1]
-    with program("watch_temperatures.py", HOST, str(port)) as refused:
+    port = free_port()
+    with example("watch_temperatures.py", HOST, str(port)) as refused:
         _, errors = refused.communicate(timeout=DEADLINE)
         assert refused.returncode == 1
         assert errors.startswith(f"cannot watch {HOST} port {port}: ")
     with publisher(port) as first:
-        with program("watch_temperatures.py", HOST, str(port)) as subscriber:
+        with example("watch_temperatures.py", HOST, str(port)) as subscriber:
             assert subscriber.stdout is not None
             assert subscriber.stderr is not None
             assert READING.fullmatch(subscriber.stdout.readline())

@@ -40,3 +40,13 @@ def identity(name: str, san: str | None = "IP:127.0.0.1", kind: str = "ec") -> I
         command += ["--addext", f"subjectAltName={san}"]
     subprocess.run(command, check=True, capture_output=True)
     return Identity(cert, key)
+
+
+def paths_of(ours: str, theirs: str) -> dict[str, str]:
+    """Return the paths with which one identity trusts another, as keyword arguments of TLS."""
+    own = identity(ours)
+    return {
+        "local_cert": own.cert,
+        "local_key": own.key,
+        "peer_cert": identity(theirs).cert,
+    }

@@ -12,7 +12,7 @@ import pytest
 
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync.broadcast import Broadcaster, Receiver, SubscriptionState
-from support.certificates import identity
+from support.certificates import paths_of
 from support.feeds import RawPeer, comes_true, serving
 from support.peers import DEADLINE, HOST
 
@@ -232,9 +232,8 @@ def test_a_receiver_gets_each_message_in_order() -> None:
 
 
 def test_every_shape_of_connect_that_programs_use() -> None:
-    ours, theirs = identity("client"), identity("server")
-    server = SimpleSSLConfig(theirs.cert, theirs.key, ours.cert)
-    paths = {"local_cert": ours.cert, "local_key": ours.key, "peer_cert": theirs.cert}
+    server = SimpleSSLConfig(**paths_of("server", "client"))
+    paths = paths_of("client", "server")
     config = SimpleSSLConfig(**paths)
     called: list[int] = []
     shapes: list[Callable[[Any, int], Any]] = [

@@ -14,7 +14,7 @@ import pytest
 from sipyco_rpc.pc_rpc import Client
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync.remote_exec import RemoteExecServer, connect_global_rpc
-from support.certificates import identity
+from support.certificates import paths_of
 from support.peers import DEADLINE, HOST, rpc_server, until
 
 
@@ -168,9 +168,8 @@ def test_the_loop_serves_driver_and_code(tls: bool) -> None:
     files: tuple[str, ...] = ()
     config: SimpleSSLConfig | None = None
     if tls:
-        ours, theirs = identity("client"), identity("server")
-        files = (theirs.cert, theirs.key, ours.cert)
-        config = SimpleSSLConfig(ours.cert, ours.key, theirs.cert)
+        files = tuple(paths_of("server", "client").values())
+        config = SimpleSSLConfig(**paths_of("client", "server"))
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, HOST, str(port), *files])
     try:
         clients: list[Client] = []

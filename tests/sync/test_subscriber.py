@@ -19,7 +19,7 @@ from sipyco_sync.sync_struct import (
     blocking_snapshot,
     snapshot,
 )
-from support.certificates import identity
+from support.certificates import paths_of
 from support.feeds import BANNER, comes_true, serving
 from support.peers import DEADLINE, HOST
 
@@ -425,9 +425,8 @@ def test_it_can_be_one_of_several_bases() -> None:
 
 
 def test_tls_in_both_ways_of_saying_it() -> None:
-    ours, theirs = identity("client"), identity("server")
-    server = SimpleSSLConfig(theirs.cert, theirs.key, ours.cert)
-    paths = {"local_cert": ours.cert, "local_key": ours.key, "peer_cert": theirs.cert}
+    server = SimpleSSLConfig(**paths_of("server", "client"))
+    paths = paths_of("client", "server")
     config = SimpleSSLConfig(**paths)
 
     async def main() -> None:

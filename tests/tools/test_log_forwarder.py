@@ -16,7 +16,7 @@ import pytest
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_tools import _log_forwarder
 from sipyco_tools.logging_tools import LogForwarder, Server, SourceFilter
-from support.certificates import identity
+from support.certificates import paths_of
 from support.feeds import comes_true, serving
 from support.peers import DEADLINE, HOST
 from support.records import recorded
@@ -429,9 +429,8 @@ def test_arguments_that_make_no_sense(options: dict[str, Any]) -> None:
 
 
 def test_tls_and_its_absence(logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
-    ours, theirs = identity("client"), identity("server")
-    server = SimpleSSLConfig(theirs.cert, theirs.key, ours.cert)
-    paths = {"local_cert": ours.cert, "local_key": ours.key, "peer_cert": theirs.cert}
+    server = SimpleSSLConfig(**paths_of("server", "client"))
+    paths = paths_of("client", "server")
 
     async def main() -> None:
         with recorded() as records:

@@ -1,0 +1,43 @@
+"""The examples as processes, which end with the test."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.peers import DEADLINE, HOST
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def example(name: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run an example; its output can be read."""
+    process = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals) -> int:
+    """Send a signal, and return the status of the process that it has ended."""
+    process.send_signal(number)
+    process.communicate(timeout=DEADLINE)
+    return process.returncode
