@@ -45,6 +45,9 @@ class Transport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         assert (high, low) == (1, 0)
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
     def resume_reading(self) -> None:
         pass
 

@@ -424,7 +424,7 @@ def test_it_can_be_one_of_several_bases() -> None:
     asyncio.run(main())
 
 
-def test_tls_in_both_ways_of_saying_it() -> None:
+def test_tls_in_both_ways_of_saying_it(caplog: pytest.LogCaptureFixture) -> None:
     server = SimpleSSLConfig(**paths_of("server", "client"))
     paths = paths_of("client", "server")
     config = SimpleSSLConfig(**paths)
@@ -450,3 +450,4 @@ def test_tls_in_both_ways_of_saying_it() -> None:
                 await Subscriber("n", list).connect(HOST, port, None, config, **paths)
 
     asyncio.run(main())
+    assert not [name for name, _, _ in caplog.record_tuples if name == "asyncio"]

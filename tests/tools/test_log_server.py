@@ -90,6 +90,20 @@ def test_an_entry_without_its_end_is_told_of(caplog: pytest.LogCaptureFixture) -
     asyncio.run(main())
 
 
+def test_what_has_arrived_when_it_stops_is_logged() -> None:
+    async def main() -> None:
+        with recorded() as records:
+            server = Server()
+            async with serving(server) as port:
+                with RawPeer(port, BANNER + b"s:INFO:n:first\n") as peer:
+                    await comes_true(lambda: records)
+                    peer.socket.send(b"".join(b"s:INFO:n:%d\n" % i for i in range(1000)))
+                    await server.stop()
+        assert [message for _, _, message, _ in records] == ["first", *map(str, range(1000))]
+
+    asyncio.run(main())
+
+
 def test_a_handler_that_fails_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     class Bad(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -116,7 +116,8 @@ class Outlet(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.close_when_sent()
-        return True
+        # It stays open to send what waits; not with TLS, which closes both ways at once.
+        return self._transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._queue.clear()

@@ -16,6 +16,7 @@ logger = logging.getLogger("sipyco.logs")
 BANNER: Final = b"ARTIQ logging\n"
 
 _READ_SIZE: Final = 64 * 1024  # bytes; more gains nothing
+_LAST_WORDS: Final = 0.5  # seconds for a peer to see that the server stops
 
 
 class Server(AsyncioServer):
@@ -47,8 +48,12 @@ class Server(AsyncioServer):
         peer = writer.get_extra_info("peername")
         conversation = _Conversation(self._max_line, self._max_lines)
         try:
-            while data := await reader.read(_READ_SIZE):
-                conversation.receive(data)
+            try:
+                while data := await reader.read(_READ_SIZE):
+                    conversation.receive(data)
+            except asyncio.CancelledError:
+                await _take_the_rest(reader, writer, conversation)
+                raise
         except Refused as exc:
             logger.warning("%s, dropping connection to %r: %r", exc, _short(peer), exc.line)
         finally:
@@ -119,3 +124,17 @@ class _Conversation:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
+
+
+async def _take_the_rest(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, conversation: _Conversation
+) -> None:
+    """Tell a peer that the server stops, and log what is still under way, in bounded time."""
+    try:
+        async with asyncio.timeout(_LAST_WORDS):
+            if writer.can_write_eof():
+                writer.write_eof()
+            while data := await reader.read(_READ_SIZE):
+                conversation.receive(data)
+    except OSError:
+        pass  # it has gone, or goes on all the same: TimeoutError is an OSError
