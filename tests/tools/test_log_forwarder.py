@@ -412,6 +412,51 @@ def test_programs_may_run_the_coroutine_themselves(logger: logging.Logger) -> No
     run(main)
 
 
+def test_a_flood_schedules_one_call_and_not_one_for_each_record() -> None:
+    async def main() -> None:
+        sink = Sink()
+        async with sink.running() as port:
+            forwarder = LogForwarder(HOST, port)
+            forwarder.start()
+            await comes_true(lambda: sink.connections)
+            calls: list[Any] = []
+            loop = asyncio.get_running_loop()
+            real = loop.call_soon_threadsafe
+            loop.call_soon_threadsafe = lambda *args: calls.append(args) or real(*args)  # type: ignore
+            for _ in range(1000):
+                forwarder.handle(record("x"))
+            await comes_true(lambda: len(sink.lines) == 1000)
+            assert len(calls) == 1
+            forwarder.handle(record("y"))
+            await comes_true(lambda: len(sink.lines) == 1001)
+            await forwarder.stop()
+
+    run(main)
+
+
+def test_no_record_of_a_thread_is_left_behind() -> None:
+    async def main() -> None:
+        sink = Sink()
+        async with sink.running() as port:
+            forwarder = LogForwarder(HOST, port, queue_size=100_000)
+            forwarder.start()
+
+            def work() -> None:
+                for number in range(2000):
+                    forwarder.handle(record("%d", number))
+                    threading.Event().wait(0.00001)  # lets the loop run in between
+
+            threads = [threading.Thread(target=work) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            await comes_true(lambda: len(sink.lines) == 6000)
+            for thread in threads:
+                thread.join()
+            await forwarder.stop()
+
+    run(main)
+
+
 def test_a_closed_loop_is_no_error(logger: logging.Logger) -> None:
     forwarder = LogForwarder(HOST, 1)
     logger.addHandler(forwarder)

@@ -139,8 +139,17 @@ def test_long_lines_and_much_of_both_at_once(program: str) -> None:
     run(test)
 
 
-def test_a_child_that_is_killed_is_the_end() -> None:
+def test_a_child_that_is_killed_is_the_end(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
+        stuck = AsyncioParentComm()
+        await started(stuck, "import time; time.sleep(1000)")
+        stuck.write(b"x" * 1_000_000)  # more than the pipe holds
+        stuck.process.kill()
+        await stuck.process.wait()
+        with pytest.raises(ConnectionError):
+            await stuck.drain()
+        assert await stuck.readline() == b""
+        stuck.close()
         comm = AsyncioParentComm()
         await started(comm, BLOCKING)
         comm.write(b"one\n")
@@ -150,6 +159,7 @@ def test_a_child_that_is_killed_is_the_end() -> None:
         assert await comm.process.wait() == -signal.SIGKILL
 
     run(test)
+    assert caplog.messages == []
 
 
 def test_processes_of_the_child_do_not_keep_the_pipe_open() -> None:

@@ -91,6 +91,7 @@ class LogForwarder(logging.Handler, TaskObject):
         self._source = (Path(sys.argv[0]).stem if sys.argv else "") or "python"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()  # something to send, or the connection has ended
+        self._waking = False  # one call in the loop is enough, however many records come
         self._settled = asyncio.Event()  # all has been sent, or nothing can be for now
         self._sending = False
         self._waiting = False  # to try again to connect
@@ -120,7 +121,7 @@ class LogForwarder(logging.Handler, TaskObject):
             settled.cancel()
         await TaskObject.stop(self)
         left = len(self._queue) + self._dropped
-        if task is not None and left:
+        if left:
             self._tell(logging.WARNING, "%d log messages were not sent to %s", left, self._where)
         self._queue.clear()
         self._dropped = 0
@@ -150,16 +151,22 @@ class LogForwarder(logging.Handler, TaskObject):
             while len(self._queue) > self._queue_size:
                 self._queue.popleft()
                 self._dropped += 1
-            loop = self._loop
-        if loop is not None:
+            if self._loop is None or self._waking:
+                return
+            self._waking = True  # before the call, which may be made at once
             try:
-                loop.call_soon_threadsafe(self._wake.set)
+                self._loop.call_soon_threadsafe(self._awake)
             except RuntimeError:
-                pass  # the loop has been closed; what is put waits for another
+                self._waking = False  # the loop has been closed; what is put waits for another
+
+    def _awake(self) -> None:
+        self._waking = False
+        self._wake.set()
 
     async def _do(self) -> None:
         # Events belong to the loop in which they were first waited for.
         self._wake, self._settled = asyncio.Event(), asyncio.Event()
+        self._waking = False
         self._loop = asyncio.get_running_loop()
         try:
             while True:
@@ -168,7 +175,7 @@ class LogForwarder(logging.Handler, TaskObject):
                     reader, writer = await async_open_connection(
                         self.host, self.port, ssl=self._context
                     )
-                except (OSError, EOFError) as exc:
+                except (OSError, EOFError, UnicodeError) as exc:  # the last of odd host names
                     self._unreachable(exc)
                 else:
                     await self._serve(reader, writer)

@@ -112,7 +112,7 @@ class AsyncioParentComm(AsyncioComm):
         if self.__read_transport is not None:
             self.__read_transport.close()
         if "writer" in self.__dict__:
-            self.writer.transport.abort()
+            _abort(self.writer)
 
     def __close_fds(self) -> None:
         while self.__fds:
@@ -120,7 +120,7 @@ class AsyncioParentComm(AsyncioComm):
 
     async def __close_after_process(self) -> None:
         await self.process.wait()
-        self.writer.transport.abort()
+        _abort(self.writer)
         transport = self.__read_transport
         assert transport is not None
         # What the process wrote before it ended is still read. Processes that it has started may
@@ -130,6 +130,11 @@ class AsyncioParentComm(AsyncioComm):
             size = _buffered(self.reader)
             await asyncio.sleep(_LAST_WORDS)
         transport.close()
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    if not writer.transport.is_closing():  # asyncio fails to abort a pipe that has broken
+        writer.transport.abort()
 
 
 def _buffered(reader: asyncio.StreamReader) -> int:
