@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from copy import deepcopy
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -235,6 +236,15 @@ def test_a_callback_may_change_the_structure_once_more() -> None:
     n.publish = publish
     n["k"] = 1
     assert n.raw_view == {"log": ["k"], "k": 1}
+
+
+def test_whatever_can_be_called_can_be_told() -> None:
+    n = Notifier({})
+    n.publish = mock.Mock()
+    n["k"] = object()
+    n.publish.assert_called_once_with(
+        {"action": "setitem", "path": [], "key": "k", "value": n.raw_view["k"]}
+    )
 
 
 def test_it_needs_no_event_loop() -> None:

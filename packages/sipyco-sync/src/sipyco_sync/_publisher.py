@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync._outlet import Outlet
-from sipyco_sync.notifier import Mod, Notifier
+from sipyco_sync.notifier import Mod, Notifier, PreparedPublish
 
 logger = logging.getLogger("sipyco.sync_struct")
 
@@ -125,7 +125,7 @@ class _NotifierFeed(Feed):
                 outlet.send(data, len(lines))
 
 
-class _Announcer:
+class _Announcer(PreparedPublish):
     """What a published notifier calls: every publisher that has it encodes, then sends."""
 
     def __init__(self) -> None:

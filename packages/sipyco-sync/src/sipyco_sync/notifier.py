@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 __all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "update_from_dict"]
 
@@ -26,13 +27,15 @@ class ModAction(Enum):
     delitem = "delitem"
 
 
-class PreparedPublish(Protocol):
+class PreparedPublish(ABC):
     """A `publish` callback that can refuse a mod before it is applied, as a `Publisher`'s does."""
 
-    def prepare(self, mod: Mod, /) -> Callable[[], None]:
+    @abstractmethod
+    def prepare(self, mod: Mod) -> Callable[[], None]:
         """Encode a mod, or raise; return what announces it once it has been applied."""
 
-    def __call__(self, mod: Mod, /) -> None:
+    @abstractmethod
+    def __call__(self, mod: Mod) -> None:
         """Announce a mod that has been applied already."""
 
 
@@ -180,7 +183,7 @@ class Notifier:
         """Apply changes to this part, and announce each."""
         root = self.root
         publish = root.publish
-        if not hasattr(publish, "prepare"):
+        if not isinstance(publish, PreparedPublish):
             if publish is not None:
                 self._check_place()
             result = None
@@ -190,9 +193,8 @@ class Notifier:
                 if publish is not None:
                     publish(mod)
             return result
-        prepared = cast(PreparedPublish, publish)
         # Large values are encoded without keeping other threads from their changes.
-        announcements = [prepared.prepare(mod) for mod in mods]
+        announcements = [publish.prepare(mod) for mod in mods]
         with root._lock:
             self._check_place()
             for mod in mods:

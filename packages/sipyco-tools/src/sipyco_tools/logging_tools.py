@@ -6,11 +6,11 @@ from sipyco_tools._log_format import (
     TRACE,
     MultilineFormatter,
     SourceFilter,
-    _fwd_logger,
     log_with_name,
     multiline_log_config,
     parse_log_message,
 )
+from sipyco_tools._log_format import _fwd_logger as _fwd_logger  # programs use it
 from sipyco_tools._log_forwarder import LogForwarder
 from sipyco_tools._log_parser import LogParser
 from sipyco_tools._log_server import Server
@@ -22,7 +22,6 @@ __all__ = [
     "MultilineFormatter",
     "Server",
     "SourceFilter",
-    "_fwd_logger",
     "log_with_name",
     "multiline_log_config",
     "parse_log_message",
