@@ -5,16 +5,32 @@
     '{"a":{"__jsonclass__":["tuple",[[1,2]]]}}'
 
 The functions here are those of `sipyco_pyon.pyon`; the older dialect is `sipyco_pyon.pyon_v1`.
+`compiled` tells which form of the package runs: False means Python source, True means that the
+same source was compiled by mypyc.
 """
 
-from sipyco_pyon.pyon import decode, deregister, encode, load_file, register, store_file, wrap
+from sipyco_pyon._registry import COMPILED as compiled
+from sipyco_pyon.pyon import (
+    decode,
+    deregister,
+    encode,
+    encode_bytes,
+    load_file,
+    new_buffer,
+    register,
+    store_file,
+    wrap,
+)
 
 __all__ = [
     "__version__",
+    "compiled",
     "decode",
     "deregister",
     "encode",
+    "encode_bytes",
     "load_file",
+    "new_buffer",
     "register",
     "store_file",
     "wrap",

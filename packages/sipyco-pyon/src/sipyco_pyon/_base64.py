@@ -1,9 +1,12 @@
-"""Base64 by the quickest means there is, with bad input refused."""
+"""Base64 by the quickest means there is, with bad input refused. No JSON here."""
 
 from __future__ import annotations
 
 import binascii
-from typing import Any
+
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__: list[str] = []
 
@@ -19,8 +22,17 @@ else:
 def b64encode(data: Any) -> bytes:
     """Encode a bytes-like object."""
     if _fast is not None:
-        return bytes(_fast.b64encode(data))
+        encoded: bytes = _fast.b64encode(data)
+        return encoded
     return binascii.b2a_base64(data, newline=False)
+
+
+def b64text(data: Any) -> str:
+    """Encode a bytes-like object as a string."""
+    if _fast is not None:
+        encoded: str = _fast.b64encode_as_string(data)
+        return encoded
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def b64decode(text: Any) -> bytes:
@@ -31,6 +43,16 @@ def b64decode(text: Any) -> bytes:
     """
     if not isinstance(text, (str, bytes)):
         raise ValueError(f"base64 is text, got {type(text).__name__}")
+    return b64decode_memory(text)
+
+
+def b64decode_memory(text: Any) -> bytes:
+    """Decode ASCII text or any bytes-like object.
+
+    Raises:
+        ValueError: it is not base64.
+    """
     if _fast is not None:
-        return bytes(_fast.b64decode(text, validate=True))
+        decoded: bytes = _fast.b64decode(text, validate=True)
+        return decoded
     return binascii.a2b_base64(text, strict_mode=True)

@@ -6,7 +6,6 @@ It is imported when there is something to do for it, so `sipyco_pyon` works with
 from __future__ import annotations
 
 import math
-from typing import Any, Final
 
 from sipyco_pyon._base64 import b64decode, b64encode
 
@@ -17,10 +16,35 @@ except ImportError as exc:
         "this value needs NumPy; install it with: pip install 'sipyco-pyon[numpy]'"
     ) from exc
 
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Final
+
 __all__: list[str] = []
 
 # An array of items without any bytes takes no room in a document, but may do so in memory.
 _MAX_EMPTY_ITEMS: Final = 2**20
+
+# The dtypes of nearly all arrays, in both byte orders: NumPy makes the string anew each time.
+_KINDS: Final = (
+    "b1",
+    "i1",
+    "i2",
+    "i4",
+    "i8",
+    "u1",
+    "u2",
+    "u4",
+    "u8",
+    "f2",
+    "f4",
+    "f8",
+    "c8",
+    "c16",
+)
+_COMMON: Final[list[Any]] = [np.dtype(order + kind) for kind in _KINDS for order in "<>"]
+DTYPE_TEXTS: Final[dict[Any, str]] = {dtype: f'"{dtype.str}"' for dtype in _COMMON}
+_DTYPES: Final[dict[str, Any]] = {dtype.str: dtype for dtype in _COMMON}
 
 
 def scalar_types(names: set[str]) -> frozenset[type]:
@@ -49,15 +73,35 @@ def describe_dtype(dtype: Any) -> Any:
     }
 
 
-def array_arguments(array: Any) -> tuple[list[int], Any, bytes]:
-    """Give the shape, the dtype and the base64 of an array.
+def array_dtype(array: Any) -> Any:
+    """Give the description of an array's dtype.
 
     Raises:
         TypeError: the array holds objects.
     """
     if array.dtype.hasobject:
         raise TypeError(f"`{array!r}`: an array of objects is not PYON encodable")
-    return list(array.shape), describe_dtype(array.dtype), b64encode(array.tobytes())
+    return describe_dtype(array.dtype)
+
+
+def array_memory(array: Any) -> memoryview:
+    """Give the bytes of an array that has some, in C order: its own memory if that has them so."""
+    if not array.flags.c_contiguous:
+        array = array.copy(order="C")
+    try:
+        return memoryview(array).cast("B")
+    except (BufferError, NotImplementedError, TypeError, ValueError):
+        # Times, and some others, cannot be exported as what they are.
+        return memoryview(array.reshape(-1).view(np.uint8))
+
+
+def array_arguments(array: Any) -> tuple[list[int], Any, bytes]:
+    """Give the shape, the dtype and the base64 of an array.
+
+    Raises:
+        TypeError: the array holds objects.
+    """
+    return list(array.shape), array_dtype(array), b64encode(array.tobytes())
 
 
 def scalar_arguments(scalar: Any) -> tuple[Any, bytes]:
@@ -72,6 +116,10 @@ def scalar_arguments(scalar: Any) -> tuple[Any, bytes]:
 
 
 def _dtype(description: Any) -> Any:
+    if type(description) is str:
+        common = _DTYPES.get(description)
+        if common is not None:
+            return common
     dtype = np.dtype(description)
     if dtype.hasobject:
         raise ValueError("objects cannot be decoded")
@@ -80,24 +128,49 @@ def _dtype(description: Any) -> Any:
     return dtype
 
 
-def decode_array(shape: Any, description: Any, data: Any) -> Any:
-    """Rebuild an array; it is C-contiguous and writable, and owns its memory."""
+def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
+    """Check that a shape fits a number of bytes."""
     sizes = tuple(shape)
-    if not all(type(size) is int and size >= 0 for size in sizes):
-        raise ValueError(f"a shape is made of integers from 0 on, got {sizes!r:.60}")
-    dtype = _dtype(description)
-    raw = b64decode(data)
+    for size in sizes:
+        if type(size) is not int or size < 0:
+            raise ValueError(f"a shape is made of integers from 0 on, got {sizes!r:.60}")
     count = math.prod(sizes)
-    if count * dtype.itemsize != len(raw):
+    if count * dtype.itemsize != length:
         raise ValueError(
             f"an array of shape {sizes!r:.60} and dtype {dtype} has "
-            f"{count * dtype.itemsize} bytes, got {len(raw)}"
+            f"{count * dtype.itemsize} bytes, got {length}"
         )
+    if length == 0 and count > _MAX_EMPTY_ITEMS:
+        raise ValueError(f"too many items without content: {count}")
+    return sizes
+
+
+def decode_array(shape: Any, description: Any, data: Any) -> Any:
+    """Rebuild an array from base64; it is C-contiguous and writable, and owns its memory."""
+    dtype = _dtype(description)
+    raw = b64decode(data)
+    sizes = _sizes(shape, dtype, len(raw))
     if not raw:
-        if count > _MAX_EMPTY_ITEMS:
-            raise ValueError(f"too many items without content: {count}")
         return np.zeros(sizes, dtype)
-    return np.frombuffer(raw, dtype).reshape(sizes).copy()
+    return np.ndarray(sizes, dtype, raw).copy()
+
+
+def adopt_array(shape: Any, description: Any, memory: Any) -> Any:
+    """Make an array of memory, which is copied only if it is read-only or not aligned."""
+    dtype = _dtype(description)
+    length = memory.nbytes if type(memory) is np.ndarray else memoryview(memory).nbytes
+    sizes = _sizes(shape, dtype, length)
+    if length == 0:
+        return np.zeros(sizes, dtype)
+    array = np.ndarray(sizes, dtype, memory)
+    return array if array.flags.behaved else array.copy()  # aligned, and writable
+
+
+def empty_array(shape: Any, description: Any, length: int) -> tuple[Any, memoryview]:
+    """Make an array of so many bytes whose content is yet to come, and give its memory."""
+    dtype = _dtype(description)
+    array = np.empty(_sizes(shape, dtype, length), dtype)
+    return array, array_memory(array)
 
 
 def decode_scalar(description: Any, data: Any) -> Any:
@@ -114,4 +187,4 @@ def decode_scalar(description: Any, data: Any) -> Any:
         return np.str_(raw.decode(codec, "surrogatepass"))
     if not raw:
         return np.zeros((), dtype)[()]
-    return np.frombuffer(raw, dtype).copy()[0]
+    return np.ndarray(1, dtype, raw).copy()[0]

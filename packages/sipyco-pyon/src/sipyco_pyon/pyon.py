@@ -7,221 +7,75 @@ JSON has fewer types than Python. What it lacks is written as a tagged object, s
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from os import PathLike
-from typing import Any, Final, NamedTuple
-from uuid import uuid4
 
-from sipyco_pyon._base64 import b64decode, b64encode
+from sipyco_pyon import _registry
 from sipyco_pyon._files import read_text, replace_text
-from sipyco_pyon._numbers import from_decimal, to_decimal
+from sipyco_pyon._json_parts import encode_plain
+from sipyco_pyon._numbers import to_decimal
+from sipyco_pyon._reader import read, read_with_options
+from sipyco_pyon._rebuild import rebuild as rebuild
+from sipyco_pyon._registry import TAG
+from sipyco_pyon._registry import _decoders as _decoders
+from sipyco_pyon._registry import _encoders as _encoders
+from sipyco_pyon._registry import _numpy_scalar as _numpy_scalar
+from sipyco_pyon._registry import is_fraction as is_fraction
+from sipyco_pyon._registry import numpy_class as numpy_class
+from sipyco_pyon._registry import shown as shown
+from sipyco_pyon._writer import FLAT_FROM, ONLY_STR, PLAIN, Writer
+
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from os import PathLike
+    from typing import Any
+
+    Buffer = Any  # `collections.abc.Buffer`, which Python 3.11 does not have
 
 __all__ = [
     "decode",
     "deregister",
     "encode",
+    "encode_bytes",
     "load_file",
+    "new_buffer",
     "register",
     "store_file",
     "wrap",
 ]
 
-_TAG: Final = "__jsonclass__"
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
-_ONLY_STR: Final = {str}
 
-# Names of the NumPy scalar types that are supported; programs iterate over this.
-_numpy_scalar = {
-    "bool_",
-    "bytes_",
-    "complex128",
-    "complex64",
-    "datetime64",
-    "float16",
-    "float32",
-    "float64",
-    "int16",
-    "int32",
-    "int64",
-    "int8",
-    "str_",
-    "timedelta64",
-    "uint16",
-    "uint32",
-    "uint64",
-    "uint8",
-    "void",
-}
-
-
-class _Custom(NamedTuple):
-    """A type that was registered."""
-
-    name: str
-    encode: Callable[[Any], Any]
-
-
-_encoders: dict[type, _Custom] = {}
-_decoders: dict[str, Callable[..., Any]] = {}
-
-
-def shown(value: object) -> str:
-    """Show a value in an error message, whatever its `repr` does."""
+def _flat(x: Any) -> str | None:
+    """Write a value that is plain JSON, and flat, by the encoder in C alone."""
+    cls = type(x)
     try:
-        return repr(value)
-    except Exception:  # noqa: BLE001  (a __repr__ of the program's own may do anything)
-        return f"<{type(value).__name__}, which cannot be shown>"
-
-
-def numpy_class(value: object) -> str | None:
-    """Tell what a value is to NumPy: `"array"`, the name of a scalar type, or None.
-
-    No array can exist before someone has imported NumPy, so this never does.
-    """
-    numpy: Any = sys.modules.get("numpy")
-    cls = type(value)
-    if numpy is None or cls.__module__ != "numpy":
-        return None
-    if cls is getattr(numpy, "ndarray", None):
-        return "array"
-    for name in (cls.__name__, f"{cls.__name__}_"):  # `bool_` is called `bool` since NumPy 2
-        if name in _numpy_scalar and getattr(numpy, name, None) is cls:
-            return name
+        if cls is dict:
+            if (
+                len(x) >= FLAT_FROM
+                and ONLY_STR.issuperset(map(type, x))
+                and PLAIN.issuperset(map(type, x.values()))
+                and TAG not in x
+            ):
+                return "".join(encode_plain(x, 0))
+        elif cls is list:
+            if len(x) >= FLAT_FROM and PLAIN.issuperset(map(type, x)):
+                return "".join(encode_plain(x, 0))
+        elif cls in PLAIN:
+            return "".join(encode_plain(x, 0))
+    except ValueError:
+        pass  # an integer beyond the interpreter's limit of digits
     return None
 
 
-def is_fraction(value: object) -> bool:
-    """Tell whether a value is a `Fraction`, without importing that class for it."""
-    module = sys.modules.get("fractions")
-    return module is not None and type(value) is module.Fraction
-
-
-class _Preparation:
-    """Turn a value into what JSON can write."""
-
-    def __init__(self, plain_float64: bool, default: Callable[[Any], Any] | None) -> None:
-        self._plain_float64 = plain_float64
-        self._default = default
-
-    def value(self, value: Any) -> Any:
-        cls = type(value)
-        if cls in _PLAIN:
-            return value
-        if cls is list:
-            return self._list(value)
-        if cls is dict:
-            return self._dict(value)
-        if cls is tuple:
-            return {_TAG: ["tuple", [self._list(value)]]}
-        return self._other(value)
-
-    def _list(self, items: Any) -> list[Any]:
-        if _PLAIN.issuperset(map(type, items)):
-            return list(items)
-        value = self.value
-        return [value(item) for item in items]
-
-    def _dict(self, items: dict[Any, Any]) -> dict[Any, Any]:
-        keys = set(map(type, items))
-        if keys <= _ONLY_STR or all(isinstance(key, str) for key in items):
-            if _TAG in items:
-                # Callers rely on this class, so it is raised by hand: `-O` removes assertions.
-                raise AssertionError(f"a dictionary with the key `{_TAG}` is not PYON encodable")
-            if _PLAIN.issuperset(map(type, items.values())):
-                return items
-            value = self.value
-            return {key: value(item) for key, item in items.items()}
-        return {_TAG: ["dict", [self._pairs(items)]]}
-
-    def _pairs(self, items: dict[Any, Any]) -> list[list[Any]]:
-        return [[self.value(key), self.value(item)] for key, item in items.items()]
-
-    def _tagged(self, name: str, *arguments: Any) -> dict[str, Any]:
-        return {_TAG: [name, [self.value(argument) for argument in arguments]]}
-
-    def _other(self, value: Any) -> Any:
-        cls = type(value)
-        if cls is OrderedDict:
-            if _TAG in value:
-                raise AssertionError(f"a dictionary with the key `{_TAG}` is not PYON encodable")
-            return {_TAG: ["OrderedDict", [self._pairs(value)]]}
-        if cls is set:
-            return {_TAG: ["set", [self._list(list(value))]]}
-        if cls is bytes:
-            return {_TAG: ["bytes", [b64encode(value).decode("ascii")]]}
-        if cls is complex:
-            return {_TAG: ["complex", [value.real, value.imag]]}
-        if cls is slice:
-            return self._tagged("slice", value.start, value.stop, value.step)
-        kind = numpy_class(value)
-        if kind is not None:
-            return self._numpy(value, kind)
-        # Programs rely on it that subclasses are written as their base, registered or not.
-        if isinstance(value, (str, int, float)):
-            return value
-        if isinstance(value, list):
-            return self._list(value)
-        if isinstance(value, tuple):
-            return {_TAG: ["tuple", [self._list(value)]]}
-        if isinstance(value, dict):
-            return self._dict(value)
-        if is_fraction(value):
-            return {_TAG: ["Fraction", [value.numerator, value.denominator]]}
-        custom = _encoders.get(cls)
-        if custom is not None:
-            return {_TAG: [custom.name, self._arguments(custom.encode(value))]}
-        if self._default is not None:
-            return self.value(self._default(value))
-        raise TypeError(f"`{shown(value)}`: Object of type `{cls.__name__}` is not PYON encodable")
-
-    def _arguments(self, arguments: Any) -> Any:
-        if isinstance(arguments, (list, tuple)):
-            return self._list(arguments)
-        return self.value(arguments)
-
-    def _numpy(self, value: Any, kind: str) -> Any:
-        if kind == "float64" and self._plain_float64:
-            return float(value)
-        from sipyco_pyon import _numpy
-
-        if kind == "array":
-            shape, dtype, data = _numpy.array_arguments(value)
-            return {_TAG: ["nparray", [shape, self.value(dtype), data.decode("ascii")]]}
-        dtype, data = _numpy.scalar_arguments(value)
-        return {_TAG: ["npscalar", [self.value(dtype), data.decode("ascii")]]}
-
-
-def _is_digit_limit(exc: ValueError) -> bool:
-    return "integer string conversion" in str(exc)
-
-
-def _dump_with_large_integers(prepared: Any, options: dict[str, Any]) -> str:
-    """Write JSON with integers beyond the interpreter's limit of digits."""
-    prefix = uuid4().hex  # stands for a number until the text is there
-    numbers: list[int] = []
-
-    def without(value: Any) -> Any:
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, int) and value.bit_length() > 2000:
-            numbers.append(value)
-            return f"{prefix}-{len(numbers) - 1}-"
-        if isinstance(value, list):
-            return [without(item) for item in value]
-        if isinstance(value, dict):
-            return {key: without(item) for key, item in value.items()}
-        return value
-
-    text = json.dumps(without(prepared), **options)
-    for index, number in enumerate(numbers):
-        text = text.replace(f'"{prefix}-{index}-"', to_decimal(int(number)), 1)
-    return text
-
-
-def encode(x: Any, pretty: bool = False, *, plain_float64: bool = False, **kwargs: Any) -> str:
+def encode(
+    x: Any,
+    pretty: bool = False,
+    *,
+    plain_float64: bool = False,
+    buffer_callback: Callable[[memoryview], object] | None = None,
+    **kwargs: Any,
+) -> str:
     """Write a value as PYON v2.
 
     Args:
@@ -230,6 +84,11 @@ def encode(x: Any, pretty: bool = False, *, plain_float64: bool = False, **kwarg
             of these. Subclasses of the JSON types and of tuple are written as their base.
         pretty: indent by 4 spaces, one member a line, instead of one line without spaces.
         plain_float64: write `numpy.float64` scalars as plain numbers, as older programs do.
+        buffer_callback: called with the memory of each array, and of each `bytes`, that is long:
+            one-dimensional, of format "B". It is the memory of the value itself, not a copy,
+            unless an array is not C-contiguous. The text then has the number of the call there,
+            from 0 on: `decode` needs these buffers, in this order. Short data stays in the text,
+            and so does what comes after 4,096 buffers.
         **kwargs: as for `json.dumps`.
 
     Raises:
@@ -238,131 +97,98 @@ def encode(x: Any, pretty: bool = False, *, plain_float64: bool = False, **kwarg
         ValueError: a structure contains itself.
         RecursionError: a structure is nested too deeply, or contains itself.
     """
-    prepared = _Preparation(plain_float64, kwargs.pop("default", None)).value(x)
-    layout: dict[str, Any] = {"indent": 4} if pretty else {"separators": (",", ":")}
-    options = {**layout, **kwargs}
-    try:
-        return json.dumps(prepared, **options)
-    except ValueError as exc:
-        if not _is_digit_limit(exc):
-            raise
-    return _dump_with_large_integers(prepared, options)
+    if pretty or kwargs:
+        return _encode_with_options(x, pretty, plain_float64, buffer_callback, kwargs)
+    text = _flat(x)
+    if text is not None:
+        return text
+    writer = Writer(plain_float64, None, buffer_callback)
+    writer.value(x, 0)
+    return writer.text()
 
 
-def _decode_fraction(*arguments: int) -> Any:
-    from fractions import Fraction
+def encode_bytes(
+    x: Any,
+    *,
+    plain_float64: bool = False,
+    buffer_callback: Callable[[memoryview], object] | None = None,
+) -> bytes:
+    """Write a value as PYON v2 in ASCII, on one line: `encode` for whoever sends it.
 
-    if not all(type(argument) is int for argument in arguments):
-        # A text such as "1e999999999" would take all memory.
-        raise ValueError("a Fraction is made of integers")
-    return Fraction(*arguments)
-
-
-def _decode_array(shape: Any, dtype: Any, data: Any) -> Any:
-    from sipyco_pyon import _numpy
-
-    return _numpy.decode_array(shape, dtype, data)
-
-
-def _decode_scalar(dtype: Any, data: Any) -> Any:
-    from sipyco_pyon import _numpy
-
-    return _numpy.decode_scalar(dtype, data)
-
-
-_BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
-    "Fraction": _decode_fraction,
-    "OrderedDict": OrderedDict,
-    "bytes": b64decode,
-    "complex": complex,
-    "dict": dict,
-    "nparray": _decode_array,
-    "npscalar": _decode_scalar,
-    "set": set,
-    "slice": slice,
-    "tuple": tuple,
-}
-_RESERVED: Final = frozenset({*_BUILT_IN, "buffer"})
-
-
-def rebuild(tag: str, arguments: Iterable[Any]) -> Any:
-    """Rebuild a value of a built-in tag.
-
-    Raises:
-        ValueError: the arguments are malformed, whatever the cause inside.
+    It takes one copy less of long arrays. The arguments and errors are those of `encode`.
     """
-    try:
-        return _BUILT_IN[tag](*arguments)
-    except ImportError:
-        raise
-    except RecursionError:
-        raise
-    except Exception as exc:
-        raise ValueError(f"malformed `{tag}`: {exc}") from exc
+    text = _flat(x)
+    if text is not None:
+        return text.encode("ascii")
+    writer = Writer(plain_float64, None, buffer_callback)
+    writer.value(x, 0)
+    return writer.data()
 
 
-def _untag(members: dict[str, Any]) -> Any:
-    description = members[_TAG]
-    if (
-        not isinstance(description, list)
-        or len(description) != 2
-        or not isinstance(description[0], str)
-    ):
-        raise ValueError(f"malformed `{_TAG}`: expected a name and its arguments")
-    name, arguments = description
-    if name in _BUILT_IN:
-        if not isinstance(arguments, list):
-            raise ValueError(f"malformed `{name}`: the arguments are not an array")
-        return rebuild(name, arguments)
-    decoder = _decoders.get(name)
-    if decoder is None:
-        raise TypeError(f"Object of type `{name}` is not PYON decodable")
-    return decoder(*arguments)
+def _encode_with_options(
+    x: Any,
+    pretty: bool,
+    plain_float64: bool,
+    buffer_callback: Callable[[memoryview], object] | None,
+    options: dict[str, Any],
+) -> str:
+    """Write a value by `json.dumps`: what is to be JSON goes through JSON once more."""
+    import json
+
+    stand_ins = os.urandom(16).hex()
+    writer = Writer(plain_float64, options.pop("default", None), buffer_callback, stand_ins)
+    writer.value(x, 0)
+    layout: dict[str, Any] = {"indent": 4} if pretty else {"separators": (",", ":")}
+    text = json.dumps(json.loads(writer.text()), **{**layout, **options})
+    for index, number in enumerate(writer.large_integers):
+        text = text.replace(f'"{stand_ins}-{index}-"', to_decimal(number), 1)
+    return text
 
 
-def decode(s: str | bytes | bytearray, **kwargs: Any) -> Any:
+def decode(
+    s: str | bytes | bytearray | memoryview,
+    *,
+    buffers: Sequence[Buffer] | None = None,
+    **kwargs: Any,
+) -> Any:
     """Read a value from PYON v2.
 
     Args:
         s: the text.
+        buffers: what `encode` gave to its `buffer_callback`, in this order, or copies of it. An
+            array is made of such memory without a copy if it is writable and aligned, as that of
+            `new_buffer` is; so the memory must belong to nobody else. Each can be used once.
         **kwargs: as for `json.loads`.
 
     Raises:
-        ValueError: it is not JSON (`json.JSONDecodeError`), or a tagged value is malformed.
+        ValueError: it is not JSON (`json.JSONDecodeError`), or a tagged value is malformed, or
+            does not fit the buffers.
         TypeError: a tag is unknown.
         ImportError: it holds NumPy values, and NumPy is not installed.
         RecursionError: it is nested too deeply.
     """
-    text = s if isinstance(s, str) else s.decode(json.detect_encoding(s), "surrogatepass")
-    # Without a tag in the text, escaped or not, the scanner needs no help.
-    if _TAG in text or "\\u" in text:
-        _install_hook(kwargs)
-    try:
-        return json.loads(text, **kwargs)
-    except ValueError as exc:
-        if not _is_digit_limit(exc) or "parse_int" in kwargs:
-            raise
-    return json.loads(text, parse_int=from_decimal, **kwargs)
+    source: Any = s
+    if not isinstance(source, (str, bytes, bytearray)):
+        if not isinstance(source, memoryview):
+            raise TypeError(f"a PYON text is str or bytes, got {type(source).__name__}")
+        source = bytes(source)
+    if kwargs:
+        return read_with_options(source, buffers, kwargs)
+    return read(source, buffers)
 
 
-def _install_hook(kwargs: dict[str, Any]) -> None:
-    pairs_hook = kwargs.pop("object_pairs_hook", None)
-    object_hook = kwargs.get("object_hook")
-    if pairs_hook is not None:
+def new_buffer(size: int) -> Any:
+    """Return writable memory for a buffer that is to be received, with any content.
 
-        def from_pairs(pairs: list[tuple[str, Any]]) -> Any:
-            members = dict(pairs)
-            return _untag(members) if _TAG in members else pairs_hook(pairs)
+    It is an array of NumPy if that is loaded, which takes no time to be filled with zeros, and a
+    `bytearray` otherwise. `decode` makes an array of either without a copy.
 
-        kwargs["object_pairs_hook"] = from_pairs
-        return
-
-    def from_members(members: dict[str, Any]) -> Any:
-        if _TAG in members:
-            return _untag(members)
-        return members if object_hook is None else object_hook(members)
-
-    kwargs["object_hook"] = from_members
+    Args:
+        size: in bytes.
+    """
+    numpy: Any = sys.modules.get("numpy")
+    empty = getattr(numpy, "empty", None)
+    return bytearray(size) if empty is None else empty(size, numpy.uint8)
 
 
 def register(
@@ -385,15 +211,7 @@ def register(
     Raises:
         AssertionError: a class or the name is registered already, or the name is reserved.
     """
-    classes = list(types)
-    taken = [cls for cls in classes if cls in _encoders]
-    if taken:
-        raise AssertionError(f"registered already: {shown(taken)}")
-    if name in _decoders or name in _RESERVED:
-        raise AssertionError(f"the name `{name}` is taken already")
-    for cls in classes:
-        _encoders[cls] = _Custom(name, encode)
-    _decoders[name] = decode
+    _registry.register(types, name, encode, decode)
 
 
 def deregister(types: Iterable[type], name: str) -> None:
@@ -403,16 +221,7 @@ def deregister(types: Iterable[type], name: str) -> None:
         KeyError: a class is not registered.
         AssertionError: a class is registered under another name.
     """
-    classes = list(types)
-    for cls in classes:
-        if _encoders[cls].name != name:
-            raise AssertionError(
-                f"{cls.__name__} is registered under `{_encoders[cls].name}`, not `{name}`"
-            )
-    for cls in classes:
-        del _encoders[cls]
-    if not any(custom.name == name for custom in _encoders.values()):
-        _decoders.pop(name, None)
+    _registry.deregister(types, name)
 
 
 def wrap(o: Any) -> Any:

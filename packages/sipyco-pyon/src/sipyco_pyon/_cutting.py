@@ -1,0 +1,142 @@
+"""Long base64 out of a text before it is read as JSON. Nothing else of PYON is understood here.
+
+A string literal of valid JSON may have another content, and the text is still valid. So the data
+of a long array is taken from where it stands, straight into the memory of the array, and what is
+read as JSON has a short string in its place. Whatever is not exactly as `encode` writes it stays
+in the text.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sipyco_pyon._base64 import b64decode_memory
+from sipyco_pyon._json_parts import make_scanner
+from sipyco_pyon._rebuild import numpy_codec, untag
+from sipyco_pyon._registry import TAG
+
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+__all__: list[str] = []
+
+# Literals of twice this length contain a whole window without a quote, and are found by that.
+# Shorter ones cost less in the scanner than to be cut.
+_WINDOW: Final = 2048
+CUT_FROM: Final = 2 * _WINDOW
+
+# Outside of a string literal and across its ends these cannot occur in valid JSON but as what
+# they look like: a quote within a string would be escaped.
+_ARRAY: Final = '{"__jsonclass__":["nparray",['
+_BYTES: Final = '{"__jsonclass__":["bytes",["'
+
+# Base64 is decoded in pieces that stay in the processor's cache.
+_CHUNK: Final = 65536
+
+# A peer must not be able to refer to what was cut, so it must not be able to guess this.
+_TOKEN: Final = os.urandom(16).hex()
+
+
+def _only_tuples(members: dict[str, Any]) -> Any:
+    """Accept what the description of a dtype consists of."""
+    if TAG in members:
+        description = members[TAG]
+        if type(description) is not list or not description or description[0] != "tuple":
+            raise ValueError("no description of a dtype")
+    return untag(members)
+
+
+_scan_head: Final = make_scanner(_only_tuples)
+
+
+class Cuts:
+    """The text that is left, and what was cut out of it by the strings that stand for it."""
+
+    def __init__(self, source: Any) -> None:
+        """Cut a text: a string, or bytes that hold one."""
+        self.values: dict[str, Any] = {}
+        self._source = source
+        self._is_text = isinstance(source, str)
+        self._array_mark: Any = _ARRAY if self._is_text else _ARRAY.encode("ascii")
+        self._bytes_mark: Any = _BYTES if self._is_text else _BYTES.encode("ascii")
+        self._pieces: list[Any] = []
+        self._done = 0  # what comes before is in the pieces
+        self._search()
+
+    def rest(self) -> Any:
+        """Return the text that is left, of the class of the whole one."""
+        if not self._pieces:
+            return self._source
+        pieces = [*self._pieces, self._source[self._done :]]
+        return "".join(pieces) if self._is_text else b"".join(pieces)
+
+    def _search(self) -> None:
+        source = self._source
+        quote: Any = '"' if self._is_text else b'"'
+        length = len(source)
+        position = 0
+        while position + _WINDOW <= length:
+            if source.find(quote, position, position + _WINDOW) >= 0:
+                position += _WINDOW
+                continue
+            end = source.find(quote, position)
+            if end < 0:
+                return
+            start = source.rfind(quote, max(position - _WINDOW, self._done), position) + 1
+            if start:
+                self._cut(start, end)
+            position = end + 1
+
+    def _cut(self, start: int, end: int) -> None:
+        """Cut the literal whose content is there, if it is the data of an array or of bytes."""
+        head = self._source[max(start - _WINDOW, self._done) : start]
+        try:
+            if head.endswith(self._bytes_mark):
+                value: Any = b64decode_memory(self._content(start, end))
+            else:
+                value = self._array(head, start, end)
+        except Exception:  # noqa: BLE001  (whatever is wrong is told when the text is read)
+            return
+        if value is None:
+            return
+        name = f"{_TOKEN}-{len(self.values)}"
+        self.values[name] = value
+        self._pieces.append(self._source[self._done : start])
+        self._pieces.append(name if self._is_text else name.encode("ascii"))
+        self._done = end
+
+    def _content(self, start: int, end: int) -> Any:
+        if self._is_text:
+            return self._source[start:end]
+        return memoryview(self._source)[start:end]
+
+    def _array(self, head: Any, start: int, end: int) -> Any:
+        """Decode an array, or return None where no array's data begins."""
+        begin = head.rfind(self._array_mark)
+        if begin < 0:
+            return None
+        head = head[begin + len(_ARRAY) - 1 :]
+        text = (head if self._is_text else head.decode("ascii")) + '"]'
+        arguments, length = _scan_head(text, 0)
+        if length != len(text) or type(arguments) is not list or len(arguments) != 3:
+            return None
+        shape, description, data = arguments
+        if data != "":
+            return None
+        padding = self._padding(end)
+        size = (end - start) // 4 * 3 - padding
+        array, memory = numpy_codec().empty_array(shape, description, size)
+        position = 0
+        for at in range(start, end, _CHUNK):
+            chunk = b64decode_memory(self._content(at, min(at + _CHUNK, end)))
+            after = position + len(chunk)
+            memory[position:after] = (
+                chunk  # refused if padding has made it shorter, but at the end
+            )
+            position = after
+        return array if position == size else None
+
+    def _padding(self, end: int) -> int:
+        tail = self._source[end - 2 : end]
+        return int(tail.count("=" if self._is_text else b"="))

@@ -1,0 +1,202 @@
+"""PYON v2 text as values. The built-in tags are in `_rebuild`."""
+
+from __future__ import annotations
+
+from sipyco_pyon._cutting import CUT_FROM, Cuts
+from sipyco_pyon._json_parts import make_scanner, scan_document, to_text
+from sipyco_pyon._numbers import from_decimal
+from sipyco_pyon._rebuild import numpy_codec, untag
+from sipyco_pyon._registry import TAG, shown
+
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Final
+
+__all__: list[str] = []
+
+_scan_plain: Final = make_scanner(None)
+_scan_tagged: Final = make_scanner(untag)
+
+
+def has_tag(text: str) -> bool:
+    """Tell whether a text may have a tag: it may be escaped, too.
+
+    Without one, the scanner needs no help. Single characters are found quickest.
+    """
+    return ("_" in text and TAG in text) or ("\\" in text and "\\u" in text)
+
+
+def is_digit_limit(exc: ValueError) -> bool:
+    """Tell whether an integer was beyond the interpreter's limit of digits."""
+    return "integer string conversion" in str(exc)
+
+
+class Context:
+    """What stands beside a text while it is read: buffers, and what was cut out of it."""
+
+    def __init__(self, cuts: dict[str, Any], buffers: Sequence[Any] | None) -> None:
+        self._cuts = cuts
+        self._buffers: list[Any] = [] if buffers is None else list(buffers)
+        # The buffer that was named last, until an array or `bytes` take it: they are the next
+        # object that the scanner completes, or the buffer is out of place.
+        self._pending: Any = None
+
+    def hook(self, members: dict[str, Any]) -> Any:
+        """Give the value that a JSON object stands for."""
+        if TAG in members:
+            description = members[TAG]
+            if type(description) is list and len(description) == 2:
+                name, arguments = description
+                if name == "buffer":
+                    self.finish()
+                    self._pending = self._take(arguments)
+                    return self._pending
+                if (
+                    (name == "nparray" or name == "bytes")
+                    and type(arguments) is list
+                    and arguments
+                ):
+                    data = arguments[-1]
+                    if data is self._pending and data is not None:
+                        self._pending = None
+                        return _adopt(name, arguments)
+                    if type(data) is str and data in self._cuts:
+                        self.finish()
+                        return self._cuts.pop(data)
+            self.finish()
+            return untag(members)
+        if self._pending is not None:
+            self.finish()
+        return members
+
+    def finish(self) -> None:
+        """Check that no buffer is left that nothing has taken."""
+        if self._pending is not None:
+            raise ValueError(
+                "malformed `buffer`: it stands for the data of an `nparray` or of `bytes` only"
+            )
+
+    def _take(self, arguments: Any) -> Any:
+        if not self._buffers:
+            raise ValueError("malformed `buffer`: there are no buffers")
+        if type(arguments) is not list or len(arguments) != 1 or type(arguments[0]) is not int:
+            raise ValueError("malformed `buffer`: expected the index of a buffer")
+        index = arguments[0]
+        if not 0 <= index < len(self._buffers):
+            raise ValueError(
+                f"malformed `buffer`: expected an index below {len(self._buffers)}, "
+                f"got {shown(index):.60}"
+            )
+        memory = self._buffers[index]
+        if memory is None:
+            raise ValueError(f"malformed `buffer`: {index} is used twice")
+        self._buffers[index] = None
+        return memory
+
+
+def _adopt(name: str, arguments: list[Any]) -> Any:
+    """Make a value of a buffer, the last argument."""
+    try:
+        if name == "bytes" and len(arguments) == 1:
+            return bytes(memoryview(arguments[0]))
+        if name == "nparray" and len(arguments) == 3:
+            return numpy_codec().adopt_array(arguments[0], arguments[1], arguments[2])
+    except (ImportError, RecursionError):
+        raise
+    except Exception as exc:
+        raise ValueError(f"malformed `{name}`: {exc}") from exc
+    raise ValueError(f"malformed `{name}`: {len(arguments)} arguments")
+
+
+def read(source: Any, buffers: Sequence[Any] | None) -> Any:
+    """Read a document: see `pyon.decode`."""
+    if len(source) < CUT_FROM and not buffers:
+        text = source if type(source) is str else to_text(source)
+        try:
+            return scan_document(_scan_tagged if has_tag(text) else _scan_plain, text)
+        except ValueError as exc:
+            if not is_digit_limit(exc):
+                raise
+        return _read_as_it_is(source, buffers)
+    return _read_long(source, buffers)
+
+
+def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
+    cuts = Cuts(source)
+    rest = cuts.rest()
+    text = ""
+    try:
+        text = rest if type(rest) is str else to_text(rest)
+        if not cuts.values and not buffers:
+            return scan_document(_scan_tagged if has_tag(text) else _scan_plain, text)
+        context = Context(cuts.values, buffers)
+        value = scan_document(make_scanner(context.hook), text)
+        context.finish()
+        return value
+    except ValueError as exc:
+        if rest is not source and (text == "" or getattr(exc, "doc", None) is text):
+            # Not JSON, or not even text: what is wrong, and where, is told of the whole.
+            _explain(source)
+        if not is_digit_limit(exc):
+            raise
+    return _read_as_it_is(source, buffers)
+
+
+def _explain(source: Any) -> None:
+    """Raise the error of a text that is not JSON, without making anything of it."""
+    text = source if isinstance(source, str) else to_text(source)
+    scan_document(make_scanner(None, from_decimal), text)
+
+
+def _read_as_it_is(source: Any, buffers: Sequence[Any] | None) -> Any:
+    """Read a text with integers beyond the interpreter's limit, and nothing cut out of it."""
+    context = Context({}, buffers)
+    text = source if isinstance(source, str) else to_text(source)
+    value = scan_document(make_scanner(context.hook, from_decimal), text)
+    context.finish()
+    return value
+
+
+def read_with_options(source: Any, buffers: Sequence[Any] | None, options: dict[str, Any]) -> Any:
+    """Read a document with the options of `json.loads`."""
+    import json
+
+    text = source if isinstance(source, str) else to_text(source)
+    try:
+        return _loads(json.loads, text, buffers, options)
+    except ValueError as exc:
+        if not is_digit_limit(exc) or "parse_int" in options:
+            raise
+    return _loads(json.loads, text, buffers, {**options, "parse_int": from_decimal})
+
+
+def _loads(
+    loads: Callable[..., Any], text: str, buffers: Sequence[Any] | None, options: dict[str, Any]
+) -> Any:
+    context = Context({}, buffers)
+    # Without a tag in the text, escaped or not, the scanner needs no help.
+    if TAG in text or "\\u" in text:
+        options = _with_hook(options, context)
+    value = loads(text, **options)
+    context.finish()
+    return value
+
+
+def _with_hook(options: dict[str, Any], context: Context) -> dict[str, Any]:
+    pairs_hook = options.get("object_pairs_hook")
+    object_hook = options.get("object_hook")
+    if pairs_hook is not None:
+
+        def from_pairs(pairs: list[tuple[str, Any]]) -> Any:
+            members = dict(pairs)
+            value = context.hook(members)
+            return pairs_hook(pairs) if value is members else value
+
+        return {**options, "object_pairs_hook": from_pairs}
+
+    def from_members(members: dict[str, Any]) -> Any:
+        value = context.hook(members)
+        return object_hook(value) if value is members and object_hook is not None else value
+
+    return {**options, "object_hook": from_members}

@@ -1,0 +1,112 @@
+"""Values from the tags that stand for them. No text here."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from sipyco_pyon._base64 import b64decode
+from sipyco_pyon._registry import TAG, _decoders
+
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Final
+
+__all__: list[str] = []
+
+_codec: Any = None
+
+
+def numpy_codec() -> Any:
+    """Return the module that imports NumPy, at the first need for it.
+
+    Raises:
+        ImportError: NumPy is not installed.
+    """
+    global _codec
+    if _codec is None:
+        from sipyco_pyon import _numpy
+
+        _codec = _numpy
+    return _codec
+
+
+def _decode_fraction(*arguments: Any) -> Any:
+    from fractions import Fraction
+
+    if not all(type(argument) is int for argument in arguments):
+        # A text such as "1e999999999" would take all memory.
+        raise ValueError("a Fraction is made of integers")
+    return Fraction(*arguments)
+
+
+def _decode_array(shape: Any, dtype: Any, data: Any) -> Any:
+    return numpy_codec().decode_array(shape, dtype, data)
+
+
+def _decode_scalar(dtype: Any, data: Any) -> Any:
+    return numpy_codec().decode_scalar(dtype, data)
+
+
+_BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
+    "Fraction": _decode_fraction,
+    "OrderedDict": OrderedDict,
+    "bytes": b64decode,
+    "complex": complex,
+    "dict": dict,
+    "nparray": _decode_array,
+    "npscalar": _decode_scalar,
+    "set": set,
+    "slice": slice,
+    "tuple": tuple,
+}
+
+
+def rebuild(tag: str, arguments: Iterable[Any]) -> Any:
+    """Rebuild a value of a built-in tag.
+
+    Raises:
+        ValueError: the arguments are malformed, whatever the cause inside.
+    """
+    try:
+        return _BUILT_IN[tag](*arguments)
+    except (ImportError, RecursionError):
+        raise
+    except Exception as exc:
+        raise ValueError(f"malformed `{tag}`: {exc}") from exc
+
+
+def untag(members: dict[str, Any]) -> Any:
+    """Give the value that a JSON object stands for: its tag's, or itself if it has none.
+
+    Raises:
+        ValueError: the tag is malformed.
+        TypeError: the tag is unknown.
+    """
+    if TAG not in members:
+        return members
+    description = members[TAG]
+    if type(description) is not list or len(description) != 2:
+        raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
+    name, arguments = description
+    if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
+        # The two that structures are full of.
+        if name == "tuple":
+            return tuple(arguments[0])
+        if name == "dict":
+            try:
+                return dict(arguments[0])
+            except (TypeError, ValueError):
+                pass  # `rebuild` says what is wrong
+    if not isinstance(name, str):
+        raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
+    if name in _BUILT_IN:
+        if not isinstance(arguments, list):
+            raise ValueError(f"malformed `{name}`: the arguments are not an array")
+        return rebuild(name, arguments)
+    if name == "buffer":
+        raise ValueError("malformed `buffer`: there are no buffers")
+    decoder = _decoders.get(name)
+    if decoder is None:
+        raise TypeError(f"Object of type `{name}` is not PYON decodable")
+    return decoder(*arguments)

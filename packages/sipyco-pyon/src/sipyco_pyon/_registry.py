@@ -1,0 +1,137 @@
+"""What PYON v2 knows of types: its tags, the types that programs register. No text here."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Final
+
+__all__: list[str] = []
+
+TAG: Final = "__jsonclass__"
+
+# The tags with a meaning of their own; `buffer` stands for memory beside the text.
+RESERVED: Final = frozenset(
+    {
+        "Fraction",
+        "OrderedDict",
+        "buffer",
+        "bytes",
+        "complex",
+        "dict",
+        "nparray",
+        "npscalar",
+        "set",
+        "slice",
+        "tuple",
+    }
+)
+
+# Names of the NumPy scalar types that are supported; programs iterate over this.
+_numpy_scalar = {
+    "bool_",
+    "bytes_",
+    "complex128",
+    "complex64",
+    "datetime64",
+    "float16",
+    "float32",
+    "float64",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "str_",
+    "timedelta64",
+    "uint16",
+    "uint32",
+    "uint64",
+    "uint8",
+    "void",
+}
+
+
+class Custom:
+    """A type that was registered."""
+
+    def __init__(self, name: str, encode: Callable[[Any], Any]) -> None:
+        self.name = name
+        self.encode = encode
+
+
+_encoders: dict[type, Custom] = {}
+_decoders: dict[str, Callable[..., Any]] = {}
+
+
+def _probe() -> None:
+    """Show by its type what this module is made of."""
+
+
+# Whether mypyc has compiled the package: its functions are not Python's then.
+COMPILED: Final = type(_probe).__name__ != "function"
+
+
+def shown(value: object) -> str:
+    """Show a value in an error message, whatever its `repr` does."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  (a __repr__ of the program's own may do anything)
+        return f"<{type(value).__name__}, which cannot be shown>"
+
+
+def numpy_class(value: object) -> str | None:
+    """Tell what a value is to NumPy: `"array"`, the name of a scalar type, or None.
+
+    No array can exist before someone has imported NumPy, so this never does.
+    """
+    numpy: Any = sys.modules.get("numpy")
+    cls = type(value)
+    if numpy is None or cls.__module__ != "numpy":
+        return None
+    if cls is getattr(numpy, "ndarray", None):
+        return "array"
+    for name in (cls.__name__, cls.__name__ + "_"):  # `bool_` is called `bool` since NumPy 2
+        if name in _numpy_scalar and getattr(numpy, name, None) is cls:
+            return name
+    return None
+
+
+def is_fraction(value: object) -> bool:
+    """Tell whether a value is a `Fraction`, without importing that class for it."""
+    module = sys.modules.get("fractions")
+    return module is not None and type(value) is module.Fraction
+
+
+def register(
+    types: Iterable[type],
+    name: str,
+    encode: Callable[[Any], Any],
+    decode: Callable[..., Any],
+) -> None:
+    """Teach PYON v2 a type; see `pyon.register`."""
+    classes = list(types)
+    taken = [cls for cls in classes if cls in _encoders]
+    if taken:
+        raise AssertionError(f"registered already: {shown(taken)}")
+    if name in _decoders or name in RESERVED:
+        raise AssertionError(f"the name `{name}` is taken already")
+    for cls in classes:
+        _encoders[cls] = Custom(name, encode)
+    _decoders[name] = decode
+
+
+def deregister(types: Iterable[type], name: str) -> None:
+    """Undo `register`; see `pyon.deregister`."""
+    classes = list(types)
+    for cls in classes:
+        if _encoders[cls].name != name:
+            raise AssertionError(
+                f"{cls.__name__} is registered under `{_encoders[cls].name}`, not `{name}`"
+            )
+    for cls in classes:
+        del _encoders[cls]
+    if not any(custom.name == name for custom in _encoders.values()):
+        _decoders.pop(name, None)

@@ -1,0 +1,359 @@
+"""Values as PYON v2 text, piece by piece. No options of `json` here."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections import OrderedDict
+
+from sipyco_pyon._base64 import b64encode, b64text
+from sipyco_pyon._json_parts import encode_plain, encode_string, encode_string_unicode
+from sipyco_pyon._numbers import to_decimal
+from sipyco_pyon._rebuild import numpy_codec
+from sipyco_pyon._registry import COMPILED, TAG, _encoders, is_fraction, numpy_class, shown
+
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+__all__: list[str] = []
+
+PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+ONLY_STR: Final = frozenset({str})
+
+# Containers of so many plain items go to the encoder in C as a whole. Compiled, the loop here is
+# as quick as that, without the cost of a call; uncompiled it never is.
+FLAT_FROM: Final = 24 if COMPILED else 0
+
+# Compiled functions call each other without the interpreter's check for too deep a recursion.
+# Uncompiled, that check comes first.
+_MAX_DEPTH: Final = 500 if COMPILED else sys.maxsize
+
+# Integers of more bits may be beyond the interpreter's limit of digits, which is at least 640.
+_LARGE: Final = 2**2000
+
+_float_text: Final[Any] = float.__repr__
+
+_TOO_DEEP: Final = "nested too deeply to be encoded"
+_TAG_AS_KEY: Final = f"a dictionary with the key `{TAG}` is not PYON encodable"
+
+# Shorter data costs less as base64 in the text than as a buffer of its own, which is to be
+# allocated, described and received apart.
+SHORT_DATA: Final = 1024
+
+# The number of buffers of a document is bounded, because a receiver bounds it.
+MAX_BUFFERS: Final = 4096
+
+# Longer data becomes base64 when the text is put together, chunk by chunk, so that it never is
+# in memory twice: allocating that costs more than base64 does.
+_LONG_DATA: Final = 65536
+_CHUNK: Final = 49152  # makes 64 KiB of base64, which stays in the processor's cache
+
+
+class Writer:
+    """Turn a value into pieces of text."""
+
+    def __init__(
+        self,
+        plain_float64: bool,
+        default: Callable[[Any], Any] | None = None,
+        buffer_callback: Callable[[memoryview], object] | None = None,
+        stand_ins: str | None = None,
+    ) -> None:
+        """Begin a text.
+
+        Args:
+            plain_float64: write `numpy.float64` as plain numbers.
+            default: gives what to write in place of a value of an unknown type.
+            buffer_callback: takes the memory of arrays and long `bytes`.
+            stand_ins: marks the text as one that is to be read as JSON: a string that begins so
+                is there in place of a large integer, and characters are not escaped.
+        """
+        self._plain_float64 = plain_float64
+        self._default = default
+        self._buffer_callback = buffer_callback
+        self._buffer_count = 0
+        self._stand_ins = stand_ins
+        self._string: Any = encode_string if stand_ins is None else encode_string_unicode
+        self.large_integers: list[int] = []
+        self._pieces: list[Any] = []  # text, and memory whose base64 is to stand there
+        self._has_memory = False
+
+    def text(self) -> str:
+        """Put the text together."""
+        if self._has_memory:
+            return _join_text(self._pieces)
+        return "".join(self._pieces)
+
+    def data(self) -> bytes:
+        """Put the text together, in ASCII."""
+        if self._has_memory:
+            return _join_bytes(self._pieces)
+        return "".join(self._pieces).encode("ascii")
+
+    def value(self, value: Any, depth: int) -> None:
+        """Write a value."""
+        cls = type(value)
+        if cls is str:
+            self._pieces.append(self._string(value))
+        elif cls is float:
+            self._pieces.append(_float_text(value) if value - value == 0 else _not_finite(value))
+        elif cls is int:
+            if -_LARGE < value < _LARGE:
+                self._pieces.append(str(value))
+            else:
+                self._large_integer(value)
+        elif cls is dict:
+            self._dict(value, depth)
+        elif cls is tuple:
+            self._pieces.append('{"__jsonclass__":["tuple",[')
+            self._items(value, depth)
+            self._pieces.append("]]}")
+        elif cls is list:
+            self._items(value, depth)
+        elif value is None:
+            self._pieces.append("null")
+        elif value is True:
+            self._pieces.append("true")
+        elif value is False:
+            self._pieces.append("false")
+        else:
+            self._other(value, depth)
+
+    def _large_integer(self, value: int) -> None:
+        if self._stand_ins is None:
+            self._pieces.append(to_decimal(value))
+        else:
+            self._pieces.append(f'"{self._stand_ins}-{len(self.large_integers)}-"')
+            self.large_integers.append(value)
+
+    def _flat(self, container: Any) -> bool:
+        """Write a container of plain values as a whole, unless it has large integers."""
+        if self._stand_ins is not None:
+            return False
+        try:
+            self._pieces.append("".join(encode_plain(container, 0)))
+        except ValueError:
+            return False
+        return True
+
+    def _items(self, items: Any, depth: int) -> None:
+        """Write an array of the items of an exact list or tuple."""
+        if len(items) >= FLAT_FROM and PLAIN.issuperset(map(type, items)) and self._flat(items):
+            return
+        if not items:
+            self._pieces.append("[]")
+            return
+        if depth > _MAX_DEPTH:
+            raise RecursionError(_TOO_DEEP)
+        separator = "["
+        for item in items:
+            self._pieces.append(separator)
+            self.value(item, depth + 1)
+            separator = ","
+        self._pieces.append("]")
+
+    def _dict(self, items: Any, depth: int) -> None:
+        """Write a dictionary, of a class that may be derived."""
+        if not ONLY_STR.issuperset(map(type, items)) and not _all_strings(items):
+            self._pieces.append('{"__jsonclass__":["dict",[')
+            self._pairs(items, depth)
+            self._pieces.append("]]}")
+            return
+        if TAG in items:
+            raise AssertionError(_TAG_AS_KEY)
+        if (
+            len(items) >= FLAT_FROM
+            and PLAIN.issuperset(map(type, items.values()))
+            and self._flat(items)
+        ):
+            return
+        if depth > _MAX_DEPTH:
+            raise RecursionError(_TOO_DEEP)
+        separator = "{"
+        for key, item in items.items():
+            self._pieces.append(separator)
+            self._pieces.append(self._string(key))
+            self._pieces.append(":")
+            self.value(item, depth + 1)
+            separator = ","
+        self._pieces.append("}" if separator == "," else "{}")
+
+    def _pairs(self, items: Any, depth: int) -> None:
+        """Write an array of pairs of the keys and values of a dictionary."""
+        if depth > _MAX_DEPTH:
+            raise RecursionError(_TOO_DEEP)
+        separator = "[["
+        for key, item in items.items():
+            self._pieces.append(separator)
+            self.value(key, depth + 1)
+            self._pieces.append(",")
+            self.value(item, depth + 1)
+            separator = "],["
+        self._pieces.append("]]" if separator == "],[" else "[]")
+
+    def _other(self, value: Any, depth: int) -> None:
+        cls = type(value)
+        if cls is OrderedDict:
+            if TAG in value:
+                raise AssertionError(_TAG_AS_KEY)
+            self._pieces.append('{"__jsonclass__":["OrderedDict",[')
+            self._pairs(value, depth)
+            self._pieces.append("]]}")
+        elif cls is set:
+            self._pieces.append('{"__jsonclass__":["set",[')
+            self._items(list(value), depth)
+            self._pieces.append("]]}")
+        elif cls is bytes:
+            self._pieces.append('{"__jsonclass__":["bytes",[')
+            self._memory(value, len(value))
+            self._pieces.append("]]}")
+        elif cls is complex:
+            self._tagged("complex", [value.real, value.imag], depth)
+        elif cls is slice:
+            self._tagged("slice", [value.start, value.stop, value.step], depth)
+        else:
+            kind = numpy_class(value)
+            if kind == "array":
+                self._array(value, depth)
+            elif kind is not None:
+                self._scalar(value, kind, depth)
+            else:
+                self._derived(value, depth)
+
+    def _derived(self, value: Any, depth: int) -> None:
+        # Programs rely on it that subclasses are written as their base, registered or not.
+        if isinstance(value, str):
+            self._pieces.append(self._string(value))
+        elif isinstance(value, int):
+            # Their own comparisons and texts are theirs to define.
+            self.value(int.__pos__(value), depth)
+        elif isinstance(value, float):
+            self.value(float.__pos__(value), depth)
+        elif isinstance(value, list):
+            self._items(list(value), depth)
+        elif isinstance(value, tuple):
+            self._pieces.append('{"__jsonclass__":["tuple",[')
+            self._items(list(value), depth)
+            self._pieces.append("]]}")
+        elif isinstance(value, dict):
+            self._dict(value, depth)
+        elif is_fraction(value):
+            self._tagged("Fraction", [value.numerator, value.denominator], depth)
+        else:
+            self._unknown(value, depth)
+
+    def _unknown(self, value: Any, depth: int) -> None:
+        if depth > _MAX_DEPTH:
+            raise RecursionError(_TOO_DEEP)
+        cls = type(value)
+        custom = _encoders.get(cls)
+        if custom is not None:
+            arguments = custom.encode(value)
+            self._pieces.append('{"__jsonclass__":[' + self._string(custom.name) + ",")
+            if isinstance(arguments, (list, tuple)):
+                self._items(list(arguments), depth)
+            else:
+                self.value(arguments, depth + 1)
+            self._pieces.append("]}")
+        elif self._default is not None:
+            self.value(self._default(value), depth + 1)
+        else:
+            raise TypeError(
+                f"`{shown(value)}`: Object of type `{cls.__name__}` is not PYON encodable"
+            )
+
+    def _tagged(self, name: str, arguments: list[Any], depth: int) -> None:
+        self._pieces.append('{"__jsonclass__":["' + name + '",')
+        self._items(arguments, depth)
+        self._pieces.append("]}")
+
+    def _array(self, array: Any, depth: int) -> None:
+        codec = numpy_codec()
+        shape = ",".join([str(size) for size in array.shape])
+        self._pieces.append(f'{{"__jsonclass__":["nparray",[[{shape}],')
+        dtype = codec.DTYPE_TEXTS.get(array.dtype)
+        if dtype is None:
+            self.value(codec.array_dtype(array), depth + 1)
+        else:
+            self._pieces.append(dtype)
+        self._pieces.append(",")
+        self._memory(array, array.nbytes)
+        self._pieces.append("]]}")
+
+    def _scalar(self, scalar: Any, kind: str, depth: int) -> None:
+        if kind == "float64" and self._plain_float64:
+            self.value(float(scalar), depth)
+            return
+        dtype, data = numpy_codec().scalar_arguments(scalar)
+        self._pieces.append('{"__jsonclass__":["npscalar",[')
+        self.value(dtype, depth + 1)
+        self._pieces.append(',"' + data.decode("ascii") + '"]]}')
+
+    def _memory(self, owner: Any, size: int) -> None:
+        """Write the data of `bytes` or of an array."""
+        callback = self._buffer_callback
+        if size < SHORT_DATA or (callback is None and size < _LONG_DATA):
+            raw = owner if type(owner) is bytes else owner.tobytes()
+            self._pieces.append('"' + b64text(raw) + '"')
+            return
+        memory: memoryview = (
+            memoryview(owner) if type(owner) is bytes else numpy_codec().array_memory(owner)
+        )
+        if callback is not None and self._buffer_count < MAX_BUFFERS:
+            callback(memory)
+            self._pieces.append(f'{{"__jsonclass__":["buffer",[{self._buffer_count}]]}}')
+            self._buffer_count += 1
+        else:
+            self._pieces.append('"')
+            self._pieces.append(memory)
+            self._pieces.append('"')
+            self._has_memory = True
+
+
+def _not_finite(value: float) -> str:
+    if value != value:
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _all_strings(keys: Any) -> bool:
+    return all([isinstance(key, str) for key in keys])  # noqa: C419  (a generator is slower)
+
+
+def _join_text(pieces: list[Any]) -> str:
+    """Join pieces, with the base64 of those that are memory."""
+    total = sum([len(piece) for piece in pieces])
+    # The text grows in place, in few steps: each may have to move it.
+    step = max(_LONG_DATA, total // 16)
+    text = ""
+    batch: list[str] = []
+    size = 0
+    for piece in pieces:
+        if type(piece) is str:
+            batch.append(piece)
+            size += len(piece)
+            continue
+        for start in range(0, len(piece), _CHUNK):
+            chunk = b64text(piece[start : start + _CHUNK])
+            batch.append(chunk)
+            size += len(chunk)
+            if size >= step:
+                text += "".join(batch)
+                batch.clear()
+                size = 0
+    text += "".join(batch)
+    return text
+
+
+def _join_bytes(pieces: list[Any]) -> bytes:
+    """Join pieces as ASCII, with the base64 of those that are memory."""
+    file = io.BytesIO()  # it gives its memory away without a copy
+    for piece in pieces:
+        if type(piece) is str:
+            file.write(piece.encode("ascii"))
+            continue
+        for start in range(0, len(piece), _CHUNK):
+            file.write(b64encode(piece[start : start + _CHUNK]))
+    return file.getvalue()
