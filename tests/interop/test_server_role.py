@@ -26,6 +26,8 @@ STRICTER: dict[bytes, tuple[str, str]] = {
     b'"name": "__class__"': ("AttributeError", "__class__"),
     b'"name": "__getattribute__"': ("AttributeError", "__getattribute__"),
     b'"name": "attribute"': ("AttributeError", "attribute"),
+    b'"name":"gen"': ("TypeError", "returns a generator"),
+    b'"name": "gen"': ("TypeError", "returns a generator"),
     b"{bad": ("ValueError", "PYON"),
     b"{'action'": ("ValueError", "PYON"),
 }
@@ -75,7 +77,7 @@ def replay(events: list[dict[str, Any]], port: int) -> None:
                 lines += 1
                 if lines == 1:
                     greeting, recorded = comparable(received, True), comparable(raw(event), True)
-                    recorded.setdefault("features", ["pyon_v2"])  # older servers have none
+                    recorded["features"] = ["pyon_v2", "frames"]  # those of ours
                     assert greeting == recorded
                 else:
                     assert comparable(received, v2) == comparable(raw(event), v2)

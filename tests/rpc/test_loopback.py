@@ -41,6 +41,8 @@ from support.peers import (
     until,
 )
 
+pytestmark = pytest.mark.usefixtures("either_protocol")
+
 
 class Target:
     """A target."""

@@ -26,6 +26,8 @@ from support.peers import (
     scripted_server,
 )
 
+pytestmark = pytest.mark.usefixtures("either_protocol")
+
 
 class Target:
     """A target."""

@@ -30,6 +30,8 @@ from support.peers import (
     until,
 )
 
+pytestmark = pytest.mark.usefixtures("either_protocol")
+
 
 class Target:
     def echo(self, x: Any) -> Any:

@@ -15,6 +15,8 @@ from sipyco_rpc import pc_rpc
 from sipyco_rpc.pc_rpc import AsyncioClient, AutoTarget, BestEffortClient, Client, Server
 from support.peers import DEADLINE, HOST, Peer, handshake, rpc_server, scripted_server
 
+pytestmark = pytest.mark.usefixtures("either_protocol")
+
 
 class Target:
     """A driver."""

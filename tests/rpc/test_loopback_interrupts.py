@@ -15,6 +15,8 @@ import pytest
 from sipyco_rpc.pc_rpc import BestEffortClient, Client, call_timeout
 from support.peers import DEADLINE, HOST, Peer, handshake, rpc_server, scripted_server, until
 
+pytestmark = pytest.mark.usefixtures("either_protocol")
+
 # After these instructions CPython looks whether a signal has arrived, and nowhere else.
 LOOKS_FOR_SIGNALS = ("CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD", "RESUME")
 PATIENCE = 2.0  # seconds for a call that is answered at once; longer is a hang
@@ -88,7 +90,17 @@ def interrupted(number: int, filename: str, call: Any) -> str:
 
 
 @pytest.mark.skipif(sys.gettrace() is not None, reason="the coverage tool traces as well")
-@pytest.mark.parametrize("filename", ["_blocking.py", "framing.py", "protocol.py", "_client.py"])
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "_blocking.py",
+        "_blocking_wire.py",
+        "_client.py",
+        "_client_session.py",
+        "_session.py",
+        "messages.py",
+    ],
+)
 def test_ctrl_c_at_any_point_does_not_spoil_the_next_call(filename: str) -> None:
     spoiled: list[str] = []
     number = 0

@@ -22,6 +22,8 @@ from sipyco_rpc.pc_rpc import (
 )
 from support.peers import DEADLINE, HOST, connected, rpc_server, running_server, until
 
+pytestmark = pytest.mark.usefixtures("either_protocol")
+
 both_threadings = pytest.mark.parametrize("threaded", [False, True], ids=["plain", "threaded"])
 
 
@@ -74,9 +76,6 @@ class Strange:
 
     def recursion(self) -> Any:
         return self.recursion()
-
-    def generator(self) -> Any:
-        yield 1
 
     def not_a_value(self) -> Any:
         return object()

@@ -14,6 +14,7 @@ from sipyco_rpc.pc_rpc import Server
 
 HOST = "127.0.0.1"
 DEADLINE = 20.0  # seconds until a test that waits has failed
+OFFER_FRAMES = True  # what `rpc_server` does by default; tests of both protocols set it
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -64,6 +65,7 @@ def running_server(server: Callable[[], Any], **start: Any) -> Iterator[int]:
 @contextmanager
 def rpc_server(targets: dict[str, Any], **options: Any) -> Iterator[int]:
     """Run an RPC server on loopback; give its port."""
+    options = {"frames": OFFER_FRAMES, **options}
     with running_server(lambda: Server(targets, **options)) as port:
         yield port
 

@@ -9,10 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sipyco_rpc._asyncio_connection import AsyncioConnection, Closing
+from sipyco_rpc._asyncio_stream import RemoteAsyncIterator
 from sipyco_rpc._calls import connect_error, limit_of, place, timeout_error
-from sipyco_rpc._remote_method import RemoteMethod, documented
+from sipyco_rpc._client_session import Stream
+from sipyco_rpc._remote_method import documented
+from sipyco_rpc._session import AutoTarget
+from sipyco_rpc._signatures import ANY, signature_from
 from sipyco_rpc.framing import MAX_LINE
-from sipyco_rpc.protocol import AutoTarget
 from sipyco_rpc.tls import client_ssl_context
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ class AsyncioClient:
         async with AsyncioClient() as lda:
             await lda.connect_rpc("::1", 3253)
             await lda.set_attenuation(5)
+
+    What a generator of the server gives comes as an asynchronous iterator, item by item:
+    `async for image in await camera.acquire(100)`.
 
     Calls from many tasks at once share the connection: they are sent as they come, none waits
     for the reply to another. A call that times out or is cancelled never spoils the next one.
@@ -73,10 +79,8 @@ class AsyncioClient:
             async with asyncio.timeout(self.__timeout):
                 connection = await self.__open(host, port, context, where)
                 try:
-                    await connection.exchange(
-                        lambda session: session.hello(),
-                        connection.session.receive_identification,
-                    )
+                    session = connection.session
+                    session.receive_identification(await connection.exchange(session.hello))
                     self.__connection = connection
                     if target_name is not None:
                         await self.__select(connection, target_name)
@@ -114,7 +118,7 @@ class AsyncioClient:
         self, connection: AsyncioConnection, target_name: str | type[AutoTarget]
     ) -> None:
         session = connection.session
-        await connection.exchange(lambda _: session.select(target_name), session.receive_methods)
+        session.receive_methods(await connection.exchange(session.select, target_name))
         self.__valid_methods = session.methods
 
     def __connected(self) -> AsyncioConnection:
@@ -151,11 +155,12 @@ class AsyncioClient:
         session = connection.session
         if session.selected_target is None:
             raise ValueError("no target is selected; see `select_rpc_target`")
-        listing: dict[str, Any] = await self.__limited(
+        message = await self.__limited(
             "listing the methods",
             connection,
-            connection.exchange(lambda _: session.list_methods(), session.receive_listing),
+            connection.exchange(session.request, session.list_methods()),
         )
+        listing = session.receive_listing(message)
         self.__listing = listing
         return listing
 
@@ -192,15 +197,20 @@ class AsyncioClient:
     async def __call_method(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         connection = self.__connected()
         session = connection.session
-        request = session.call(name, args, kwargs)
-        return await self.__limited(
-            f"call of `{session.selected_target}.{name}`",
-            connection,
-            connection.exchange(lambda _: request, session.receive_reply),
+        body = session.call(name, args, kwargs)
+        exchange = connection.exchange(session.request, body)
+        if limit_of(self)[0] or self.__timeout is not None:
+            what = f"call of `{session.selected_target}.{name}`"
+            message = await self.__limited(what, connection, exchange)
+        else:
+            message = await exchange
+        result = session.receive_reply(message)
+        if result is not Stream:
+            return result
+        what = f"call of `{session.selected_target}.{name}`"
+        return RemoteAsyncIterator(
+            connection, message[0], what, lambda work: self.__limited(what, connection, work)
         )
-
-    def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
-        return None if self.__listing is None else documented(self.__listing, name)
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         if name.startswith("__"):
@@ -209,16 +219,26 @@ class AsyncioClient:
             raise AttributeError(f"not connected, so there is no method `{name}`")
         if name not in self.__valid_methods:
             raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
-        owner = f"`{self.get_selected_target()}` on {self.__connection.where}"
-        remote = RemoteMethod(name, owner, self.__call_method, self.__document_method)
 
         async def method(*args: Any, **kwargs: Any) -> Any:
-            return await remote(*args, **kwargs)
+            return await self.__call_method(name, args, kwargs)
 
         method.__name__ = method.__qualname__ = name
-        method.__doc__ = remote.__doc__
-        method.__signature__ = remote.__signature__  # type: ignore[attr-defined]
+        method.__signature__ = ANY  # type: ignore[attr-defined]
+        if self.__listing is not None:
+            self.__document(method)
         return method
+
+    def __document(self, method: Any) -> None:
+        assert self.__listing is not None
+        found = documented(self.__listing, method.__name__)
+        if found is None:
+            return
+        argspec, method.__doc__ = found
+        try:
+            method.__signature__ = signature_from(argspec)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass  # a listing is a peer's word; help must not fail on it
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__valid_methods})

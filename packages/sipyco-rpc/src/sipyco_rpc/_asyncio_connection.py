@@ -5,33 +5,69 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from sipyco_rpc.framing import LineReader, LineTooLong
+from sipyco_rpc._client_session import ClientSession
+from sipyco_rpc._sender import Sender
+from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import set_keepalive
-from sipyco_rpc.protocol import ClientSession
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from sipyco_rpc._session import Request
+    from sipyco_rpc.messages import Message
 
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a peer to take part in closing
 
 
-class AsyncioConnection(asyncio.Protocol):
-    """A transport and a `ClientSession`. Replies go to the requests in the order they were sent.
+class Inbox:
+    """What a generator gave and nobody has taken yet."""
 
-    A request whose caller has given up keeps its place in the queue, so that its late reply is
-    dropped. The transport sends what it was given whole or not at all, so a cancelled call never
-    leaves half a request behind.
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self._error: Exception | None = None
+        self._arrived = asyncio.Event()
+
+    def put(self, message: Message) -> None:
+        """Add a message."""
+        self._messages.append(message)
+        self._arrived.set()
+
+    def fail(self, error: Exception) -> None:
+        """Note that nothing will come any more."""
+        self._error = error
+        self._arrived.set()
+
+    async def take(self) -> Message:
+        """Wait for a message; the error once nothing comes any more."""
+        while not self._messages:
+            if self._error is not None:
+                raise self._error
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._messages.popleft()
+
+
+class AsyncioConnection(asyncio.BufferedProtocol):
+    """A transport and a `ClientSession`. A reply goes to the request of its number.
+
+    The late reply to a request whose caller has given up is dropped. Requests are sent whole or
+    not at all, so a cancelled call never leaves half a request behind.
+
+    Attributes:
+        lost: done when the connection has ended.
     """
 
     def __init__(self, where: str, max_line: int) -> None:
-        self.session = ClientSession()
+        self.session = ClientSession(max_line)
         self.where = where
         self.loop = asyncio.get_running_loop()
         self.lost = self.loop.create_future()
         self.transport: asyncio.Transport | None = None
-        self._lines = LineReader(max_line)
-        self._waiting: deque[asyncio.Future[bytes]] = deque()
+        self._sender: Sender
+        self._incoming = self.session.incoming
+        # Who waits for the message of a number, and what has come of generators.
+        self._waiting: dict[int, asyncio.Future[Message]] = {}
+        self._inboxes: dict[int, Inbox] = {}
         self._writable = asyncio.Event()
         self._writable.set()
         # Why there is no connection any more, as the error of calls from now on.
@@ -40,20 +76,35 @@ class AsyncioConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self._sender = Sender(transport)
+        self._sender.drained = self._writable.set
         set_keepalive(transport.get_extra_info("socket"))
 
-    def data_received(self, data: bytes) -> None:
-        for line in self._lines.feed(data):
-            if not self._waiting:
-                self._give_up(f"{self.where} sent a line that nobody had asked for")
-                return
-            reply = self._waiting.popleft()
-            if reply.done():
-                continue  # its caller has given up
-            if isinstance(line, LineTooLong):
-                reply.set_exception(line)
-            else:
-                reply.set_result(line)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._incoming.memory()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        incoming = self._incoming
+        incoming.received(nbytes)
+        try:
+            while (message := incoming.next()) is not None:
+                self._route(message)
+        except FrameError as exc:
+            self._give_up(f"{self.where} sent what it must not: {exc}")
+
+    def _route(self, message: Message) -> None:
+        number = message[0]
+        reply = self._waiting.pop(number, None)
+        if reply is not None:
+            if not reply.done():
+                reply.set_result(message)
+            return
+        inbox = self._inboxes.get(number)
+        if inbox is not None:
+            inbox.put(message)
+        elif number > self.session.asked:
+            raise FrameError("a message that nobody had asked for")
+        # Otherwise its caller has given up.
 
     def _give_up(self, reason: str) -> None:
         self._end(lambda: ConnectionAbortedError(reason))
@@ -61,7 +112,7 @@ class AsyncioConnection(asyncio.Protocol):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        hint = " (it seems to expect TLS)" if self._lines.pending[:1] == b"\x15" else ""
+        hint = " (it seems to expect TLS)" if self._incoming.pending[:1] == b"\x15" else ""
         if exc is not None and type(exc).__module__ == "ssl":
             text = f"the other side ended the TLS connection to {self.where}: {exc}"
             self._end(lambda: ConnectionResetError(text))
@@ -72,43 +123,78 @@ class AsyncioConnection(asyncio.Protocol):
                 f"the connection to {self.where} was closed by the other side earlier"
             )
         self._writable.set()
+        self._sender.drop()
         if not self.lost.done():
             self.lost.set_result(None)
 
     def _end(self, error: Callable[[], Exception]) -> None:
         if self._closed is None:
             self._closed = error
-        while self._waiting:
-            reply = self._waiting.popleft()
+        waiting, self._waiting = self._waiting, {}
+        for reply in waiting.values():
             if not reply.done():
                 reply.set_exception(error())
+        for inbox in self._inboxes.values():
+            inbox.fail(error())
+        self._inboxes.clear()
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._sender.pause()
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._sender.resume()
 
-    async def exchange(
-        self, outgoing: Callable[[ClientSession], bytes], receive: Callable[[bytes], T]
-    ) -> T:
+    async def exchange(self, make: Callable[..., Request], *arguments: Any) -> Message:
         """Send a request and wait for its reply.
+
+        Args:
+            make: gives the request when it can be sent.
+            *arguments: what it is called with.
 
         Raises:
             EOFError: the other side closed the connection.
             ConnectionError: the connection is no more, and why.
-            LineTooLong: the reply was; it was dropped, and the connection goes on.
         """
-        if self._closed is None and not self._writable.is_set():
+        sender = self._sender
+        while self._closed is None and not sender.idle:
+            self._writable.clear()
             await self._writable.wait()
         if self._closed is not None:
             raise self._closed()
-        assert self.transport is not None
-        request = outgoing(self.session)
-        reply: asyncio.Future[bytes] = self.loop.create_future()
-        self._waiting.append(reply)
-        self.transport.write(request)
-        return receive(await reply)
+        number, pieces = make(*arguments)
+        self.session.asked += 1
+        reply: asyncio.Future[Message] = self.loop.create_future()
+        alone = not self._waiting
+        self._waiting[number] = reply
+        sender.put(pieces, shared=True)
+        if alone:
+            sender.flush()
+        else:
+            sender.flush_soon()
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            if self._waiting.pop(number, None) is not None and self.session.framed:
+                self.tell(self.session.cancel(number))
+            raise
+
+    def tell(self, notice: bytes) -> None:
+        """Send what is not answered by itself."""
+        if self._closed is None:
+            self._sender.put([notice])
+            self._sender.flush_soon()
+
+    def open_inbox(self, number: int) -> Inbox:
+        """Begin to collect what the generator gives that the call of this number returned."""
+        inbox = self._inboxes[number] = Inbox()
+        if self._closed is not None:
+            inbox.fail(self._closed())
+        return inbox
+
+    def forget(self, number: int, *, ended: bool) -> None:
+        """Drop what a generator gives from now on; have the server end it, if it has not ended."""
+        if self._inboxes.pop(number, None) is not None and not ended:
+            self.tell(self.session.cancel(number))
 
     def close(self, *, at_once: bool = False) -> None:
         """Close the connection, whatever the state of its loop.

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from sipyco_rpc._blocking import BlockingConnection
+from sipyco_rpc._blocking_stream import RemoteIterator
 from sipyco_rpc._calls import limit_of, place
 from sipyco_rpc._remote_method import RemoteMethod, documented
+from sipyco_rpc._session import AutoTarget, IncompatibleServer
 from sipyco_rpc.framing import MAX_LINE
-from sipyco_rpc.protocol import AutoTarget, IncompatibleServer
 from sipyco_rpc.tls import client_ssl_context
 
 if TYPE_CHECKING:
+    from sipyco_rpc._session import Body
+    from sipyco_rpc.messages import Message
     from sipyco_rpc.tls import SimpleSSLConfig
 
 logger = logging.getLogger("sipyco.pc_rpc")
@@ -29,6 +32,34 @@ _RECONNECT_TIMEOUT: Final = 5.0  # seconds, at least, for one attempt in the bac
 _JOIN_PATIENCE: Final = 1.0  # seconds for an attempt in the background to notice `close_rpc`
 
 
+class _Items(Iterator[Any]):
+    """What a generator gives; when the connection breaks it ends, as it does for calls."""
+
+    def __init__(self, items: RemoteIterator, broken: Callable[[BaseException], None]) -> None:
+        self._items = items
+        self._broken = broken
+
+    def __next__(self) -> Any:
+        try:
+            message = self._items.next_message()
+        except TimeoutError:
+            raise  # from `call_timeout`
+        except _NETWORK_ERRORS as exc:
+            self._broken(exc)
+            raise StopIteration from exc
+        return self._items.value_of(message)
+
+    def close(self) -> None:
+        """End the generator. May be repeated."""
+        self._items.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
 class BestEffortClient:
     """A client that never raises a network error: for what is nice to have, not needed.
 
@@ -36,6 +67,8 @@ class BestEffortClient:
     background. A call while there is no connection returns None at once. A call whose
     connection breaks warns, returns None, and reconnecting begins. Exceptions of the remote
     method, and of arguments that cannot be sent, are raised.
+
+    The items of a generator end when the connection breaks, with a warning.
 
     Until the first connection the names of the methods are not known, and any public name is
     taken for one.
@@ -146,24 +179,32 @@ class BestEffortClient:
         if connection is None:
             return None
         # A request that cannot be encoded is the caller's error: it is raised here.
-        request = connection.session.call(name, args, kwargs)
+        body = connection.session.call(name, args, kwargs)
         what = f"call of `{connection.session.selected_target}.{name}`"
-        reply = self.__exchange(connection, what, request)
+        reply = self.__exchange(connection, what, body)
+        if reply is None:
+            return None
         # Outside of any `try`: an OSError of the remote method is none of the network.
-        return None if reply is None else connection.session.receive_reply(reply)
+        result = connection.result(self, what, reply)
+        if isinstance(result, RemoteIterator):
+            return _Items(result, lambda exc: self.__broken(connection, what, exc))
+        return result
 
-    def __exchange(
-        self, connection: BlockingConnection, what: str, request: bytes
-    ) -> bytes | None:
+    def __exchange(self, connection: BlockingConnection, what: str, body: Body) -> Message | None:
         try:
-            return connection.exchange(what, lambda _: request, bytes, limit_of(self))
+            return connection.exchange(
+                what, connection.session.request, body, limit=limit_of(self)
+            )
         except TimeoutError:
             raise  # from `call_timeout`, the only limit there is
         except _NETWORK_ERRORS as exc:
-            if not self.__closing.is_set():
-                logger.warning("%s failed, reconnecting in the background: %s", what, exc)
-                self.__reconnect(connection)
+            self.__broken(connection, what, exc)
             return None
+
+    def __broken(self, connection: BlockingConnection, what: str, exc: BaseException) -> None:
+        if not self.__closing.is_set():
+            logger.warning("%s failed, reconnecting in the background: %s", what, exc)
+            self.__reconnect(connection)
 
     def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
         if self.__listing is None:
@@ -179,8 +220,7 @@ class BestEffortClient:
         known = self.__valid_methods
         if (known is None and name.startswith("_")) or (known is not None and name not in known):
             raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
-        owner = f"`{self.get_selected_target()}` on {self.__where}"
-        return RemoteMethod(name, owner, self.__call_method, self.__document_method)
+        return RemoteMethod(name, self, self.__call_method, self.__document_method)
 
     def get_selected_target(self) -> str | None:
         """Return the name of the target, or None if that is not known yet."""
@@ -206,8 +246,8 @@ class BestEffortClient:
         connection = self.__connection
         if connection is None:
             return None
-        request = connection.session.list_methods()
-        reply = self.__exchange(connection, "listing the methods", request)
+        body = connection.session.list_methods()
+        reply = self.__exchange(connection, "listing the methods", body)
         if reply is None:
             return None
         listing = connection.session.receive_listing(reply)

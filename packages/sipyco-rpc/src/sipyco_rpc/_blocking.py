@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sipyco_rpc import keepalive
-from sipyco_rpc._calls import connect_error, place, timeout_error
-from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
-from sipyco_rpc.protocol import AutoTarget, ClientSession
+from sipyco_rpc._blocking_wire import Wire
+from sipyco_rpc._calls import connect_error, limit_of, place, timeout_error
+from sipyco_rpc._client_session import ClientSession, Stream
+from sipyco_rpc.framing import MAX_LINE
 
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
+    import socket
     import ssl
+    from collections.abc import Callable
+    from typing import Any, Final, TypeAlias
 
-T = TypeVar("T")
+    from sipyco_rpc._credit import Credit
+    from sipyco_rpc._session import AutoTarget, Request
+    from sipyco_rpc.frames import Piece
+    from sipyco_rpc.messages import Message
 
-_RECEIVE_SIZE: Final = 256 * 1024  # what one system call may bring; more gains nothing
+    # Whether a limit for a request as a whole holds, and its seconds.
+    Limit: TypeAlias = tuple[bool, float | None]
+
+NO_LIMIT: Final = (False, None)
+
 _TURN_PATIENCE: Final = 0.05  # seconds until a thread looks again whether it is its turn
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a call in another thread to notice that it is over
-# A byte that no line in UTF-8 begins with: where it is still there, nothing was received.
-_UNTOUCHED: Final = 0xFF
 
 
 class BlockingConnection:
     """One connection of a blocking client, safe to use from several threads.
 
-    Contract: a reply belongs to its call. Requests and replies are counted; the replies that
-    abandoned calls are still owed are dropped as they come. Where a request was sent in part,
-    or received bytes may have been lost, the connection is closed instead.
+    Contract: a reply belongs to its call. The replies that abandoned calls are still owed are
+    dropped as they come. Where a request was sent in part, or received bytes may have been lost,
+    the connection is closed instead.
 
     Args:
         host, port: where to connect to.
@@ -53,49 +60,28 @@ class BlockingConnection:
         ssl_context: ssl.SSLContext | None,
         max_line: int = MAX_LINE,
     ) -> None:
-        self.session = ClientSession()
+        self.session = ClientSession(max_line)
         self.where = place(host, port)
         self._timeout = timeout
-        self._lines = LineReader(max_line)
-        self._buffer = bytearray(_RECEIVE_SIZE)
-        # Complete replies that nobody has taken yet.
-        self._ready: deque[bytes | LineTooLong] = deque()
-        # How many lines were asked for and taken: the handshake's lines count as well.
-        self._asked = 0
-        self._answered = 0
+        # Replies that nobody has taken yet.
+        self._ready: deque[Message] = deque()
+        # The items of generators that nobody has taken yet, by the numbers of their calls.
+        self._inboxes: dict[int, deque[Message]] = {}
+        # The calls that were given up, and that the server will answer all the same.
+        self._given_up: set[int] = set()
+        # Those of them that the server has not been told of, and what tells it of the others.
+        self._untold: deque[int] = deque()
+        self._notices = bytearray()
         # The thread whose turn it is. Ctrl-C may strike at any call of a function, so the turn is
         # given back by an assignment, which nothing can interrupt; `_freed` only spares waiting.
         self._owner: int | None = None
+        self._queueing = 0  # how many threads wait for their turn
         self._guard = threading.Lock()
         self._freed = threading.Event()
-        # Why there is no connection any more.
-        self._closed: str | None = None
-        self._tls = ssl_context is not None
-        self._socket: socket.socket
-        started = time.monotonic()
-        what = "connecting"
+        sock = _connected(host, port, timeout, ssl_context, self.where)
+        self._wire = Wire(sock, self.where, self.session.incoming, self._route)
         try:
-            self._socket = keepalive.create_connection(host, port, timeout)
-            try:
-                if ssl_context is not None:
-                    what = "the TLS handshake"
-                    self._socket = ssl_context.wrap_socket(
-                        self._socket, server_hostname=host, do_handshake_on_connect=False
-                    )
-                    self._socket.do_handshake()
-            except BaseException:
-                self._socket.close()
-                raise
-        except TimeoutError as exc:
-            raise timeout_error(what, self.where, started) from exc
-        except OSError as exc:
-            raise connect_error(exc, self.where) from exc
-        try:
-            self.exchange(
-                "the handshake",
-                lambda _: self.session.hello(),
-                self.session.receive_identification,
-            )
+            self.session.receive_identification(self.exchange("the handshake", self.session.hello))
         except BaseException:
             self.close()
             raise
@@ -103,8 +89,7 @@ class BlockingConnection:
     @property
     def local_host(self) -> str:
         """The address of this end of the connection."""
-        address: str = self._socket.getsockname()[0]
-        return address
+        return self._wire.local_host
 
     def set_timeout(self, timeout: float | None) -> None:
         """Set the timeout of socket operations from the next request on."""
@@ -112,76 +97,194 @@ class BlockingConnection:
 
     def select(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target and learn its methods."""
-        self.exchange(
-            "selecting the target",
-            lambda session: session.select(target_name),
-            self.session.receive_methods,
-        )
+        session = self.session
+        message = self.exchange("selecting the target", session.select, target_name)
+        session.receive_methods(message)
 
-    def call(
-        self,
-        name: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        limited: tuple[bool, float | None] = (False, None),
-    ) -> Any:
-        """Call a method; see `exchange` for the rest."""
-        request = self.session.call(name, args, kwargs)
-        what = f"call of `{self.session.selected_target}.{name}`"
-        return self.exchange(what, lambda _: request, self.session.receive_reply, limited)
+    def call(self, owner: object, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method; errors are those of `exchange`, and what the method raised.
+
+        Args:
+            owner: the client, whose limits hold.
+            name, args, kwargs: the call.
+        """
+        session = self.session
+        what = f"call of `{session.selected_target}.{name}`"
+        body = session.call(name, args, kwargs)
+        reply = self.exchange(what, session.request, body, limit=limit_of(owner))
+        return self.result(owner, what, reply)
+
+    def result(self, owner: object, what: str, reply: Message) -> Any:
+        """Give what a call returned: its value, or an iterator over what a generator gives."""
+        value = self.session.receive_reply(reply)
+        if value is not Stream:
+            return value
+        from sipyco_rpc._blocking_stream import RemoteIterator  # few methods are generators
+
+        self._inboxes[reply[0]] = deque()
+        return RemoteIterator(self, reply[0], what, owner)
+
+    def list_methods(self, limit: Limit = NO_LIMIT) -> dict[str, Any]:
+        """Ask for signatures and docstrings; errors are those of `exchange`."""
+        session = self.session
+        body = session.list_methods()
+        message = self.exchange("listing the methods", session.request, body, limit=limit)
+        return session.receive_listing(message)
 
     def exchange(
         self,
         what: str,
-        outgoing: Callable[[ClientSession], bytes],
-        receive: Callable[[bytes], T],
-        limited: tuple[bool, float | None] = (False, None),
-    ) -> T:
+        make: Callable[..., Request],
+        *arguments: Any,
+        limit: Limit = NO_LIMIT,
+    ) -> Message:
         """Send a request and wait for its reply.
 
         Args:
             what: the request, for error messages.
-            outgoing: gives the bytes to send.
-            receive: makes the result from the reply.
-            limited: whether a limit for this request as a whole holds, and its seconds.
+            make: gives the request when it is its turn.
+            *arguments: what it is called with.
+            limit: whether a limit for this request as a whole holds, and its seconds.
 
         Raises:
             TimeoutError: an operation took longer than `timeout`, or all of it than the limit.
             EOFError: the other side closed the connection.
             ConnectionError: the connection is no more, and why.
-            LineTooLong: the reply was; it was dropped, and the connection goes on.
         """
         started = time.monotonic()
-        has_limit, seconds = limited
-        deadline = started + seconds if has_limit and seconds is not None else None
+        timeout, deadline = self._patience(started, limit)
         me = threading.get_ident()
+        self._check_reentry(what, me)
+        try:
+            self._wait_for_turn(what, me, started, deadline)
+            number, pieces = make(*arguments)
+            try:
+                try:
+                    self._send(pieces, timeout, deadline)
+                finally:
+                    if not pieces:
+                        self.session.asked += 1
+                return self._receive(number, timeout, deadline)
+            except TimeoutError as exc:
+                if not pieces:
+                    self._give_up(number)
+                raise timeout_error(what, self.where, started) from exc
+            except EOFError as exc:
+                raise EOFError(f"{what}: {exc}") from exc
+            except KeyboardInterrupt:
+                if not pieces:
+                    self._give_up(number)
+                raise
+        finally:
+            if self._owner == me:
+                self._owner = None
+            if self._queueing:
+                self._freed.set()
+
+    def next_item(
+        self, what: str, number: int, credit: Credit, limit: Limit = NO_LIMIT
+    ) -> Message:
+        """Wait for what a generator gives next.
+
+        Args:
+            what: the call, for error messages.
+            number: of the call that returned the generator.
+            credit: knows how many more items to allow.
+            limit: as for `exchange`, whose errors it has.
+        """
+        started = time.monotonic()
+        timeout, deadline = self._patience(started, limit)
+        me = threading.get_ident()
+        self._check_reentry(what, me)
+        inbox = self._inboxes[number]
+        try:
+            self._wait_for_turn(what, me, started, deadline)
+            try:
+                more = credit.due()
+                if more:
+                    self._send([self.session.allow_items(number, more)], timeout, deadline)
+                    credit.allow(more)
+                while not inbox:
+                    self._ready.clear()  # late replies to calls that were given up
+                    self._wire.receive(timeout, deadline)
+                return inbox.popleft()
+            except TimeoutError as exc:
+                raise timeout_error(what, self.where, started) from exc
+            except EOFError as exc:
+                raise EOFError(f"{what}: {exc}") from exc
+        finally:
+            if self._owner == me:
+                self._owner = None
+            if self._queueing:
+                self._freed.set()
+
+    def forget(self, number: int, *, ended: bool = False) -> None:
+        """Drop what a generator gives from now on, and have the server end it.
+
+        It never waits, and is sent later if need be: the garbage collector may call this.
+
+        Args:
+            number: of the call that returned it.
+            ended: it has come to its end, so there is nothing for the server to do.
+        """
+        if self._inboxes.pop(number, None) is None or ended:
+            return
+        self._untold.append(number)
+        if self._owner is not None or not self._guard.acquire(blocking=False):
+            return
+        me = threading.get_ident()
+        try:
+            try:
+                if self._owner is None:
+                    self._owner = me
+            finally:
+                self._guard.release()
+            if self._owner == me:
+                self._send_notices()
+        finally:
+            if self._owner == me:
+                self._owner = None
+            if self._queueing:
+                self._freed.set()
+
+    def close(self) -> None:
+        """Close the connection; a call in another thread ends with an error. May be repeated."""
+        wire = self._wire
+        if wire.closed is None:
+            wire.closed = f"the connection to {self.where} was closed by this program"
+        wire.wake()
+        me = threading.get_ident()
+        if self._owner == me:
+            wire.close()
+            return
+        # The thread in a call must have let go of the descriptor, or it might use its successor.
+        try:
+            self._take_turn(me, time.monotonic() + _CLOSE_PATIENCE)
+            wire.close()
+        finally:
+            if self._owner == me:
+                self._owner = None
+            self._freed.set()
+
+    def _patience(self, started: float, limit: Limit) -> tuple[float | None, float | None]:
+        """Give the timeout of each operation on the socket, and the deadline of all of them."""
+        has_limit, seconds = limit
+        if not has_limit:
+            return self._timeout, None
+        return None, None if seconds is None else started + seconds
+
+    def _check_reentry(self, what: str, me: int) -> None:
         if self._owner == me:
             raise RuntimeError(
                 f"{what}: this thread is in another call on {self.where} "
                 "(a signal handler cannot call in the middle of a call)"
             )
-        try:
-            if not self._take_turn(me, deadline):
-                raise timeout_error(
-                    f"{what}, waiting for another thread's call", self.where, started
-                )
-            if self._closed is not None:
-                raise ConnectionResetError(f"{what}: {self._closed}")
-            request = outgoing(self.session)
-            try:
-                self._send(request, deadline, has_limit)
-                line = self._receive(deadline, has_limit)
-            except TimeoutError as exc:
-                raise timeout_error(what, self.where, started) from exc
-            except EOFError as exc:
-                raise EOFError(f"{what}: {exc}") from exc
-            if isinstance(line, LineTooLong):
-                raise line
-            return receive(line)
-        finally:
-            if self._owner == me:
-                self._owner = None
-            self._freed.set()
+
+    def _wait_for_turn(self, what: str, me: int, started: float, deadline: float | None) -> None:
+        if not self._take_turn(me, deadline):
+            raise timeout_error(f"{what}, waiting for another thread's call", self.where, started)
+        if self._wire.closed is not None:
+            raise ConnectionResetError(f"{what}: {self._wire.closed}")
 
     def _take_turn(self, me: int, deadline: float | None) -> bool:
         """Wait until no thread is in a call; tell whether the turn is ours in time."""
@@ -196,123 +299,88 @@ class BlockingConnection:
                 patience = min(patience, deadline - time.monotonic())
                 if patience <= 0:
                     return False
+            self._queueing += 1
             self._freed.wait(patience)
+            self._queueing -= 1
 
-    def close(self) -> None:
-        """Close the connection; a call in another thread ends with an error. May be repeated."""
-        if self._closed is None:
-            self._closed = f"the connection to {self.where} was closed by this program"
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that is receiving
-        except OSError:
-            pass  # it was not connected any more
-        me = threading.get_ident()
-        if self._owner == me:
-            self._socket.close()
-            return
-        # The thread in a call must have let go of the descriptor, or it might use its successor.
-        try:
-            self._take_turn(me, time.monotonic() + _CLOSE_PATIENCE)
-            self._socket.close()
-        finally:
-            if self._owner == me:
-                self._owner = None
-            self._freed.set()
-
-    def _fail(self, reason: str) -> None:
-        """Give the connection up, from inside a call."""
-        if self._closed is None:
-            self._closed = reason
-        self._socket.close()
-
-    def _patience(self, deadline: float | None, has_limit: bool) -> None:
-        """Set the timeout of the next socket operation."""
-        if deadline is not None:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError
-            self._socket.settimeout(remaining)
-        else:
-            timeout = None if has_limit else self._timeout
-            if self._socket.gettimeout() != timeout:
-                self._socket.settimeout(timeout)
-
-    def _send(self, request: bytes, deadline: float | None, has_limit: bool) -> None:
-        if self._asked == self._answered and (self._ready or self._lines.pending_size):
+    def _send(self, pieces: list[Piece], timeout: float | None, deadline: float | None) -> None:
+        session = self.session
+        owed = bool(self._given_up or self._inboxes) if session.framed else session.owed > 0
+        if any(number > session.asked for number, *_ in self._ready) or (
+            not session.framed and not owed and session.incoming.pending_size
+        ):
             # It would pass for the reply to this request.
-            self._fail(f"{self.where} sent a line that nobody had asked for")
-            raise ConnectionAbortedError(self._closed)
-        self._patience(deadline, has_limit)
-        view = memoryview(request)
-        self._asked += 1
-        try:
-            while view:
-                view = view[self._socket.send(view) :]
-                if view:
-                    self._patience(deadline, has_limit)
-        except OSError as exc:
-            if not isinstance(exc, TimeoutError) or exc.errno is not None:
-                self._lost(exc)
-            self._fail(f"the connection to {self.where} was closed: a request was sent in part")
-            raise
-        except BaseException:  # Ctrl-C
-            if not view:
-                raise  # all of it was sent
-            self._fail(f"the connection to {self.where} was closed: a request was sent in part")
-            raise
+            self._wire.fail(f"{self.where} sent a message that nobody had asked for")
+            raise ConnectionAbortedError(self._wire.closed)
+        if self._untold or self._notices:
+            self._collect_notices()
+            self._wire.send([bytes(self._notices)], timeout, deadline, owed)
+            self._notices.clear()
+        self._wire.send(pieces, timeout, deadline, owed)
 
-    def _lost(self, exc: OSError) -> None:
-        """Raise what fits a connection that broke while sending or receiving."""
-        reason: BaseException = exc
-        if self._tls and isinstance(exc, ConnectionError):
-            # The refusal of a certificate may wait to be read behind the failure to send.
-            try:
-                self._socket.settimeout(_CLOSE_PATIENCE)
-                self._socket.recv(1)
-            except OSError as alert:
-                reason = alert
-        self._fail(f"the connection to {self.where} was lost earlier: {reason}")
-        if type(reason).__module__ == "ssl":
-            raise ConnectionResetError(
-                f"the other side ended the TLS connection to {self.where}: {reason}"
-            ) from reason
-        if isinstance(exc, (ConnectionError, TimeoutError)):
-            raise EOFError(f"the connection to {self.where} was lost: {exc}") from exc
-
-    def _receive(self, deadline: float | None, has_limit: bool) -> bytes | LineTooLong:
-        """Wait for the line that answers the latest request, dropping those before it."""
+    def _receive(self, number: int, timeout: float | None, deadline: float | None) -> Message:
+        """Wait for the message of a number, dropping late replies to calls that were given up."""
+        ready = self._ready
         while True:
-            while self._ready:
-                # Without a call in between: Ctrl-C must find the line both taken and counted.
-                line = self._ready[0]
-                self._answered += 1
-                del self._ready[0]
-                if self._answered == self._asked:
-                    return line
-            self._patience(deadline, has_limit)
-            self._receive_some()
+            while ready:
+                message = ready.popleft()
+                if message[0] == number:
+                    return message
+            self._wire.receive(timeout, deadline)
 
-    def _receive_some(self) -> None:
-        buffer = self._buffer
-        buffer[0] = _UNTOUCHED
+    def _route(self, message: Message) -> None:
+        """Put a message where it is waited for."""
+        number = message[0]
+        inbox = self._inboxes.get(number)
+        if inbox is not None:
+            inbox.append(message)
+        elif number in self._given_up:
+            self._given_up.discard(number)
+        else:
+            self._ready.append(message)
+
+    def _give_up(self, number: int) -> None:
+        """Have the server end a call whose reply nobody waits for any more."""
+        if self.session.framed:
+            self._untold.append(number)
+            self._send_notices()
+
+    def _collect_notices(self) -> None:
+        while self._untold:
+            number = self._untold[0]
+            self._given_up.add(number)
+            self._notices += self.session.cancel(number)
+            del self._untold[0]
+
+    def _send_notices(self) -> None:
+        """Tell the server of calls that were given up, if that can be sent at once."""
+        if self._wire.closed is None:
+            self._collect_notices()
+            self._wire.try_to_send(self._notices)
+
+
+def _connected(
+    host: str, port: int, timeout: float | None, ssl_context: ssl.SSLContext | None, where: str
+) -> socket.socket:
+    """Connect, optionally with TLS; say in errors where to."""
+    started = time.monotonic()
+    what = "connecting"
+    try:
+        sock = keepalive.create_connection(host, port, timeout)
+        if ssl_context is None:
+            return sock
         try:
-            size = self._socket.recv_into(buffer)
-            self._ready += self._lines.feed(memoryview(buffer)[:size])
-        except OSError as exc:
-            if isinstance(exc, TimeoutError) and exc.errno is None:
-                raise  # ours; one with a number is the network's (keepalive)
-            self._lost(exc)
-            self._fail(f"the connection to {self.where} was lost earlier: {exc}")
-            raise
-        except BaseException:  # Ctrl-C: keep the connection if nothing can have been lost
-            if buffer[0] != _UNTOUCHED:
-                self._fail(f"the connection to {self.where} was closed: a reply was interrupted")
-            raise
-        if size == 0:
-            if self._closed is not None:
-                raise EOFError(self._closed)
-            hint = " (it seems to expect TLS)" if self._lines.pending[:1] == b"\x15" else ""
-            self._fail(f"the connection to {self.where} was closed by the other side earlier")
-            raise EOFError(
-                f"the other side closed the connection to {self.where} before a full line{hint}"
+            what = "the TLS handshake"
+            secured = ssl_context.wrap_socket(
+                sock, server_hostname=host, do_handshake_on_connect=False
             )
+            sock = secured
+            secured.do_handshake()
+        except BaseException:
+            sock.close()
+            raise
+    except TimeoutError as exc:
+        raise timeout_error(what, where, started) from exc
+    except OSError as exc:
+        raise connect_error(exc, where) from exc
+    return sock

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
 
 # A pair (client, seconds) for each `with call_timeout(...)` around the running code. Context
 # variables follow threads and tasks alike, so one task's limit never reaches another's call.

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
-
 from sipyco_rpc._blocking import BlockingConnection
 from sipyco_rpc._calls import limit_of
 from sipyco_rpc._remote_method import RemoteMethod, documented
+from sipyco_rpc._session import AutoTarget
 from sipyco_rpc.framing import MAX_LINE
-from sipyco_rpc.protocol import AutoTarget
 from sipyco_rpc.tls import client_ssl_context
 
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Any, Self
+
     from sipyco_rpc.tls import SimpleSSLConfig
 
 
@@ -24,9 +25,9 @@ class Client:
             lda.set_attenuation(5)
 
     It connects at once. Attributes named in the server's list of methods are callables that
-    block until the method returns, and return its value or raise its exception; any other
-    attribute is an `AttributeError`. Signatures and docstrings are the remote ones (`help`,
-    the tab key).
+    block until the method returns, and return its value or raise its exception; what a generator
+    gives comes as an iterator, item by item. Any other attribute is an `AttributeError`.
+    Signatures and docstrings are the remote ones (`help`, the tab key).
 
     A client may be used from several threads: their calls take turns. A call that times out or
     is interrupted (Ctrl-C) never spoils the next one: that gets its own answer, or an error if
@@ -106,14 +107,9 @@ class Client:
             `{"docstring": …, "methods": {name: (argspec, docstring)}}`, where an argspec is a
             dictionary with the fields of `inspect.FullArgSpec`.
         """
-        self.__require_target()
-        session = self.__connection.session
-        listing: dict[str, Any] = self.__connection.exchange(
-            "listing the methods",
-            lambda _: session.list_methods(),
-            session.receive_listing,
-            limit_of(self),
-        )
+        if self.__connection.session.selected_target is None:
+            raise ValueError("no target is selected; see `select_rpc_target`")
+        listing = self.__connection.list_methods(limit_of(self))
         self.__listing = listing
         return listing
 
@@ -125,12 +121,8 @@ class Client:
             return  # connecting failed
         connection.close()
 
-    def __require_target(self) -> None:
-        if self.__connection.session.selected_target is None:
-            raise ValueError("no target is selected; see `select_rpc_target`")
-
     def __call_method(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.__connection.call(name, args, kwargs, limit_of(self))
+        return self.__connection.call(self, name, args, kwargs)
 
     def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
         if self.__listing is None:
@@ -145,8 +137,7 @@ class Client:
             raise AttributeError(name)  # not yet there, while connecting
         if name not in self.__valid_methods:
             raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
-        owner = f"`{self.get_selected_target()}` on {self.__connection.where}"
-        return RemoteMethod(name, owner, self.__call_method, self.__document_method)
+        return RemoteMethod(name, self, self.__call_method, self.__document_method)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__valid_methods})

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from sipyco_pyon import pyon
 
-from sipyco_pyon import pyon, pyon_v1
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from typing import Any, Final
+
+    from sipyco_rpc.framing import Text
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How values become lines: one of the two PYON dialects."""
+class DialectV1:
+    """PYON v1, which resembles Python source: of programs from before 2025."""
 
-    name: str
-    encode: Callable[[Any], str]
-    decode: Callable[[bytes], Any]
+    name: Final = "PYON v1"
 
     def to_line(self, value: Any) -> bytes:
-        return self.encode(value).encode("ascii") + b"\n"
+        from sipyco_pyon import pyon_v1  # newer programs do without it
+
+        return pyon_v1.encode(value).encode("ascii") + b"\n"
+
+    def decode(self, text: Text, buffers: list[Any]) -> Any:
+        from sipyco_pyon import pyon_v1
+
+        return pyon_v1.decode(text.decode())
 
 
-def _decode_v1(line: bytes) -> Any:
-    return pyon_v1.decode(line.decode())
+class DialectV2:
+    """PYON v2, which is JSON.
+
+    Args:
+        plain_float64: write `numpy.float64` scalars as plain numbers, as older programs do.
+    """
+
+    name: Final = "PYON v2"
+
+    def __init__(self, plain_float64: bool = False) -> None:
+        self.plain_float64 = plain_float64
+
+    def to_line(self, value: Any) -> bytes:
+        return pyon.encode_bytes(value, plain_float64=self.plain_float64) + b"\n"
+
+    def decode(self, text: Text, buffers: list[Any]) -> Any:
+        return pyon.decode(text, buffers=buffers) if buffers else pyon.decode(text)
 
 
-def _encode_plain_float64(value: Any) -> str:
-    return pyon.encode(value, plain_float64=True)
-
-
-V1: Final = Dialect("PYON v1", pyon_v1.encode, _decode_v1)
-V2: Final = Dialect("PYON v2", pyon.encode, pyon.decode)
-V2_PLAIN_FLOAT64: Final = Dialect("PYON v2", _encode_plain_float64, pyon.decode)
-
-
-def excerpt(line: bytes) -> str:
-    """Show the beginning of a line in an error message."""
-    shown = repr(line[:60])[1:]
-    return shown if len(line) <= 60 else f"{shown}… ({len(line)} bytes)"
+V1: Final = DialectV1()
+V2: Final = DialectV2()

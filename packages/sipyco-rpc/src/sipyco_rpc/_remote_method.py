@@ -2,61 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from sipyco_rpc._session import IncompatibleServer
 
-from sipyco_rpc.protocol import IncompatibleServer
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    import inspect
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeVar
 
-T = TypeVar("T")
-
-_KINDS: Final = inspect._ParameterKind
-
-
-def _parameter(
-    name: str,
-    kind: inspect._ParameterKind,
-    argspec: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-) -> inspect.Parameter:
-    annotations = argspec.get("annotations") or {}
-    return inspect.Parameter(
-        name,
-        kind,
-        default=defaults.get(name, inspect.Parameter.empty),
-        annotation=annotations.get(name, inspect.Parameter.empty),
-    )
-
-
-def signature_from(argspec: Mapping[str, Any]) -> inspect.Signature:
-    """Build a signature from the argspec of a method listing, without its `self`."""
-    args = list(argspec["args"])
-    values = tuple(argspec.get("defaults") or ())
-    defaults = dict(zip(args[len(args) - len(values) :], values, strict=True))
-    if args and args[0] in ("self", "cls") and args[0] not in defaults:
-        del args[0]
-    parameters = [_parameter(a, _KINDS.POSITIONAL_OR_KEYWORD, argspec, defaults) for a in args]
-    if argspec.get("varargs"):
-        parameters.append(_parameter(argspec["varargs"], _KINDS.VAR_POSITIONAL, argspec, {}))
-    keyword_defaults = argspec.get("kwonlydefaults") or {}
-    parameters += [
-        _parameter(name, _KINDS.KEYWORD_ONLY, argspec, keyword_defaults)
-        for name in argspec.get("kwonlyargs") or ()
-    ]
-    if argspec.get("varkw"):
-        parameters.append(_parameter(argspec["varkw"], _KINDS.VAR_KEYWORD, argspec, {}))
-    annotations = argspec.get("annotations") or {}
-    return inspect.Signature(
-        parameters, return_annotation=annotations.get("return", inspect.Signature.empty)
-    )
-
-
-_ANY_SIGNATURE: Final = inspect.Signature(
-    [
-        inspect.Parameter("args", _KINDS.VAR_POSITIONAL),
-        inspect.Parameter("kwargs", _KINDS.VAR_KEYWORD),
-    ]
-)
+    T = TypeVar("T")
 
 
 def documented(
@@ -78,7 +32,7 @@ class RemoteMethod:
 
     Args:
         name: of the method.
-        owner: what to show it as a method of, such as "`lda` on ::1 port 3253".
+        client: of which it is an attribute.
         call: does the call.
         documentation: gives the pair (argspec, docstring), or None where it cannot be had.
     """
@@ -86,12 +40,12 @@ class RemoteMethod:
     def __init__(
         self,
         name: str,
-        owner: str,
+        client: object,
         call: Callable[[str, tuple[Any, ...], dict[str, Any]], Any],
         documentation: Callable[[str], tuple[Mapping[str, Any], str | None] | None],
     ) -> None:
         self.__name__ = self.__qualname__ = name
-        self._owner = owner
+        self._client = client
         self._call = call
         self._documentation = documentation
 
@@ -105,11 +59,15 @@ class RemoteMethod:
 
     @property
     def __signature__(self) -> inspect.Signature:
+        from sipyco_rpc import _signatures  # takes longer to load than all the rest
+
         documented = self._documentation(self.__name__)
+        if documented is None:
+            return _signatures.ANY
         try:
-            return _ANY_SIGNATURE if documented is None else signature_from(documented[0])
+            return _signatures.signature_from(documented[0])
         except (AttributeError, KeyError, TypeError, ValueError):
-            return _ANY_SIGNATURE  # a listing is a peer's word; help must not fail on it
+            return _signatures.ANY  # a listing is a peer's word; help must not fail on it
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
@@ -117,7 +75,7 @@ class RemoteMethod:
         return None if documented is None else documented[1]
 
     def __repr__(self) -> str:
-        return f"<remote method `{self.__name__}` of {self._owner}>"
+        return f"<remote method `{self.__name__}` of {self._client!r}>"
 
 
 def as_interface(client: object, interface: Callable[..., T]) -> T:

@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sipyco_rpc._client_stream import ClientStream, Gone, take_turn
-from sipyco_rpc._describe import (
-    bound_method,
-    describe,
-    document_function,
-    make_encodable,
-    public_method_names,
-)
-from sipyco_rpc._workers import MethodError, Worker
+from sipyco_rpc._describe import document_function
+from sipyco_rpc._server_connection import ServerConnection
+from sipyco_rpc._server_session import ServerSession, check_target_names
+from sipyco_rpc._turns import Turns
+from sipyco_rpc._workers import Worker
 from sipyco_rpc.asyncio_server import AsyncioServer
-from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
-from sipyco_rpc.protocol import (
-    CallRequest,
-    ProtocolError,
-    ServerSession,
-    check_target_names,
-)
-
-logger = logging.getLogger("sipyco.pc_rpc")
+from sipyco_rpc.framing import MAX_LINE, LineReader
 
 
 class Server(AsyncioServer):
     """Serve the methods of objects over TCP.
 
     Every public callable of a target can be called: names that start with `_` cannot, and
-    properties are never evaluated. Coroutine methods are awaited. Without `allow_parallel` one
+    properties are never evaluated. Coroutine methods are awaited. What a generator gives, plain or
+    asynchronous, is sent item by item, as the client asks for it. Without `allow_parallel` one
     call runs at a time, whatever the number of clients; connecting and listing never wait.
 
     Args:
         targets: objects by their names. A callable one makes an object for each connection.
         description: free text that clients may read, or None.
         builtin_terminate: offer a method `terminate` that ends `wait_terminate`.
-        allow_parallel: let calls of different connections run at the same time. Those of one
-            connection are answered in order, always.
+        allow_parallel: let calls run at the same time; those of one connection only if it uses
+            frames, otherwise they are answered in order.
         threaded: run plain (not coroutine) methods in one thread for each target, so that a
             driver that blocks holds up nothing but its own target. Calls are then ordered for
             each target by itself.
         max_line: longest request to accept, in bytes; a longer one is answered with an error.
         plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older servers do.
+        frames: offer frames, with which arrays travel as raw memory and calls of one client need
+            not wait for each other. Clients that do not know them never notice.
 
     Raises:
         ValueError: a target name has white space in it, or the description is not a string.
@@ -63,6 +52,7 @@ class Server(AsyncioServer):
         threaded: bool = False,
         max_line: int = MAX_LINE,
         plain_float64: bool = False,
+        frames: bool = True,
     ) -> None:
         super().__init__()
         check_target_names(targets)
@@ -73,12 +63,13 @@ class Server(AsyncioServer):
         self.description = description
         self.builtin_terminate = builtin_terminate
         self._plain_float64 = plain_float64
+        self._frames = frames
         self._max_line = max_line
         self._terminated = asyncio.Event()
         self._allow_parallel = allow_parallel
         self._threaded = threaded
-        shared = asyncio.Lock()
-        self._locks = {name: asyncio.Lock() if threaded else shared for name in targets}
+        shared = Turns()
+        self._turns = {name: Turns() if threaded else shared for name in targets}
         self._workers: dict[str, Worker] = {}
 
     @staticmethod
@@ -99,108 +90,43 @@ class Server(AsyncioServer):
                 worker.stop()
             self._workers.clear()
 
-    async def _handle_connection_cr(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    def _new_protocol(self) -> ServerConnection:
+        return ServerConnection(self)
+
+    async def _serve(
+        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, peer: str
     ) -> None:
-        connection = ClientStream(reader, writer, self._max_line)
-        session = ServerSession(self.targets, self.description, plain_float64=self._plain_float64)
-        try:
-            await connection.banner(session)
-            await connection.send(session.identification())
-            name = session.receive_selection(await connection.selection())
-            target = self._target(name)
-            names = public_method_names(target)
-            if self.builtin_terminate:
-                names.add("terminate")
-            await connection.send(session.methods(names))
-            while await self._answer(connection, session, name, target):
-                pass
-        except Gone:
-            pass
-        except ProtocolError as exc:
-            logger.warning("closing the connection from %s: %s", connection.peer, exc)
-        except (ConnectionError, TimeoutError) as exc:
-            logger.debug("lost the connection from %s: %s", connection.peer, exc)
+        assert isinstance(protocol, ServerConnection)
+        await protocol.serve()
+
+    def _session(self) -> ServerSession:
+        """Begin a conversation with one client."""
+        return ServerSession(
+            self.targets,
+            self.description,
+            plain_float64=self._plain_float64,
+            frames=self._frames,
+            max_message=self._max_line,
+        )
 
     def _target(self, name: str) -> Any:
         target = self.targets[name]
         return target() if callable(target) else target
 
-    async def _answer(
-        self, connection: ClientStream, session: ServerSession, name: str, target: Any
-    ) -> bool:
-        """Answer the next request; tell whether the connection goes on."""
-        line = await connection.line()
-        stopping = False
-        try:
-            if isinstance(line, LineTooLong):
-                raise line
-            request = session.receive_request(line)
-            del line  # a large request must not live beside its values
-            if not isinstance(request, CallRequest):
-                listing = describe(target, self.builtin_terminate)
-                reply = session.result(make_encodable(listing, session.encodable))
-            elif self.builtin_terminate and request.name == "terminate":
-                stopping = True
-                reply = session.result(None)
-            else:
-                method = bound_method(target, request.name)
-                reply = session.result(await self._call(connection, name, method, request))
-        except Gone:
-            raise
-        except SystemExit as exc:
-            if self.builtin_terminate:
-                logger.info("stopping: a method of `%s` raised SystemExit", name)
-                self._terminated.set()
-                return False
-            reply = session.failure(exc)
-        except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            reply = session.failure(exc)  # the method's own, not an order to stop
-        except MethodError as exc:
-            reply = session.failure(exc.error)
-        except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            reply = session.failure(exc)
-        try:
-            await connection.send(reply)
-        finally:
-            if stopping:
-                self._terminated.set()
-        return not stopping
+    def _rules(self, name: str, method: Callable[..., Any] | None) -> tuple[bool, Turns | None]:
+        """Tell how a method of a target is to be called.
 
-    async def _call(
-        self, connection: ClientStream, name: str, method: Callable[..., Any], request: CallRequest
-    ) -> Any:
-        """Call a method when it is its turn; `Gone` if the caller does not wait for that."""
-        in_thread = self._threaded and not inspect.iscoroutinefunction(method)
-        lock = self._lock_for(name, in_thread)
-        if lock is not None:
-            await take_turn(lock, connection)
-        try:
-            if in_thread:
-                call = functools.partial(method, *request.args, **request.kwargs)
-                result = await self._worker(name).run(call)
-            else:
-                result = method(*request.args, **request.kwargs)
-            return await result if inspect.isawaitable(result) else result
-        except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError):
-            raise
-        except BaseException as exc:
-            if asyncio._get_running_loop() is None:
-                raise  # a GeneratorExit that orders this coroutine to end
-            raise MethodError(exc) from None
-        finally:
-            if lock is not None:
-                lock.release()
+        Args:
+            name: of the target.
+            method: the method; None for a step of a generator.
 
-    def _lock_for(self, name: str, in_thread: bool) -> asyncio.Lock | None:
-        if in_thread:
-            return self._locks[name]  # there is one thread, so there are turns in any case
-        if self._allow_parallel:
-            return None
-        return self._locks[name]
+        Returns:
+            Whether in the thread of the target, and whose turn it is, if that matters.
+        """
+        if self._threaded and not inspect.iscoroutinefunction(method):
+            # There is one thread, so there are turns in any case.
+            return True, self._turns[name]
+        return False, None if self._allow_parallel else self._turns[name]
 
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:

@@ -57,13 +57,15 @@ def simple_server_loop(
     threaded: bool = False,
     max_line: int = MAX_LINE,
     plain_float64: bool = False,
+    frames: bool = True,
 ) -> None:
     """Serve targets until Ctrl-C, SIGTERM, SIGHUP (where there is one) or a `terminate()`.
 
         simple_server_loop({"lda": Lda()}, "::1", 3253)
 
     Args:
-        targets, description, allow_parallel, threaded, max_line, plain_float64: see `Server`.
+        targets, description, allow_parallel, threaded, max_line, plain_float64, frames: see
+            `Server`.
         host: address to listen on, or a list of them; None for all.
         port: TCP port to listen on.
         ssl_config: for TLS that trusts certificates.
@@ -83,6 +85,7 @@ def simple_server_loop(
             threaded=threaded,
             max_line=max_line,
             plain_float64=plain_float64,
+            frames=frames,
         )
         certificates = {
             "local_cert": local_cert,

@@ -1,4 +1,4 @@
-"""One thread for each target that may block, and the turns of the calls. No bytes here."""
+"""One thread for each target that may block. No bytes here."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 __all__: list[str] = []
 
+# What came of a function: its result in a list, or the exception that it raised.
+Outcome: TypeAlias = list[Any] | BaseException
+
 _STOP: Final = None
-
-
-class MethodError(Exception):
-    """Carries an exception of a method that must not be let loose in a coroutine.
-
-    A GeneratorExit there would mean that the coroutine is to end.
-    """
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class Worker:
@@ -34,19 +26,28 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._name = name
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._jobs: queue.SimpleQueue[
+            tuple[Callable[[], bool], Callable[[], Any], Callable[[Outcome], None]] | None
+        ] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    async def run(self, function: Callable[[], Any]) -> Any:
-        """Run a function in the thread; cancelled before its turn, it is not run at all."""
+    def submit(
+        self,
+        wanted: Callable[[], bool],
+        function: Callable[[], Any],
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """Run a function in the thread.
+
+        Args:
+            wanted: tells, when its turn has come, whether it is to be run at all.
+            function: what to run.
+            done: is called in the loop with what came of it, in any case.
+        """
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
-        result: asyncio.Future[Any] = self._loop.create_future()
-        self._jobs.put((result, function))
-        return await result
+        self._jobs.put((wanted, function, done))
 
     def stop(self) -> None:
         """End the thread after what it is doing now; do not wait for it."""
@@ -54,30 +55,15 @@ class Worker:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not _STOP:
-            result, function = job
-            if result.cancelled():
-                continue
-            value, error = None, None
+            wanted, function, done = job
+            outcome: Outcome
             try:
-                value = function()
-            except BaseException as exc:  # noqa: BLE001  (the loop's side raises it again)
-                error = exc
+                outcome = [function()] if wanted() else asyncio.CancelledError()
+            except BaseException as exc:  # noqa: BLE001  (the loop's side decides)
+                outcome = exc
             try:
-                self._loop.call_soon_threadsafe(_settle, result, value, error)
+                self._loop.call_soon_threadsafe(done, outcome)
             except RuntimeError:
                 return  # the loop has been closed: nobody waits any more
-            del result, function, value, error, job  # an array must not live until the next call
-
-
-def _settle(result: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-    if result.done():
-        return
-    if error is None:
-        result.set_result(value)
-    elif isinstance(error, StopIteration):
-        # No future can hold one; this is what awaiting a coroutine that raised it gives, too.
-        result.set_exception(RuntimeError("coroutine raised StopIteration"))
-    elif isinstance(error, (Exception, SystemExit)):
-        result.set_exception(error)
-    else:
-        result.set_exception(MethodError(error))
+            # An array must not live until the next call.
+            del wanted, function, done, outcome, job

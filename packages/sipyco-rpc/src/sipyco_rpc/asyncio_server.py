@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from sipyco_rpc.keepalive import set_keepalive
 from sipyco_rpc.tls import server_ssl_context
@@ -61,6 +61,14 @@ class _Accepting(asyncio.Protocol):
         # Nothing may be read before the streams, or TLS, are there to take it.
         transport.pause_reading()
         self._server._accept(transport, self._context)
+
+
+class _Streams(asyncio.StreamReaderProtocol):
+    """asyncio's streams, which tell their reader."""
+
+    def __init__(self, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(reader, loop=loop)
+        self.reader = reader
 
 
 class AsyncioServer:
@@ -156,8 +164,7 @@ class AsyncioServer:
         self, transport: asyncio.Transport, context: ssl.SSLContext | None, peer: str
     ) -> None:
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(loop=loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        protocol: Any = self._new_protocol()
         try:
             set_keepalive(transport.get_extra_info("socket"))
             if context is None:
@@ -183,13 +190,33 @@ class AsyncioServer:
         except BaseException:
             transport.abort()
             raise
-        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
-            await self._handle_connection_cr(reader, writer)
+            await self._serve(transport, protocol, peer)
         except (ConnectionError, EOFError) as exc:
             logger.debug("lost the connection from %s: %s", peer, exc)
         except Exception:
             logger.exception("error while serving %s", peer)
+
+    def _new_protocol(self) -> asyncio.BaseProtocol:
+        """Make what takes the bytes of a connection; see `_serve`."""
+        loop = asyncio.get_running_loop()
+        return _Streams(asyncio.StreamReader(loop=loop), loop=loop)
+
+    async def _serve(
+        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, peer: str
+    ) -> None:
+        """Serve one connection, and close it.
+
+        Args:
+            transport: the connection.
+            protocol: from `_new_protocol`.
+            peer: the other end, for log records.
+        """
+        assert isinstance(protocol, _Streams)
+        loop = asyncio.get_running_loop()
+        writer = asyncio.StreamWriter(transport, protocol, protocol.reader, loop)
+        try:
+            await self._handle_connection_cr(protocol.reader, writer)
         finally:
             await close_writer(writer)
 

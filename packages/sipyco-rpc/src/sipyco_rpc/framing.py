@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_LINE", "MIB", "LineReader", "LineTooLong"]
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Text: TypeAlias = bytes | bytearray
+
+__all__ = ["MAX_LINE", "MIB", "LineReader", "LineTooLong", "excerpt"]
 
 MIB = 1024 * 1024
 MAX_LINE = 128 * MIB  # a whole experiment's datasets travel as one line
@@ -22,6 +28,12 @@ class LineTooLong(ValueError):
         )
         self.size = size
         self.limit = limit
+
+
+def excerpt(data: bytes | bytearray) -> str:
+    """Show the beginning of what a peer sent in an error message."""
+    shown = repr(bytes(data[:60]))[1:]
+    return shown if len(data) <= 60 else f"{shown}… ({len(data)} bytes)"
 
 
 class LineReader:

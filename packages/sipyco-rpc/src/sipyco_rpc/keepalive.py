@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any, Final
 
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import asyncio
+    from typing import Any, Final
 
 __all__ = ["async_open_connection", "create_connection", "set_keepalive"]
 

@@ -6,14 +6,15 @@ A peer can name nothing but a built-in exception class: whatever else it says be
 
 from __future__ import annotations
 
-import ast
 import builtins
 import sys
-import traceback
-from collections.abc import Mapping
-from typing import Any, Final, NoReturn
 
 from sipyco_pyon import pyon
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final, NoReturn
 
 __all__ = [
     "GenericRemoteException",
@@ -52,6 +53,8 @@ def pack_exception(exc: BaseException) -> dict[str, Any]:
         A dictionary with the keys `class`, `message` and `traceback` (list of `str`), and
         `args` where the arguments of the exception can be encoded.
     """
+    import traceback  # only what serves needs it
+
     cls = type(exc)
     message = _text(exc)
     packed: dict[str, Any] = {}
@@ -98,6 +101,8 @@ class _Verbatim(str):
 
 def _key_of(message: str) -> object:
     """Find the key that a `KeyError` was about in its text."""
+    import ast  # takes long to load, and is rarely needed
+
     try:
         key: object = ast.literal_eval(message)
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -9,22 +9,21 @@ This module is the public face; the work is done in its neighbours.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-from sipyco_rpc._best_effort import BestEffortClient
 from sipyco_rpc._calls import call_timeout
 from sipyco_rpc._client import Client
 from sipyco_rpc._remote_method import as_interface
+from sipyco_rpc._session import AutoTarget, IncompatibleServer
 from sipyco_rpc.framing import LineTooLong
 from sipyco_rpc.packed_exceptions import GenericRemoteException
-from sipyco_rpc.protocol import AutoTarget, IncompatibleServer
 from sipyco_rpc.tls import SimpleSSLConfig
 
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import socket
+    from typing import Any
 
     from sipyco_rpc._asyncio_client import AsyncioClient
+    from sipyco_rpc._best_effort import BestEffortClient
     from sipyco_rpc._server import Server
     from sipyco_rpc._server_loop import simple_server_loop
 
@@ -43,9 +42,11 @@ __all__ = [
     "simple_server_loop",
 ]
 
-# asyncio takes longer to load than all the rest: a script that uses `Client` does without.
+# asyncio and logging take longer to load than all the rest: a script that uses `Client` does
+# without.
 _LAZY = {
     "AsyncioClient": "sipyco_rpc._asyncio_client",
+    "BestEffortClient": "sipyco_rpc._best_effort",
     "Server": "sipyco_rpc._server",
     "simple_server_loop": "sipyco_rpc._server_loop",
 }
@@ -54,6 +55,8 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     value = getattr(importlib.import_module(_LAZY[name]), name)
     globals()[name] = value
     return value

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from os import PathLike
-from typing import TYPE_CHECKING, TypeAlias
-
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import ssl
+    from os import PathLike
+    from typing import TypeAlias
+
+    Path: TypeAlias = str | PathLike[str]
 
 __all__ = ["SimpleSSLConfig", "client_ssl_context", "server_ssl_context"]
-
-Path: TypeAlias = "str | PathLike[str]"
 
 
 def _context(

@@ -1,0 +1,103 @@
+"""What a generator of the server gives, as an iterator of a blocking client. No bytes here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sipyco_rpc._calls import limit_of
+from sipyco_rpc._credit import Credit
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Self
+
+    from sipyco_rpc._blocking import BlockingConnection
+    from sipyco_rpc.messages import Message
+
+
+class RemoteIterator(Iterator["Any"]):
+    """The items of a generator that a remote method returned.
+
+        for image in camera.acquire(100):
+            ...
+
+    The generator runs as items are asked for, a few ahead. Other calls of the client may be made
+    between two items. What the generator raises is raised here.
+
+    Leaving a `with` block, `close`, or dropping the iterator ends the generator on the server. So
+    do Ctrl-C while it waits for an item, and the end of the connection.
+    """
+
+    def __init__(
+        self, connection: BlockingConnection, number: int, what: str, owner: object
+    ) -> None:
+        self._connection = connection
+        self._number = number
+        self._what = what
+        self._owner = owner  # the client
+        self._credit = Credit()
+        self._ended = False
+
+    def __next__(self) -> Any:
+        """Wait for the next item.
+
+        Raises:
+            StopIteration: there are no more.
+            Exception: what the generator raised.
+            TimeoutError: it took too long; one may go on to wait.
+            EOFError, ConnectionError: the connection is no more.
+        """
+        return self.value_of(self.next_message())
+
+    def next_message(self) -> Message:
+        """Wait for the message with the next item; errors are those of the connection."""
+        if self._ended:
+            raise StopIteration
+        try:
+            message = self._connection.next_item(
+                self._what, self._number, self._credit, limit_of(self._owner)
+            )
+        except TimeoutError:
+            raise
+        except BaseException:
+            self.close()
+            raise
+        self._credit.take(message)
+        return message
+
+    def value_of(self, message: Message) -> Any:
+        """Give the item in a message; errors are those of the generator."""
+        try:
+            more, value = self._connection.session.receive_item(message)
+        except BaseException:
+            self.close()
+            raise
+        if more:
+            return value
+        self._ended = True
+        self._connection.forget(self._number, ended=True)
+        raise StopIteration if value is None else value
+
+    def close(self) -> None:
+        """End the generator. May be repeated."""
+        if not self._ended:
+            self._ended = True
+            self._connection.forget(self._number)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<items of the {self._what}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,243 @@
+"""A socket of the blocking clients: pieces out, messages in. Nothing of turns here."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+
+from sipyco_rpc.frames import FrameError
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from sipyco_rpc.frames import Piece
+    from sipyco_rpc.messages import Message, MessageReader
+
+_MOST_PIECES: Final = 64  # in one system call; the systems' limits are above
+_ALERT_PATIENCE: Final = 1.0  # seconds to wait for the reason of a connection that is lost
+# A byte that no text in UTF-8 has: where it is still there, nothing was received.
+_UNTOUCHED: Final = 0xFF
+
+_HAS_SENDMSG: Final = hasattr(socket.socket, "sendmsg")  # Windows has none
+
+
+class Wire:
+    """The socket of one connection. Only the thread whose turn it is may use it.
+
+    Where a message was sent in part, or received bytes may have been lost (by Ctrl-C), the socket
+    is closed: nobody could tell any more where the next message begins.
+
+    Args:
+        sock: connected, with TLS or without.
+        where: the other end, for error messages.
+        incoming: makes messages of what is received.
+        route: takes each message.
+
+    Attributes:
+        closed: why there is no connection any more, or None.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        where: str,
+        incoming: MessageReader,
+        route: Callable[[Message], None],
+    ) -> None:
+        self.closed: str | None = None
+        self._socket = sock
+        self._where = where
+        self._incoming = incoming
+        self._route = route
+        self._tls = type(sock) is not socket.socket
+
+    @property
+    def local_host(self) -> str:
+        """The address of this end of the connection."""
+        address: str = self._socket.getsockname()[0]
+        return address
+
+    def send(
+        self, pieces: list[Piece], timeout: float | None, deadline: float | None, listening: bool
+    ) -> None:
+        """Send a message.
+
+        Args:
+            pieces: the message; it is empty afterwards.
+            timeout: for each operation on the socket, in seconds, or None.
+            deadline: for all of them, by `time.monotonic`, or None.
+            listening: also receive what comes meanwhile. The other side may have so much to send
+                that it takes nothing before that is received.
+
+        Raises:
+            TimeoutError: it took too long. If some of it has been sent, the connection is closed.
+            OSError, EOFError: it is lost.
+        """
+        self._set_patience(timeout, deadline)
+        try:
+            while True:
+                if not listening:
+                    self._send_some(pieces)
+                else:
+                    self._send_or_receive(pieces, timeout, deadline)
+                if not pieces:
+                    return
+                self._set_patience(timeout, deadline)
+        except OSError as exc:
+            if not isinstance(exc, TimeoutError) or exc.errno is not None:
+                self._lost(exc)
+            self._fail_in_part()
+            raise
+        except BaseException:  # Ctrl-C
+            if not pieces:
+                raise  # all of it was sent
+            self._fail_in_part()
+            raise
+
+    def try_to_send(self, data: bytearray) -> None:
+        """Send what can be sent without waiting, and remove it from the data."""
+        try:
+            self._socket.settimeout(0)
+            del data[: self._socket.send(data)]
+        except OSError as exc:
+            if not _would_block(exc):
+                self.fail(f"the connection to {self._where} was lost earlier: {exc}")
+        except BaseException:  # Ctrl-C
+            self._fail_in_part()
+            raise
+
+    def receive(self, timeout: float | None, deadline: float | None) -> None:
+        """Wait for bytes, and route the messages that are complete by then.
+
+        Raises:
+            TimeoutError: nothing came in time.
+            EOFError: the other side has closed the connection.
+            OSError: the connection is lost.
+            ConnectionAbortedError: what came is no message.
+        """
+        self._set_patience(timeout, deadline)
+        self._receive_some()
+
+    def _receive_some(self) -> None:
+        incoming = self._incoming
+        memory, raw = incoming.memory(), incoming.memory_is_raw
+        memory[0] = _UNTOUCHED
+        try:
+            size = self._socket.recv_into(memory)
+            incoming.received(size)
+            while (message := incoming.next()) is not None:
+                self._route(message)
+        except FrameError as exc:
+            self.fail(f"{self._where} sent what it must not: {exc}")
+            raise ConnectionAbortedError(self.closed) from exc
+        except OSError as exc:
+            if isinstance(exc, TimeoutError) and exc.errno is None:
+                raise  # ours; one with a number is the network's (keepalive)
+            if _would_block(exc):
+                return
+            self._lost(exc)
+            self.fail(f"the connection to {self._where} was lost earlier: {exc}")
+            raise
+        except BaseException:  # Ctrl-C: keep the connection if nothing can have been lost
+            if raw or memory[0] != _UNTOUCHED:
+                self.fail(f"the connection to {self._where} was closed: a reply was interrupted")
+            raise
+        if size == 0:
+            if self.closed is not None:
+                raise EOFError(self.closed)
+            hint = " (it seems to expect TLS)" if incoming.pending[:1] == b"\x15" else ""
+            self.fail(f"the connection to {self._where} was closed by the other side earlier")
+            raise EOFError(
+                f"the other side closed the connection to {self._where} before a full line{hint}"
+            )
+
+    def wake(self) -> None:
+        """Make a thread that is waiting for the socket notice that it is over."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it was not connected any more
+
+    def fail(self, reason: str) -> None:
+        """Give the connection up."""
+        if self.closed is None:
+            self.closed = reason
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket. May be repeated."""
+        self._socket.close()
+
+    def _send_some(self, pieces: list[Piece]) -> None:
+        """Send as much as goes at once, and remove it."""
+        if len(pieces) > 1 and _HAS_SENDMSG and not self._tls:
+            sent = self._socket.sendmsg(pieces[:_MOST_PIECES])
+        else:
+            sent = self._socket.send(pieces[0])
+        while pieces and sent >= len(pieces[0]):
+            sent -= len(pieces[0])
+            del pieces[0]
+        if sent:
+            pieces[0] = memoryview(pieces[0])[sent:]
+
+    def _send_or_receive(
+        self, pieces: list[Piece], timeout: float | None, deadline: float | None
+    ) -> None:
+        """Send as much as goes at once; if nothing does, wait, and perhaps receive."""
+        self._socket.settimeout(0)
+        try:
+            self._send_some(pieces)
+            return
+        except OSError as exc:
+            if not _would_block(exc):
+                raise
+        self._set_patience(timeout, deadline)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            ready = selector.select(self._socket.gettimeout())
+        if not ready:
+            raise TimeoutError
+        if ready[0][1] & selectors.EVENT_READ:
+            self._socket.settimeout(0)
+            self._receive_some()
+
+    def _set_patience(self, timeout: float | None, deadline: float | None) -> None:
+        """Set the timeout of the next operation."""
+        if deadline is not None:
+            timeout = deadline - time.monotonic()
+            if timeout <= 0:
+                raise TimeoutError
+        if self._socket.gettimeout() != timeout:
+            self._socket.settimeout(timeout)
+
+    def _fail_in_part(self) -> None:
+        self.fail(f"the connection to {self._where} was closed: a request was sent in part")
+
+    def _lost(self, exc: OSError) -> None:
+        """Raise what fits a connection that broke while sending or receiving."""
+        reason: BaseException = exc
+        if self._tls and isinstance(exc, ConnectionError):
+            # The refusal of a certificate may wait to be read behind the failure to send.
+            try:
+                self._socket.settimeout(_ALERT_PATIENCE)
+                self._socket.recv(1)
+            except OSError as alert:
+                reason = alert
+        self.fail(f"the connection to {self._where} was lost earlier: {reason}")
+        if type(reason).__module__ == "ssl":
+            raise ConnectionResetError(
+                f"the other side ended the TLS connection to {self._where}: {reason}"
+            ) from reason
+        if isinstance(exc, (ConnectionError, TimeoutError)):
+            raise EOFError(f"the connection to {self._where} was lost: {exc}") from exc
+
+
+def _would_block(exc: OSError) -> bool:
+    # The names are those of `ssl`, which a program without TLS does without.
+    return isinstance(exc, BlockingIOError) or type(exc).__name__ in (
+        "SSLWantReadError",
+        "SSLWantWriteError",
+    )

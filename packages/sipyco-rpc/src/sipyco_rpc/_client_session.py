@@ -1,0 +1,272 @@
+"""The client's side of an RPC conversation as bytes and messages. No sockets here."""
+
+from __future__ import annotations
+
+import json
+
+from sipyco_pyon import pyon
+from sipyco_rpc._session import (
+    BANNER,
+    FRAMES,
+    PYON_V2,
+    AutoTarget,
+    IncompatibleServer,
+    Session,
+)
+from sipyco_rpc.frames import pack_frame
+from sipyco_rpc.framing import MAX_LINE, LineTooLong, excerpt
+from sipyco_rpc.packed_exceptions import unpack_exception
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from sipyco_rpc._session import Body, Request
+    from sipyco_rpc.framing import Text
+    from sipyco_rpc.messages import Message
+
+
+class Stream:
+    """Stands for the result of a method that returns a generator: its items are to come."""
+
+
+class ClientSession(Session):
+    """The client's side of one connection.
+
+    The order is `hello`, `receive_identification`, `select`, `receive_methods`, then any number
+    of `call` and `list_methods`, each made a `request` and answered by one message for
+    `receive_reply`. A request is a pair: the number of the message that answers it, and what is
+    to be sent, piece by piece.
+
+    Without frames replies come in the order of the requests, so their numbers are counted.
+
+    Args:
+        max_message: longest message to accept, in bytes.
+
+    Attributes:
+        asked: how many requests were sent, the handshake's among them.
+    """
+
+    def __init__(self, max_message: int = MAX_LINE) -> None:
+        super().__init__(max_message)
+        self.asked = 0
+        self.target_names: list[str] = []
+        self.description: str | None = None
+        self.selected_target: str | None = None
+        # The callable names of the selected target; empty before.
+        self.methods: frozenset[str] = frozenset()
+        self._features: frozenset[str] = frozenset()
+        self._prefixes: dict[str, bytes] = {}  # how the requests to call a method begin
+
+    @property
+    def owed(self) -> int:
+        """How many lines the server has yet to send."""
+        return self.asked - self.incoming.lines
+
+    def request(self, body: Body) -> Request:
+        """Make the next request; once it is sent, `asked` has to be increased by one."""
+        return self.asked + 1, self.pack(self.asked + 1, body)
+
+    def hello(self) -> Request:
+        """Give the first bytes to send."""
+        return self.asked + 1, [BANNER]
+
+    def receive_identification(self, message: Message) -> None:
+        """Take the server's greeting.
+
+        Raises:
+            IncompatibleServer: it is not the greeting of an RPC server.
+        """
+        line = _text(message)
+        try:
+            text = line.decode()
+            try:
+                greeting = json.loads(text)
+            except ValueError:
+                import ast  # only servers of the first years need it
+
+                greeting = ast.literal_eval(text.strip())
+            target_names = greeting["targets"]
+            description = greeting["description"]
+            features = greeting.get("features", ())
+            if not (
+                isinstance(target_names, (list, tuple))
+                and all(isinstance(name, str) for name in target_names)
+                and (description is None or isinstance(description, str))
+                and isinstance(features, (list, tuple))
+            ):
+                raise TypeError("a member of the greeting has the wrong type")
+        except (
+            ValueError,
+            SyntaxError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+            MemoryError,
+        ) as exc:
+            raise IncompatibleServer(
+                f"not an RPC server: expected its identification, got {excerpt(line)}"
+            ) from exc
+        self.target_names = list(target_names)
+        self.description = description
+        self._features = frozenset(word for word in features if isinstance(word, str))
+
+    def select(self, target_name: str | type[AutoTarget]) -> Request:
+        """Choose a target, and give the line that tells the server.
+
+        Raises:
+            ValueError: `AutoTarget`, but there are several; or one was selected before.
+            IncompatibleServer: the server does not have the target, or none at all.
+        """
+        if self.selected_target is not None:
+            raise ValueError(f"target `{self.selected_target}` has been selected already")
+        names = " ".join(self.target_names)
+        if not self.target_names:
+            raise IncompatibleServer("the server has no targets")
+        if isinstance(target_name, str):
+            if target_name not in self.target_names:
+                raise IncompatibleServer(
+                    f"no target `{target_name}`; valid target name(s): {names}"
+                )
+            selected = target_name
+        elif target_name is AutoTarget:
+            if len(self.target_names) > 1:
+                # Programs parse this text.
+                raise ValueError(f"Server has multiple targets: {names}")
+            selected = self.target_names[0]
+        else:
+            raise TypeError(f"a target name is a str or AutoTarget, got {target_name!r}")
+        self.selected_target = selected
+        features = [PYON_V2, FRAMES] if PYON_V2 in self._features else []
+        features = [feature for feature in features if feature in self._features]
+        self._use(features)
+        line = " ".join([selected, *features]).encode() + b"\n"
+        return 0 if self.framed else self.asked + 1, [line]
+
+    def receive_methods(self, message: Message) -> None:
+        """Take the names that may be called.
+
+        Raises:
+            IncompatibleServer: the message is not a set of names.
+        """
+        text = _text(message)
+        try:
+            names = self._dialect.decode(text, message[2])
+            if names == {} and isinstance(names, dict):
+                names = set()  # how an empty set looks in PYON v1
+            if not isinstance(names, set) or not all(isinstance(name, str) for name in names):
+                raise TypeError("not a set of names")
+        except Exception as exc:
+            raise IncompatibleServer(
+                f"expected the names of the methods of `{self.selected_target}`, "
+                f"got {excerpt(text)}"
+            ) from exc
+        self.methods = frozenset(names)
+
+    def call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Body:
+        """Give the body of a call.
+
+        Raises:
+            TypeError: an argument cannot be encoded.
+        """
+        if not self.framed:
+            return self.body(
+                {"action": "call", "name": name, "args": tuple(args), "kwargs": dict(kwargs)}
+            )
+        if kwargs:
+            return self.body(
+                {"action": "call", "name": name, "args": list(args), "kwargs": dict(kwargs)}
+            )
+        # The same text, of which only a part is new with each call.
+        prefix = self._prefixes.get(name)
+        if prefix is None:
+            prefix = b'{"action":"call","name":%b,"args":' % pyon.encode_bytes(name)
+            self._prefixes[name] = prefix
+        buffers: list[memoryview] = []
+        text = pyon.encode_bytes(list(args), buffer_callback=buffers.append)
+        return b'%b%b,"kwargs":{}}' % (prefix, text), buffers
+
+    def list_methods(self) -> Body:
+        """Give the body of the request for the signatures and docstrings."""
+        return self.body({"action": "get_rpc_method_list"})
+
+    def cancel(self, call_id: int) -> bytes:
+        """Give the frame that asks the server to end a call; it is not answered by itself."""
+        return b"".join(pack_frame(call_id, b'{"action":"cancel"}'))
+
+    def allow_items(self, call_id: int, count: int) -> bytes:
+        """Give the frame that lets a generator give so many more items."""
+        return b"".join(pack_frame(call_id, b'{"action":"next","n":%d}' % count))
+
+    def receive_reply(self, message: Message) -> Any:
+        """Take the reply to a request.
+
+        Returns:
+            What the method returned; `Stream` if that is a generator.
+
+        Raises:
+            Exception: what the method raised.
+            LineTooLong: the reply was, and has been dropped.
+            IncompatibleServer: the message is not a reply.
+            TypeError, ImportError: the value is of a type that is not known here.
+        """
+        status, value = self._receive(message)
+        if status == "ok":
+            return value
+        if status == "failed":
+            raise value
+        if status == "stream":
+            return Stream
+        raise IncompatibleServer("expected a reply, got an item of a generator")
+
+    def receive_item(self, message: Message) -> tuple[bool, Any]:
+        """Take what a generator gives.
+
+        Returns:
+            Whether it goes on, and the item. If it does not, in place of an item: None, or the
+            exception that the generator raised.
+
+        Raises:
+            LineTooLong, IncompatibleServer, TypeError, ImportError: as `receive_reply`.
+        """
+        status, value = self._receive(message)
+        if status == "stream":
+            raise IncompatibleServer("expected an item of a generator, got the beginning of one")
+        return status == "item", None if status == "ok" else value
+
+    def receive_listing(self, message: Message) -> dict[str, Any]:
+        """Take the reply to `list_methods`; errors are those of `receive_reply`."""
+        listing = self.receive_reply(message)
+        if not isinstance(listing, dict) or not isinstance(listing.get("methods"), dict):
+            raise IncompatibleServer(
+                f"expected a listing of methods, got {excerpt(_text(message))}"
+            )
+        return listing
+
+    def _receive(self, message: Message) -> tuple[str, Any]:
+        text = _text(message)
+        try:
+            reply = self._dialect.decode(text, message[2])
+            status = reply["status"] if isinstance(reply, dict) else None
+            if status == "ok":
+                return "ok", reply["ret"]
+            if self.framed and status == "item":
+                return "item", reply["ret"]
+            if self.framed and status == "stream":
+                return "stream", None
+            if status != "failed" or not isinstance(reply["exception"], dict):
+                raise ValueError("not a reply")
+        except (KeyError, ValueError, RecursionError) as exc:
+            raise IncompatibleServer(
+                f"expected a reply in {self._dialect.name}, got {excerpt(text)}: {exc}"
+            ) from exc
+        return "failed", unpack_exception(reply["exception"])
+
+
+def _text(message: Message) -> Text:
+    text = message[1]
+    if isinstance(text, LineTooLong):
+        raise text
+    return text

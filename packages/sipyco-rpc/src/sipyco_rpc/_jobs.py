@@ -1,0 +1,150 @@
+"""What is done for a client when its turn has come: a method, or a step of a generator.
+
+What is answered to the client is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from sipyco_rpc._turns import Turns
+from sipyco_rpc._workers import Outcome, Worker
+
+# What methods return nearly always, and what need not be looked at.
+_PLAIN: Final = frozenset(
+    {bool, bytes, complex, dict, float, int, list, set, str, tuple, type(None)}
+)
+
+
+def is_awaitable(value: object) -> bool:
+    """Tell whether a value is what a coroutine function gives."""
+    return type(value) not in _PLAIN and inspect.isawaitable(value)
+
+
+def is_generator(value: object) -> bool:
+    """Tell whether a value is what a function with `yield` gives."""
+    return type(value) not in _PLAIN and (inspect.isgenerator(value) or inspect.isasyncgen(value))
+
+
+class Job:
+    """Calls a function when its turn has come, and awaits its result if need be.
+
+    Args:
+        function: what to call.
+        turns: whose turn it is; None if that does not matter.
+        worker: the thread to call it in; None for the loop's.
+        done: is called once, with what came of it. If that is an exception it may be any.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[], Any],
+        turns: Turns | None,
+        worker: Worker | None,
+        done: Callable[[Outcome], None],
+    ) -> None:
+        self.task: asyncio.Task[Outcome] | None = None  # that awaits the result
+        self._function = function
+        self._turns = turns
+        self._worker = worker
+        self._done: Callable[[Outcome], None] | None = done
+        self._begun = False
+        self._awaiting: Awaitable[Any] | None = None
+
+    def start(self) -> None:
+        """Call the function as soon as it is its turn, perhaps at once."""
+        if self._turns is None:
+            self._begin()
+        else:
+            self._turns.wait(self._begin)
+
+    def await_result(self, awaitable: Awaitable[Any]) -> None:
+        """Go on from here: the function has been called by someone else, who had the turn."""
+        self._begun = True
+        self._awaiting = awaitable
+        self.task = asyncio.get_running_loop().create_task(_outcome_of(awaitable))
+        self.task.add_done_callback(self._awaited)
+
+    def cancel(self) -> None:
+        """End it: a coroutine is cancelled; what has not begun is not done.
+
+        A function in a thread is left to finish, with nobody waiting for it.
+        """
+        if self.task is not None:
+            self.task.cancel()
+            return
+        if not self._begun and self._turns is not None and self._turns.forget(self._begin):
+            self._turns = None  # it never had it
+        self._tell(asyncio.CancelledError())
+
+    def drop_unless_begun(self) -> None:
+        """Cancel it if its turn has not come yet."""
+        if not self._begun:
+            self.cancel()
+
+    def _begin(self) -> None:
+        self._begun = True
+        if self._done is None:
+            self._release()  # cancelled in the very moment that its turn came
+        elif self._worker is not None:
+            self._worker.submit(lambda: self._done is not None, self._function, self._called)
+        else:
+            outcome: Outcome
+            try:
+                outcome = [self._function()]
+            except KeyboardInterrupt:
+                self._release()
+                raise
+            except BaseException as exc:  # noqa: BLE001  (whatever it is, it is the outcome)
+                outcome = exc
+            self._called(outcome)
+
+    def _called(self, outcome: Outcome) -> None:
+        if self._done is not None and isinstance(outcome, list) and is_awaitable(outcome[0]):
+            self.await_result(outcome.pop())
+        else:
+            self._finish(outcome)
+
+    def _awaited(self, task: asyncio.Task[Outcome]) -> None:
+        awaitable, self._awaiting = self._awaiting, None
+        if not task.cancelled():
+            error = task.exception()
+            self._finish(task.result() if error is None else error)
+            return
+        close = getattr(awaitable, "close", None)
+        if close is not None:
+            close()  # cancelled before it began: it would warn that nobody has awaited it
+        self._finish(asyncio.CancelledError())
+
+    def _finish(self, outcome: Outcome) -> None:
+        self._release()
+        self._tell(outcome)
+
+    def _release(self) -> None:
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.release()
+
+    def _tell(self, outcome: Outcome) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(outcome)
+
+
+async def _outcome_of(awaitable: Awaitable[Any]) -> Outcome:
+    try:
+        return [await awaitable]
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return exc  # the method's own, not an order to end
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
+        if asyncio._get_running_loop() is None:
+            raise  # a GeneratorExit that orders this coroutine to end
+        return exc

@@ -1,0 +1,106 @@
+"""A generator that a method returned, item by item as the client asks for them. No bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any
+
+from sipyco_rpc._jobs import Job
+from sipyco_rpc._turns import Turns
+from sipyco_rpc._workers import Outcome, Worker
+
+logger = logging.getLogger("sipyco.pc_rpc")
+
+
+class ServedStream:
+    """Runs a generator, one item for each that the client has allowed.
+
+    The turn is held while a step runs, never between two of them: a slow reader stalls the
+    generator and nothing else.
+
+    Args:
+        generator: a generator, or an asynchronous one.
+        turns: whose turn it is; None if that does not matter.
+        worker: the thread to run a plain generator in; None for the loop's.
+        writable: tells whether an item can be sent.
+        item: is called with each item, in a list.
+        ended: is called once, with None at the end or with what the generator raised.
+        finished: is called when nothing of it runs any more.
+    """
+
+    def __init__(
+        self,
+        generator: Generator[Any, Any, Any] | AsyncGenerator[Any, Any],
+        turns: Turns | None,
+        worker: Worker | None,
+        writable: Callable[[], bool],
+        item: Callable[[list[Any]], None],
+        ended: Callable[[BaseException | None], None],
+        finished: Callable[[ServedStream], None],
+    ) -> None:
+        self.job: Job | None = None  # the step that runs, or waits for its turn
+        self._generator = generator
+        self._plain = inspect.isgenerator(generator)
+        self._turns = turns
+        self._worker = worker if self._plain else None
+        self._writable = writable
+        self._item = item
+        self._ended: Callable[[BaseException | None], None] | None = ended
+        self._finished = finished
+        self._credit = 0
+
+    def allow(self, count: int) -> None:
+        """Let it give so many more items."""
+        self._credit += count
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take the next step, if there is reason to."""
+        if self._credit and self.job is None and self._ended is not None and self._writable():
+            generator: Any = self._generator
+            step = generator.__next__ if self._plain else generator.__anext__
+            self.job = Job(step, self._turns, self._worker, self._stepped)
+            self.job.start()
+
+    def cancel(self) -> None:
+        """End it before its time."""
+        self._end(asyncio.CancelledError())
+        if self.job is not None:
+            self.job.cancel()  # what it does now; then it is closed
+        else:
+            self._close()
+
+    def _end(self, exc: BaseException | None) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(exc)
+
+    def _stepped(self, outcome: Outcome) -> None:
+        self.job = None
+        if self._ended is None:
+            self._close()
+        elif isinstance(outcome, list):
+            self._credit -= 1
+            self._item(outcome)
+            # Others have their turn first.
+            asyncio.get_running_loop().call_soon(self.go_on)
+        else:
+            stop = StopIteration if self._plain else StopAsyncIteration
+            self._end(None if isinstance(outcome, stop) else outcome)
+            self._finished(self)
+
+    def _close(self) -> None:
+        """Have the generator clean up, when it is its turn."""
+        generator: Any = self._generator
+        close = generator.close if self._plain else generator.aclose
+        self.job = Job(close, self._turns, self._worker, self._closed)
+        self.job.start()
+
+    def _closed(self, outcome: Outcome) -> None:
+        self.job = None
+        if isinstance(outcome, Exception):
+            logger.warning("a generator that was ended raised an exception", exc_info=outcome)
+        self._finished(self)

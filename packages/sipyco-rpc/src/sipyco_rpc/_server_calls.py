@@ -1,0 +1,300 @@
+"""What one client has asked for, from its request to the reply. No transport here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from sipyco_rpc._describe import bound_method, describe, make_encodable
+from sipyco_rpc._jobs import Job, is_awaitable, is_generator
+from sipyco_rpc._served_stream import ServedStream
+from sipyco_rpc._server_session import CallRequest, CancelRequest, ListRequest, NextRequest
+from sipyco_rpc._session import ProtocolError
+from sipyco_rpc.framing import LineTooLong
+
+if TYPE_CHECKING:
+    from sipyco_rpc._sender import Sender
+    from sipyco_rpc._server import Server
+    from sipyco_rpc._server_session import ServerSession
+    from sipyco_rpc._session import Body
+    from sipyco_rpc._workers import Outcome
+    from sipyco_rpc.messages import Message
+
+logger = logging.getLogger("sipyco.pc_rpc")
+
+_MAX_CALLS: Final = 1000  # of one client that are under way at a time
+_OVERHEAD: Final = 256  # bytes that a request takes beside its content
+
+_NEEDS_FRAMES: Final = (
+    "the method returns a generator; its items can only be sent to clients that select `frames`"
+)
+
+
+def size_of(message: Message) -> int:
+    """Tell how much memory a request takes, in bytes."""
+    _, text, buffers = message
+    size = 0 if isinstance(text, LineTooLong) else len(text)
+    return _OVERHEAD + size + sum(map(len, buffers))
+
+
+class ServerCalls:
+    """The calls of one client.
+
+    A plain method that nobody contends for is called, and answered, right where its request is
+    dealt with. For others there is a `Job`, or a `ServedStream`, until they are answered.
+
+    Args:
+        server: has the rules for calls.
+        session: makes replies of values.
+        sender: takes the replies.
+        name, target: the target that the client has selected.
+        replied: is called when a reply, or an item, has been put that nobody was about to send.
+        terminate: is called when the server is to stop.
+
+    Attributes:
+        open: whether replies can be sent.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        session: ServerSession,
+        sender: Sender,
+        name: str,
+        target: Any,
+        replied: Callable[[], None],
+        terminate: Callable[[], None],
+    ) -> None:
+        self.open = True
+        self._server = server
+        self._session = session
+        self._sender = sender
+        self._name = name
+        self._target = target
+        self._replied = replied
+        self._terminate = terminate
+        self._known: set[str] = set()  # the methods that were looked at before
+        # What is under way, by the numbers of the requests.
+        self._jobs: dict[int, Job] = {}
+        self._streams: dict[int, ServedStream] = {}
+        self._sizes: dict[int, int] = {}  # how much memory the requests of jobs take
+        self._size = 0  # their sum
+        self._max_size = 2 * server._max_line
+        self._unfinished: set[ServedStream] = set()  # those that were ended among them
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything has been answered."""
+        return not self._jobs and not self._streams
+
+    @property
+    def busy(self) -> bool:
+        """Whether the next request has to wait."""
+        if not self._session.framed:
+            return bool(self._jobs)
+        return len(self._jobs) >= _MAX_CALLS or self._size > self._max_size
+
+    def handle(self, message: Message) -> None:
+        """Deal with a request.
+
+        Raises:
+            ProtocolError: the connection cannot go on.
+        """
+        number = message[0]
+        try:
+            request = self._session.receive_request(message)
+            if isinstance(request, CallRequest):
+                self._call(message, request)
+            elif isinstance(request, ListRequest):
+                listing = describe(self._target, self._server.builtin_terminate)
+                listing = make_encodable(listing, self._session.encodable)
+                self._send(number, self._session.result(listing))
+            elif isinstance(request, NextRequest):
+                if number in self._streams:
+                    self._streams[number].allow(request.items)
+            elif isinstance(request, CancelRequest):
+                self._cancel(number)
+        except ProtocolError:
+            raise
+        except Exception as exc:
+            if number in self._jobs or number in self._streams:
+                raise ProtocolError(f"a second request with the number {number}: {exc}") from exc
+            self._send(number, self._session.failure(exc))
+
+    def go_on(self) -> None:
+        """Let generators go on that had to wait until something can be sent."""
+        for stream in list(self._streams.values()):
+            stream.go_on()
+
+    def drop_waiting(self) -> None:
+        """Drop the calls whose turn has not come: nobody waits for them any more."""
+        for job in list(self._jobs.values()):
+            job.drop_unless_begun()
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Answer nothing any more; end what gives items, and what waits for its turn.
+
+        Args:
+            cancel: end the calls that are under way as well.
+        """
+        self.open = False
+        self.drop_waiting()
+        if cancel:
+            for job in list(self._jobs.values()):
+                job.cancel()
+        for stream in list(self._streams.values()):
+            stream.cancel()
+
+    async def finish(self) -> None:
+        """Wait for the coroutines that are under way."""
+        while True:
+            jobs = [*self._jobs.values(), *(stream.job for stream in self._unfinished)]
+            tasks = {job.task for job in jobs if job is not None and job.task is not None}
+            if not tasks:
+                return
+            await asyncio.wait(tasks)
+            await asyncio.sleep(0)  # what they do when they are done
+
+    def _call(self, message: Message, request: CallRequest) -> None:
+        number, server = message[0], self._server
+        if number in self._jobs or number in self._streams:
+            raise ProtocolError(f"call number {number} is under way already")
+        name, args, kwargs = request
+        if server.builtin_terminate and name == "terminate":
+            self._send(number, self._session.result(None))
+            self._terminate()
+            return
+        method = self._method(name)
+        in_thread, turns = server._rules(self._name, method)
+        if in_thread or (turns is not None and not turns.take()):
+            worker = server._worker(self._name) if in_thread else None
+            function = partial(method, *args, **kwargs)
+            job = Job(function, turns, worker, partial(self._done, number))
+            self._begin(message, job)
+            job.start()
+            return
+        # What nobody contends for needs no more than this.
+        held = turns is not None
+        try:
+            outcome = [method(*args, **kwargs)]
+            if is_awaitable(outcome[0]):
+                job = Job(method, turns, None, partial(self._done, number))
+                held = False  # it is the job's now
+                self._begin(message, job)
+                job.await_result(outcome.pop())
+                return
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            self._reply_exception(number, exc)
+            return
+        finally:
+            if held and turns is not None:
+                turns.release()
+        self._reply(number, outcome)
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        """Return a method of the target, as it is now."""
+        if name in self._known:
+            method = getattr(self._target, name, None)
+            if callable(method):
+                return cast(Callable[..., Any], method)
+        method = bound_method(self._target, name)
+        self._known.add(name)
+        return method
+
+    def _begin(self, message: Message, job: Job) -> None:
+        number = message[0]
+        self._jobs[number] = job
+        self._sizes[number] = size_of(message)
+        self._size += self._sizes[number]
+
+    def _done(self, number: int, outcome: Outcome) -> None:
+        """Answer a call that was under way."""
+        self._jobs.pop(number, None)
+        self._size -= self._sizes.pop(number, 0)
+        if isinstance(outcome, list):
+            self._reply(number, outcome)
+        else:
+            self._reply_exception(number, outcome)
+        self._replied()
+
+    def _cancel(self, number: int) -> None:
+        if number in self._jobs:
+            self._jobs[number].cancel()
+        elif number in self._streams:
+            self._streams[number].cancel()
+
+    def _reply(self, number: int, outcome: list[Any]) -> None:
+        """Send what a method returned; the list is emptied, so that nobody else holds it."""
+        if not self.open:
+            return
+        if is_generator(outcome[0]):
+            self._begin_stream(number, outcome.pop())
+            return
+        try:
+            body = self._session.result(outcome.pop())
+        except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            body = self._session.failure(exc)
+        self._send(number, body)
+
+    def _reply_exception(self, number: int, exc: BaseException) -> None:
+        if not self.open:
+            return
+        if isinstance(exc, SystemExit) and self._server.builtin_terminate:
+            logger.info("stopping: a method of `%s` raised SystemExit", self._name)
+            self.open = False
+            self._terminate()
+            return
+        if isinstance(exc, StopIteration):
+            # What awaiting a method that raises it has always given.
+            stopped, exc = exc, RuntimeError("coroutine raised StopIteration")
+            exc.__cause__ = stopped
+        self._send(number, self._session.failure(exc))
+
+    def _send(self, number: int, body: Body) -> None:
+        self._sender.put(self._session.pack(number, body))
+
+    def _begin_stream(self, number: int, generator: Any) -> None:
+        if not self._session.framed:
+            close = getattr(generator, "close", None)  # asynchronous ones have none
+            if close is not None:
+                close()
+            self._send(number, self._session.failure(TypeError(_NEEDS_FRAMES)))
+            return
+        in_thread, turns = self._server._rules(self._name, None)
+        stream = ServedStream(
+            generator,
+            turns,
+            self._server._worker(self._name) if in_thread else None,
+            lambda: self.open and self._sender.idle,
+            partial(self._send_item, number),
+            partial(self._end_stream, number),
+            self._unfinished.discard,
+        )
+        self._streams[number] = stream
+        self._unfinished.add(stream)
+        self._send(number, self._session.stream())
+
+    def _send_item(self, number: int, outcome: list[Any]) -> None:
+        try:
+            body = self._session.item(outcome.pop())
+        except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            stream = self._streams.pop(number)
+            self._send(number, self._session.failure(exc))
+            stream.cancel()
+        else:
+            self._send(number, body)
+        self._replied()
+
+    def _end_stream(self, number: int, exc: BaseException | None) -> None:
+        if self._streams.pop(number, None) is None or not self.open:
+            return
+        if exc is None:
+            self._send(number, self._session.result(None))
+        else:
+            self._reply_exception(number, exc)
+        self._replied()

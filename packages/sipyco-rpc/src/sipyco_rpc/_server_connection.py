@@ -1,0 +1,272 @@
+"""The server's end of one connection: a transport, the handshake, and what has to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from sipyco_rpc._describe import public_method_names
+from sipyco_rpc._sender import Sender
+from sipyco_rpc._server_calls import ServerCalls, size_of
+from sipyco_rpc._session import BANNER, ProtocolError
+from sipyco_rpc.frames import FrameError
+from sipyco_rpc.framing import MIB, LineTooLong
+
+if TYPE_CHECKING:
+    from sipyco_rpc._server import Server
+    from sipyco_rpc.messages import Message
+
+logger = logging.getLogger("sipyco.pc_rpc")
+
+_MAX_SELECTION: Final = 64 * 1024  # bytes of the line that selects a target
+_MAX_BACKLOG: Final = MIB  # bytes of further requests to take from a client that waits
+_TURN: Final = 0.005  # seconds of requests of one client before others have their turn
+_CLOSE_PATIENCE: Final = 1.0  # seconds for a peer to take what is still to be sent
+
+
+class ServerConnection(asyncio.BufferedProtocol):
+    """Reads the requests of one client, and has them answered.
+
+    Without frames a request waits until the one before is answered. While the client does not
+    take the replies, nothing more is done for it. What has to wait is bounded: beyond that
+    nothing more is read.
+
+    Args:
+        server: has the targets.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._session = server._session()
+        self._incoming = self._session.incoming
+        self._loop = asyncio.get_running_loop()
+        self._made = False  # `connection_made` was called
+        self._transport: asyncio.Transport
+        self._sender: Sender
+        self._peer = "a client"
+        self._closed = self._loop.create_future()
+        self._ending = False  # nothing is read or answered any more
+        self._at_eof = False  # the client sends nothing more
+        # The next step of the handshake; it tells whether the one after it may begin.
+        self._handshake: Callable[[], bool] | None = self._receive_banner
+        self._calls: ServerCalls | None = None  # once the handshake is over
+        # Requests that cannot be dealt with yet.
+        self._backlog: deque[Message] = deque()
+        self._backlog_size = 0
+        self._reading = True
+        self._working = False  # in the midst of dealing with requests
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._sender = Sender(self._transport)
+        self._sender.drained = self._go_on
+        address = transport.get_extra_info("peername")
+        if address:
+            self._peer = f"{address[0]} port {address[1]}"
+        self._made = True
+        self.buffer_updated(0)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._incoming.memory()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._incoming.received(nbytes)
+        if self._made:  # TLS may have bytes for us before it says so
+            self._work(self._receive)
+
+    def eof_received(self) -> bool:
+        self._at_eof = True
+        if self._calls is None:
+            self._ending = True
+            self._transport.close()
+            return False
+        self._calls.drop_waiting()
+        self._close_if_done()
+        # It stays open to send what is under way; not with TLS, which closes both ways at once.
+        return self._transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            logger.debug("lost the connection from %s: %s", self._peer, exc)
+        self._ending = True
+        self._backlog.clear()
+        if self._made:
+            self._sender.drop()
+        if self._calls is not None:
+            self._calls.close()
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        if self._made:
+            self._sender.pause()
+
+    def resume_writing(self) -> None:
+        if self._made:
+            self._sender.resume()
+
+    # What the server calls.
+
+    async def serve(self) -> None:
+        """Wait for the end of the connection, and of what it has begun; cancelled, end them."""
+        try:
+            await self._closed
+            if self._calls is not None:
+                await self._calls.finish()
+        finally:
+            self._ending = True
+            if self._calls is not None:
+                self._calls.close(cancel=True)
+                await self._calls.finish()
+            self._transport.close()
+            try:
+                await asyncio.wait({self._closed}, timeout=_CLOSE_PATIENCE)
+            finally:
+                self._transport.abort()
+
+    # The handshake.
+
+    def _receive_banner(self) -> bool:
+        if not self._session.check_banner(self._incoming.unread):
+            return False
+        self._incoming.skip(len(BANNER))
+        self._sender.put([self._session.identification()])
+        self._handshake = self._receive_selection
+        return True
+
+    def _receive_selection(self) -> bool:
+        message = self._incoming.next()
+        if message is None:
+            if self._incoming.pending_size > _MAX_SELECTION:
+                raise ProtocolError(f"the target name has more than {_MAX_SELECTION} bytes")
+            return False
+        line = message[1]
+        if isinstance(line, LineTooLong):
+            raise ProtocolError(str(line))
+        name = self._session.receive_selection(bytes(line))
+        target = self._server._target(name)
+        names = public_method_names(target)
+        if self._server.builtin_terminate:
+            names.add("terminate")
+        self._sender.put(self._session.pack(0, self._session.methods(names)))
+        self._calls = ServerCalls(
+            self._server,
+            self._session,
+            self._sender,
+            name,
+            target,
+            self._replied,
+            self._terminate,
+        )
+        self._handshake = None
+        return False
+
+    # Requests.
+
+    def _work(self, work: Callable[[], None]) -> None:
+        """Do something that may have replies put; then send them."""
+        self._working = True
+        try:
+            work()
+        except (FrameError, ProtocolError) as exc:
+            logger.warning("closing the connection from %s: %s", self._peer, exc)
+            self._end()
+        except Exception:
+            logger.exception("error while serving %s", self._peer)
+            self._end()
+        finally:
+            self._working = False
+        if not self._ending:
+            self._sender.flush()
+
+    def _receive(self) -> None:
+        while self._handshake is not None and self._handshake():
+            pass
+        calls = self._calls
+        if calls is None:
+            return
+        incoming, deadline = self._incoming, 0.0
+        while (message := incoming.next()) is not None:
+            if self._backlog or self._stalled(calls):
+                self._postpone(message)
+            elif not deadline:
+                deadline = time.monotonic() + _TURN
+                calls.handle(message)
+            elif time.monotonic() < deadline:
+                calls.handle(message)
+            else:
+                self._postpone(message)
+                self._loop.call_soon(self._go_on)
+
+    def _stalled(self, calls: ServerCalls) -> bool:
+        """Tell whether the next request has to wait."""
+        return self._ending or calls.busy or not self._sender.idle
+
+    def _postpone(self, message: Message) -> None:
+        self._backlog.append(message)
+        self._backlog_size += size_of(message)
+        if self._reading and self._backlog_size > _MAX_BACKLOG:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Deal with what had to wait, as far as that can be done now."""
+        if self._working or self._ending or self._calls is None:
+            return
+        self._work(self._deal_with_backlog)
+        if self._ending:
+            return
+        if not self._reading and self._backlog_size <= _MAX_BACKLOG:
+            self._reading = True
+            self._transport.resume_reading()
+        self._calls.go_on()
+        self._close_if_done()
+
+    def _deal_with_backlog(self) -> None:
+        assert self._calls is not None
+        deadline = time.monotonic() + _TURN
+        while self._backlog and not self._stalled(self._calls):
+            if time.monotonic() > deadline:
+                self._loop.call_soon(self._go_on)
+                return
+            message = self._backlog.popleft()
+            self._backlog_size -= size_of(message)
+            self._calls.handle(message)
+
+    def _replied(self) -> None:
+        """Send a reply that was put, and go on with what had to wait for it."""
+        if self._working or self._ending:
+            return
+        assert self._calls is not None
+        if self._backlog or self._at_eof:
+            self._go_on()
+        elif self._calls.idle:
+            self._sender.flush()
+        else:
+            self._sender.flush_soon()  # together with those that are ready at the same time
+
+    # The end.
+
+    def _terminate(self) -> None:
+        """Close the connection, and have the server stop."""
+        self._end()
+        self._server._terminated.set()
+
+    def _end(self) -> None:
+        """Close the connection, after what can be sent at once."""
+        if not self._ending:
+            self._sender.flush()
+        self._ending = True
+        self._transport.close()
+
+    def _close_if_done(self) -> None:
+        """Close the connection of a client that sends nothing more and has been answered."""
+        assert self._calls is not None
+        if self._at_eof and not self._backlog and self._calls.idle and self._sender.idle:
+            self._transport.close()

@@ -1,0 +1,175 @@
+"""Bytes in, messages out: lines at first, frames once both sides have agreed. No sockets here."""
+
+from __future__ import annotations
+
+from sipyco_rpc.frames import (
+    MAX_BUFFERS,
+    MAX_HEADER,
+    FrameBody,
+    FrameError,
+    SkippedBody,
+    match_header,
+)
+from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong, excerpt
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from typing import Any, Final, TypeAlias
+
+    # The number, the text, and the buffers. Lines are numbered from 1 on.
+    Message: TypeAlias = tuple[int, bytes | bytearray | LineTooLong, list[Any]]
+
+__all__ = ["MessageReader"]
+
+_MEMORY: Final = 64 * 1024  # bytes; for each connection, so not more than pays
+
+
+class MessageReader:
+    """Cut a stream of bytes into messages, however the bytes arrive.
+
+    Bytes are put where `memory` says; `received` tells how many; then `next` gives the messages
+    that are complete, and has to be called until there is none. Memory is bounded by the limit:
+    of a message that is longer nothing is kept but its length, and the stream goes on after it.
+
+    Args:
+        max_message: longest message to accept, in bytes: a line, or the text of a frame together
+            with its buffers.
+
+    Attributes:
+        lines: how many lines there were so far.
+    """
+
+    def __init__(self, max_message: int = MAX_LINE) -> None:
+        self.lines = 0
+        self._line_reader = LineReader(max_message)
+        self._max_message = max_message
+        self._framed = False
+        self._body: FrameBody | SkippedBody | None = None  # of a frame that is under way
+        self._memory = bytearray(_MEMORY)
+        self._view = memoryview(self._memory)
+        self._start = 0  # of what was received and not looked at
+        self._end = 0
+
+    def expect_frames(self) -> None:
+        """Take what comes from now on for frames."""
+        self._framed = True
+
+    def memory(self) -> memoryview:
+        """Where the next bytes belong; never empty."""
+        if self._body is not None:
+            return self._body.memory()
+        if self._start:
+            unread = self._end - self._start
+            if unread:
+                self._memory[:unread] = self._memory[self._start : self._end]
+            self._start, self._end = 0, unread
+        return self._view[self._end :] if self._end else self._view
+
+    @property
+    def memory_is_raw(self) -> bool:
+        """Whether the next bytes are those of an array, and may be any."""
+        return isinstance(self._body, SkippedBody) or (
+            self._body is not None and bool(self._body.buffers)
+        )
+
+    def received(self, size: int) -> None:
+        """Note that bytes have been put there."""
+        if self._body is None:
+            self._end += size
+        else:
+            self._body.received(size)
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take bytes from elsewhere, and give all messages that are complete by then."""
+        messages = []
+        while True:
+            while (message := self.next()) is not None:
+                messages.append(message)
+            if not data:
+                return messages
+            memory = self.memory()
+            size = min(len(memory), len(data))
+            memory[:size] = data[:size]
+            data = data[size:]
+            self.received(size)
+
+    def next(self) -> Message | None:
+        """Give the next message that is complete, or None.
+
+        Raises:
+            FrameError: what came is no frame.
+        """
+        return self._next_frame() if self._framed else self._next_line()
+
+    @property
+    def unread(self) -> bytes:
+        """What was received and not yet looked at by `next`."""
+        return bytes(self._view[self._start : self._end])
+
+    def skip(self, size: int) -> None:
+        """Leave out bytes that are unread."""
+        self._start += size
+
+    @property
+    def pending(self) -> bytes:
+        """The bytes of the unfinished line so far; empty if they were too many."""
+        return self._line_reader.pending
+
+    @property
+    def pending_size(self) -> int:
+        """How many bytes of an unfinished message there are; of a frame at least 1."""
+        under_way = self._body is not None and not self._body.complete
+        return self._line_reader.pending_size + self._end - self._start + under_way
+
+    def _next_line(self) -> Message | None:
+        end = self._memory.find(b"\n", self._start, self._end) + 1
+        found = self._line_reader.feed(self._view[self._start : end or self._end])
+        self._start = end or self._end
+        if not found:
+            return None
+        self.lines += 1
+        return self.lines, found[0], []
+
+    def _next_frame(self) -> Message | None:
+        body = self._body
+        if body is None:
+            start, end = self._start, self._end
+            if start == end:
+                return None
+            header = match_header(self._memory, start, end)
+            if header is None:
+                self._check_header(start, end)
+                return None
+            call_id, text_length, rest = header.groups()
+            after = header.end()
+            if not rest and after + int(text_length) <= end:
+                # All of it is there, as nearly always.
+                stop = self._start = after + int(text_length)
+                if stop - after <= self._max_message:
+                    return int(call_id), self._memory[after:stop], []
+                return int(call_id), LineTooLong(stop - after, self._max_message), []
+            body = self._begin(int(call_id), int(text_length), [int(n) for n in rest.split()])
+            self._start = after + body.take(self._view[after:end])
+            self._body = body
+        if not body.complete:
+            return None
+        self._body = None
+        if isinstance(body, SkippedBody):
+            return body.call_id, LineTooLong(body.length, self._max_message), []
+        return body.call_id, body.text, body.buffers
+
+    def _begin(
+        self, call_id: int, text_length: int, lengths: list[int]
+    ) -> FrameBody | SkippedBody:
+        if len(lengths) > MAX_BUFFERS:
+            raise FrameError(f"a frame has at most {MAX_BUFFERS} buffers, got {len(lengths)}")
+        total = text_length + sum(lengths)
+        if total > self._max_message:
+            return SkippedBody(call_id, total)
+        return FrameBody(call_id, text_length, lengths)
+
+    def _check_header(self, start: int, end: int) -> None:
+        """Raise `FrameError` unless this may become a header."""
+        newline = self._memory.find(b"\n", start, end)
+        if self._memory[start] != ord("#") or newline >= 0 or end - start > MAX_HEADER:
+            raise FrameError(f"expected a frame, got {excerpt(self.unread)}")
