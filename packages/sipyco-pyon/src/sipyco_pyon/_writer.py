@@ -38,9 +38,9 @@ _float_text: Final[Any] = float.__repr__
 _TOO_DEEP: Final = "nested too deeply to be encoded"
 _TAG_AS_KEY: Final = f"a dictionary with the key `{TAG}` is not PYON encodable"
 
-# Shorter data costs less as base64 in the text than as a buffer of its own, which is to be
-# allocated, described and received apart.
-SHORT_DATA: Final = 1024
+# Shorter data costs less as base64 in the text than as a buffer of its own, which has to be
+# allocated and described: about here, measured with pybase64, both ways take the same time.
+SHORT_DATA: Final = 512
 
 # The number of buffers of a document is bounded, because a receiver bounds it.
 MAX_BUFFERS: Final = 4096
@@ -215,12 +215,12 @@ class Writer:
             self._tagged("slice", [value.start, value.stop, value.step], depth)
         else:
             kind = numpy_class(value)
-            if kind == "array":
-                self._array(value, depth)
-            elif kind is not None:
-                self._scalar(value, kind, depth)
-            else:
+            if kind is None:
                 self._derived(value, depth)
+            elif kind == "array":
+                self._array(value, depth)
+            else:
+                self._scalar(value, kind, depth)
 
     def _derived(self, value: Any, depth: int) -> None:
         # Programs rely on it that subclasses are written as their base, registered or not.
@@ -271,14 +271,16 @@ class Writer:
 
     def _array(self, array: Any, depth: int) -> None:
         codec = numpy_codec()
-        shape = ",".join([str(size) for size in array.shape])
-        self._pieces.append(f'{{"__jsonclass__":["nparray",[[{shape}],')
+        shape = array.shape
+        sizes = str(shape[0]) if len(shape) == 1 else ",".join([str(size) for size in shape])
         dtype = codec.DTYPE_TEXTS.get(array.dtype)
         if dtype is None:
-            self.value(codec.array_dtype(array), depth + 1)
+            description = codec.array_dtype(array)
+            self._pieces.append('{"__jsonclass__":["nparray",[[' + sizes + "],")
+            self.value(description, depth + 1)
+            self._pieces.append(",")
         else:
-            self._pieces.append(dtype)
-        self._pieces.append(",")
+            self._pieces.append(f'{{"__jsonclass__":["nparray",[[{sizes}],{dtype},')
         self._memory(array, array.nbytes)
         self._pieces.append("]]}")
 
