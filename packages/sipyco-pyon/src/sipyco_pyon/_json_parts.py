@@ -96,23 +96,41 @@ def scan_document(scan: Scanner, text: str) -> Any:
     try:
         value, end = scan(text, 0)
     except StopIteration as exc:
-        start = len(text) - len(text.lstrip(_SPACE))
-        if exc.value != 0 or start == 0:
-            raise not_json(text, exc.value) from None
-        try:
-            value, end = scan(text, start)
-        except StopIteration as later:
-            raise not_json(text, later.value) from None
+        value, end = scan_after_space(scan, text, exc.value)
     if end != len(text):
-        rest = text[end:].lstrip(_SPACE)
-        if rest:
-            from json import JSONDecodeError
-
-            raise JSONDecodeError("Extra data", text, len(text) - len(rest))
+        check_end(text, end)
     return value
 
 
-def not_json(text: str, position: int) -> ValueError:
+def scan_after_space(scan: Scanner, text: str, position: int) -> tuple[Any, int]:
+    """Scan a text once more, which had no value at a position, behind the space it begins with.
+
+    Raises:
+        json.JSONDecodeError: there is no value either.
+    """
+    start = len(text) - len(text.lstrip(_SPACE))
+    if position != 0 or start == 0:
+        raise _not_json(text, position) from None
+    try:
+        return scan(text, start)
+    except StopIteration as exc:
+        raise _not_json(text, exc.value) from None
+
+
+def check_end(text: str, end: int) -> None:
+    """Check that nothing but space follows a value.
+
+    Raises:
+        json.JSONDecodeError: something does.
+    """
+    rest = text[end:].lstrip(_SPACE)
+    if rest:
+        from json import JSONDecodeError
+
+        raise JSONDecodeError("Extra data", text, len(text) - len(rest))
+
+
+def _not_json(text: str, position: int) -> ValueError:
     """Make the error of `json.loads` for a position where no value begins."""
     from json import JSONDecodeError
 
@@ -121,17 +139,17 @@ def not_json(text: str, position: int) -> ValueError:
     return JSONDecodeError("Expecting value", text, position)
 
 
+def encoding_of(source: bytes | bytearray) -> str:
+    """Tell the encoding of bytes that hold JSON by the first of them."""
+    from json import detect_encoding
+
+    return detect_encoding(source)
+
+
 def to_text(source: bytes | bytearray) -> str:
-    """Decode bytes that hold JSON, by their first bytes as `json.loads` does.
+    """Decode bytes that hold JSON, as `json.loads` does.
 
     Raises:
         UnicodeDecodeError: they hold no text.
     """
-    if len(source) and 0 < source[0] < 128 and source[1:2] != b"\0":  # UTF-8, without a mark
-        try:
-            return source.decode()
-        except UnicodeDecodeError:
-            pass  # lone surrogates, perhaps
-    from json import detect_encoding
-
-    return source.decode(detect_encoding(source), "surrogatepass")
+    return source.decode(encoding_of(source), "surrogatepass")

@@ -6,7 +6,9 @@ quadratic time. These take less than that, and leave the limit of the program al
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__: list[str] = []
 

@@ -46,6 +46,9 @@ _COMMON: Final[list[Any]] = [np.dtype(order + kind) for kind in _KINDS for order
 DTYPE_TEXTS: Final[dict[Any, str]] = {dtype: f'"{dtype.str}"' for dtype in _COMMON}
 _DTYPES: Final[dict[str, Any]] = {dtype.str: dtype for dtype in _COMMON}
 
+# NumPy's, which type checkers ask more of than can be known of data from the wire.
+_ndarray: Final[Any] = np.ndarray
+
 
 def scalar_types(names: set[str]) -> frozenset[type]:
     """Return the classes of the scalars with these names."""
@@ -116,16 +119,25 @@ def scalar_arguments(scalar: Any) -> tuple[Any, bytes]:
 
 
 def _dtype(description: Any) -> Any:
-    if type(description) is str:
-        common = _DTYPES.get(description)
-        if common is not None:
-            return common
+    if type(description) is str and description in _DTYPES:
+        return _DTYPES[description]
     dtype = np.dtype(description)
     if dtype.hasobject:
         raise ValueError("objects cannot be decoded")
     if dtype.subdtype is not None:
         raise ValueError(f"{dtype} is no dtype of an array")
     return dtype
+
+
+def _is_line(shape: Any, dtype: Any, length: int) -> bool:
+    """Tell whether a shape is that of most arrays, one-dimensional, and fits; `_sizes` is slow."""
+    return (
+        type(shape) is list
+        and len(shape) == 1
+        and type(shape[0]) is int
+        and shape[0] * dtype.itemsize == length
+        and length != 0
+    )
 
 
 def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
@@ -149,20 +161,25 @@ def decode_array(shape: Any, description: Any, data: Any) -> Any:
     """Rebuild an array from base64; it is C-contiguous and writable, and owns its memory."""
     dtype = _dtype(description)
     raw = b64decode(data)
+    if _is_line(shape, dtype, len(raw)):
+        return _ndarray(shape, dtype, raw).copy()
     sizes = _sizes(shape, dtype, len(raw))
     if not raw:
         return np.zeros(sizes, dtype)
-    return np.ndarray(sizes, dtype, raw).copy()
+    return _ndarray(sizes, dtype, raw).copy()
 
 
 def adopt_array(shape: Any, description: Any, memory: Any) -> Any:
     """Make an array of memory, which is copied only if it is read-only or not aligned."""
     dtype = _dtype(description)
-    length = memory.nbytes if type(memory) is np.ndarray else memoryview(memory).nbytes
-    sizes = _sizes(shape, dtype, length)
-    if length == 0:
-        return np.zeros(sizes, dtype)
-    array = np.ndarray(sizes, dtype, memory)
+    length = memory.nbytes if type(memory) is _ndarray else memoryview(memory).nbytes
+    if _is_line(shape, dtype, length):
+        array = _ndarray(shape, dtype, memory)
+    else:
+        sizes = _sizes(shape, dtype, length)
+        if length == 0:
+            return np.zeros(sizes, dtype)
+        array = _ndarray(sizes, dtype, memory)
     return array if array.flags.behaved else array.copy()  # aligned, and writable
 
 
@@ -187,4 +204,4 @@ def decode_scalar(description: Any, data: Any) -> Any:
         return np.str_(raw.decode(codec, "surrogatepass"))
     if not raw:
         return np.zeros((), dtype)[()]
-    return np.ndarray(1, dtype, raw).copy()[0]
+    return _ndarray(1, dtype, raw).copy()[0]

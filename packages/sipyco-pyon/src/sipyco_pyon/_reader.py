@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from sipyco_pyon._cutting import CUT_FROM, Cuts
-from sipyco_pyon._json_parts import make_scanner, scan_document, to_text
+from sipyco_pyon._json_parts import (
+    check_end,
+    encoding_of,
+    make_scanner,
+    scan_after_space,
+    scan_document,
+    to_text,
+)
 from sipyco_pyon._numbers import from_decimal
 from sipyco_pyon._rebuild import numpy_codec, untag
 from sipyco_pyon._registry import TAG, shown
@@ -19,7 +26,7 @@ _scan_plain: Final = make_scanner(None)
 _scan_tagged: Final = make_scanner(untag)
 
 
-def has_tag(text: str) -> bool:
+def _has_tag(text: str) -> bool:
     """Tell whether a text may have a tag: it may be escaped, too.
 
     Without one, the scanner needs no help. Single characters are found quickest.
@@ -27,7 +34,7 @@ def has_tag(text: str) -> bool:
     return ("_" in text and TAG in text) or ("\\" in text and "\\u" in text)
 
 
-def is_digit_limit(exc: ValueError) -> bool:
+def _is_digit_limit(exc: ValueError) -> bool:
     """Tell whether an integer was beyond the interpreter's limit of digits."""
     return "integer string conversion" in str(exc)
 
@@ -44,31 +51,33 @@ class Context:
 
     def hook(self, members: dict[str, Any]) -> Any:
         """Give the value that a JSON object stands for."""
-        if TAG in members:
-            description = members[TAG]
-            if type(description) is list and len(description) == 2:
-                name, arguments = description
-                if name == "buffer":
-                    self.finish()
-                    self._pending = self._take(arguments)
-                    return self._pending
-                if (
-                    (name == "nparray" or name == "bytes")
-                    and type(arguments) is list
-                    and arguments
-                ):
-                    data = arguments[-1]
-                    if data is self._pending and data is not None:
+        pending = self._pending
+        if TAG not in members:
+            if pending is not None:
+                self.finish()
+            return members
+        description = members[TAG]
+        if type(description) is list and len(description) == 2:
+            name, arguments = description
+            if type(arguments) is list and arguments:
+                data = arguments[-1]
+                if name == "tuple" and pending is None:
+                    if type(data) is list and len(arguments) == 1:
+                        return tuple(data)
+                elif name == "nparray" or name == "bytes":
+                    if pending is not None and data is pending:
                         self._pending = None
                         return _adopt(name, arguments)
-                    if type(data) is str and data in self._cuts:
+                    if self._cuts and type(data) is str and data in self._cuts:
                         self.finish()
                         return self._cuts.pop(data)
+            if name == "buffer":
+                self.finish()
+                self._pending = memory = self._take(arguments)
+                return memory
+        if pending is not None:
             self.finish()
-            return untag(members)
-        if self._pending is not None:
-            self.finish()
-        return members
+        return untag(members)
 
     def finish(self) -> None:
         """Check that no buffer is left that nothing has taken."""
@@ -78,21 +87,23 @@ class Context:
             )
 
     def _take(self, arguments: Any) -> Any:
-        if not self._buffers:
+        buffers = self._buffers
+        if type(arguments) is list and len(arguments) == 1:
+            index = arguments[0]
+            if type(index) is int and 0 <= index < len(buffers):
+                memory = buffers[index]
+                if memory is None:
+                    raise ValueError(f"malformed `buffer`: {index} is used twice")
+                buffers[index] = None
+                return memory
+        if not buffers:
             raise ValueError("malformed `buffer`: there are no buffers")
         if type(arguments) is not list or len(arguments) != 1 or type(arguments[0]) is not int:
             raise ValueError("malformed `buffer`: expected the index of a buffer")
-        index = arguments[0]
-        if not 0 <= index < len(self._buffers):
-            raise ValueError(
-                f"malformed `buffer`: expected an index below {len(self._buffers)}, "
-                f"got {shown(index):.60}"
-            )
-        memory = self._buffers[index]
-        if memory is None:
-            raise ValueError(f"malformed `buffer`: {index} is used twice")
-        self._buffers[index] = None
-        return memory
+        raise ValueError(
+            f"malformed `buffer`: expected an index below {len(buffers)}, "
+            f"got {shown(arguments[0]):.60}"
+        )
 
 
 def _adopt(name: str, arguments: list[Any]) -> Any:
@@ -111,15 +122,29 @@ def _adopt(name: str, arguments: list[Any]) -> Any:
 
 def read(source: Any, buffers: Sequence[Any] | None) -> Any:
     """Read a document: see `pyon.decode`."""
-    if len(source) < CUT_FROM and not buffers:
-        text = source if type(source) is str else to_text(source)
+    if buffers or len(source) >= CUT_FROM:
+        return _read_long(source, buffers)
+    # The way of small requests: calls are what costs here.
+    is_text = type(source) is str
+    try:
+        text = source if is_text else source.decode()
+        scan = _scan_tagged if _has_tag(text) else _scan_plain
         try:
-            return scan_document(_scan_tagged if has_tag(text) else _scan_plain, text)
-        except ValueError as exc:
-            if not is_digit_limit(exc):
-                raise
-        return _read_as_it_is(source, buffers)
-    return _read_long(source, buffers)
+            value, end = scan(text, 0)
+        except StopIteration as exc:
+            value, end = scan_after_space(scan, text, exc.value)
+        if end != len(text):
+            check_end(text, end)
+        return value
+    except ValueError as exc:
+        # Bytes of another encoding, or lone surrogates. The former break off before any object
+        # is complete, so no value has been made of a part of them.
+        of_utf_8 = is_text or (
+            not isinstance(exc, UnicodeDecodeError) and encoding_of(source) == "utf-8"
+        )
+        if of_utf_8 and not _is_digit_limit(exc):
+            raise
+    return _read_as_it_is(source, buffers)
 
 
 def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
@@ -129,7 +154,7 @@ def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
     try:
         text = rest if type(rest) is str else to_text(rest)
         if not cuts.values and not buffers:
-            return scan_document(_scan_tagged if has_tag(text) else _scan_plain, text)
+            return scan_document(_scan_tagged if _has_tag(text) else _scan_plain, text)
         context = Context(cuts.values, buffers)
         value = scan_document(make_scanner(context.hook), text)
         context.finish()
@@ -138,7 +163,7 @@ def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
         if rest is not source and (text == "" or getattr(exc, "doc", None) is text):
             # Not JSON, or not even text: what is wrong, and where, is told of the whole.
             _explain(source)
-        if not is_digit_limit(exc):
+        if not _is_digit_limit(exc):
             raise
     return _read_as_it_is(source, buffers)
 
@@ -166,7 +191,7 @@ def read_with_options(source: Any, buffers: Sequence[Any] | None, options: dict[
     try:
         return _loads(json.loads, text, buffers, options)
     except ValueError as exc:
-        if not is_digit_limit(exc) or "parse_int" in options:
+        if not _is_digit_limit(exc) or "parse_int" in options:
             raise
     return _loads(json.loads, text, buffers, {**options, "parse_int": from_decimal})
 

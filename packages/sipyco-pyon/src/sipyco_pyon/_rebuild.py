@@ -28,6 +28,8 @@ def numpy_codec() -> Any:
         from sipyco_pyon import _numpy
 
         _codec = _numpy
+        _BUILT_IN["nparray"] = _numpy.decode_array
+        _BUILT_IN["npscalar"] = _numpy.decode_scalar
     return _codec
 
 

@@ -30,17 +30,17 @@ FLAT_FROM: Final = 24 if COMPILED else 0
 # Uncompiled, that check comes first.
 _MAX_DEPTH: Final = 500 if COMPILED else sys.maxsize
 
-# Integers of more bits may be beyond the interpreter's limit of digits, which is at least 640.
-_LARGE: Final = 2**2000
-
-_float_text: Final[Any] = float.__repr__
+# Other integers take the slower way, in case that they are beyond the interpreter's limit of
+# digits. Compiled, these are machine words.
+_LARGEST: Final = 4611686018427387903
+_SMALLEST: Final = -4611686018427387904
 
 _TOO_DEEP: Final = "nested too deeply to be encoded"
 _TAG_AS_KEY: Final = f"a dictionary with the key `{TAG}` is not PYON encodable"
 
-# Shorter data costs less as base64 in the text than as a buffer of its own, which is to be
-# allocated, described and received apart.
-SHORT_DATA: Final = 1024
+# Shorter data costs less as base64 in the text than as a buffer of its own, which has to be
+# allocated and described: about here, measured with pybase64, both ways take the same time.
+SHORT_DATA: Final = 512
 
 # The number of buffers of a document is bounded, because a receiver bounds it.
 MAX_BUFFERS: Final = 4096
@@ -98,17 +98,19 @@ class Writer:
         if cls is str:
             self._pieces.append(self._string(value))
         elif cls is float:
-            self._pieces.append(_float_text(value) if value - value == 0 else _not_finite(value))
+            number: float = value
+            self._pieces.append(repr(value) if number - number == 0.0 else _not_finite(number))
         elif cls is int:
-            if -_LARGE < value < _LARGE:
-                self._pieces.append(str(value))
+            integer: int = value
+            if _SMALLEST <= integer <= _LARGEST:
+                self._pieces.append(repr(value))
             else:
-                self._large_integer(value)
+                self._large_integer(integer)
         elif cls is dict:
             self._dict(value, depth)
         elif cls is tuple:
             self._pieces.append('{"__jsonclass__":["tuple",[')
-            self._items(value, depth)
+            self._items(list(value), depth)
             self._pieces.append("]]}")
         elif cls is list:
             self._items(value, depth)
@@ -138,8 +140,8 @@ class Writer:
             return False
         return True
 
-    def _items(self, items: Any, depth: int) -> None:
-        """Write an array of the items of an exact list or tuple."""
+    def _items(self, items: list[Any], depth: int) -> None:
+        """Write an array."""
         if len(items) >= FLAT_FROM and PLAIN.issuperset(map(type, items)) and self._flat(items):
             return
         if not items:
@@ -154,9 +156,10 @@ class Writer:
             separator = ","
         self._pieces.append("]")
 
-    def _dict(self, items: Any, depth: int) -> None:
+    def _dict(self, items: dict[Any, Any], depth: int) -> None:
         """Write a dictionary, of a class that may be derived."""
-        if not ONLY_STR.issuperset(map(type, items)) and not _all_strings(items):
+        only_strings = not COMPILED and ONLY_STR.issuperset(map(type, items))
+        if not only_strings and not _all_strings(items):
             self._pieces.append('{"__jsonclass__":["dict",[')
             self._pairs(items, depth)
             self._pieces.append("]]}")
@@ -180,7 +183,7 @@ class Writer:
             separator = ","
         self._pieces.append("}" if separator == "," else "{}")
 
-    def _pairs(self, items: Any, depth: int) -> None:
+    def _pairs(self, items: dict[Any, Any], depth: int) -> None:
         """Write an array of pairs of the keys and values of a dictionary."""
         if depth > _MAX_DEPTH:
             raise RecursionError(_TOO_DEEP)
@@ -215,12 +218,12 @@ class Writer:
             self._tagged("slice", [value.start, value.stop, value.step], depth)
         else:
             kind = numpy_class(value)
-            if kind == "array":
-                self._array(value, depth)
-            elif kind is not None:
-                self._scalar(value, kind, depth)
-            else:
+            if kind is None:
                 self._derived(value, depth)
+            elif kind == "array":
+                self._array(value, depth)
+            else:
+                self._scalar(value, kind, depth)
 
     def _derived(self, value: Any, depth: int) -> None:
         # Programs rely on it that subclasses are written as their base, registered or not.
@@ -271,14 +274,16 @@ class Writer:
 
     def _array(self, array: Any, depth: int) -> None:
         codec = numpy_codec()
-        shape = ",".join([str(size) for size in array.shape])
-        self._pieces.append(f'{{"__jsonclass__":["nparray",[[{shape}],')
+        shape = array.shape
+        sizes = str(shape[0]) if len(shape) == 1 else ",".join([str(size) for size in shape])
         dtype = codec.DTYPE_TEXTS.get(array.dtype)
         if dtype is None:
-            self.value(codec.array_dtype(array), depth + 1)
+            description = codec.array_dtype(array)
+            self._pieces.append('{"__jsonclass__":["nparray",[[' + sizes + "],")
+            self.value(description, depth + 1)
+            self._pieces.append(",")
         else:
-            self._pieces.append(dtype)
-        self._pieces.append(",")
+            self._pieces.append(f'{{"__jsonclass__":["nparray",[[{sizes}],{dtype},')
         self._memory(array, array.nbytes)
         self._pieces.append("]]}")
 
@@ -318,8 +323,11 @@ def _not_finite(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _all_strings(keys: Any) -> bool:
-    return all([isinstance(key, str) for key in keys])  # noqa: C419  (a generator is slower)
+def _all_strings(items: dict[Any, Any]) -> bool:
+    for key in items:  # noqa: SIM110  (compiled, this is the quickest)
+        if not isinstance(key, str):
+            return False
+    return True
 
 
 def _join_text(pieces: list[Any]) -> str:

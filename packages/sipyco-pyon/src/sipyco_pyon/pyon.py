@@ -45,27 +45,47 @@ __all__ = [
     "wrap",
 ]
 
+# The members of a request or a reply, and some more. To look at many in vain costs more than to
+# write them.
+_SMALL = 8
+
 
 def _flat(x: Any) -> str | None:
-    """Write a value that is plain JSON, and flat, by the encoder in C alone."""
+    """Write a value by the encoder in C alone, if it is seen at once that this can write it.
+
+    That is a plain value, or a container of some; or a small one of such containers, as requests
+    and replies are.
+    """
     cls = type(x)
+    if cls is dict:
+        if len(x) < FLAT_FROM or not ONLY_STR.issuperset(map(type, x)) or TAG in x:
+            return None
+        items = x.values()
+    elif cls is list and len(x) >= FLAT_FROM:
+        items = x
+    elif cls in PLAIN:
+        items = ()
+    else:
+        return None
+    if not PLAIN.issuperset(map(type, items)):
+        if len(x) > _SMALL:
+            return None
+        for item in items:
+            kind = type(item)
+            if kind is list:
+                if not PLAIN.issuperset(map(type, item)):
+                    return None
+            elif kind is dict:
+                if not ONLY_STR.issuperset(map(type, item)) or TAG in item:
+                    return None
+                if not PLAIN.issuperset(map(type, item.values())):
+                    return None
+            elif kind not in PLAIN:
+                return None
     try:
-        if cls is dict:
-            if (
-                len(x) >= FLAT_FROM
-                and ONLY_STR.issuperset(map(type, x))
-                and PLAIN.issuperset(map(type, x.values()))
-                and TAG not in x
-            ):
-                return "".join(encode_plain(x, 0))
-        elif cls is list:
-            if len(x) >= FLAT_FROM and PLAIN.issuperset(map(type, x)):
-                return "".join(encode_plain(x, 0))
-        elif cls in PLAIN:
-            return "".join(encode_plain(x, 0))
+        return "".join(encode_plain(x, 0))
     except ValueError:
-        pass  # an integer beyond the interpreter's limit of digits
-    return None
+        return None  # an integer beyond the interpreter's limit of digits
 
 
 def encode(
@@ -168,7 +188,7 @@ def decode(
         RecursionError: it is nested too deeply.
     """
     source: Any = s
-    if not isinstance(source, (str, bytes, bytearray)):
+    if not isinstance(source, (bytes, str, bytearray)):
         if not isinstance(source, memoryview):
             raise TypeError(f"a PYON text is str or bytes, got {type(source).__name__}")
         source = bytes(source)
