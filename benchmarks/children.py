@@ -46,6 +46,7 @@ class Child:
 
     Attributes:
         port: what a server has announced.
+        pid: of the process.
 
     Raises:
         ChildError: it could not start.
@@ -60,7 +61,7 @@ class Child:
         core: int | None = None,
     ) -> None:
         self._name = f"{module}.{name}"
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (`close` closes it)
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         description = {
             "module": module,
@@ -77,6 +78,7 @@ class Child:
             cwd=_ROOT,
             start_new_session=True,  # Ctrl-C is ours to deal with
         )
+        self.pid = self._process.pid
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
         try:

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Measure the library beside what limits it and what others reach, in"
-        " interleaved rounds over the loopback interface. Close what keeps the machine busy first.",
+        " interleaved rounds over the loopback interface. Close what keeps the machine busy.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--quick",
         action="store_true",
-        help=f"an eighth of the work in a round, and {_QUICK_ROUNDS} rounds: a fast look, no claim",
+        help=f"an eighth of the work in a round, and {_QUICK_ROUNDS} rounds: a look, no claim",
     )
     add("--peers", action="store_true", help="measure peers as well, where they are installed")
     add("--core", type=int, metavar="N", help="where small calls run (default: the last core)")

@@ -62,7 +62,7 @@ def _b64() -> tuple[Callable[[Any], bytes], Callable[[Any], bytes]]:
     except ImportError:
         return base64.b64encode, base64.b64decode
     # Strict, as the decoder of our serializer is.
-    return pybase64.b64encode, lambda text: pybase64.b64decode(text, validate=True)  # type: ignore[no-any-return]
+    return pybase64.b64encode, lambda text: pybase64.b64decode(text, validate=True)
 
 
 def _array() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
@@ -92,13 +92,18 @@ def _beside_json(value: Any) -> dict[str, tuple[Callable[[], object], Callable[[
     }
 
 
+def _collector() -> Callable[[object], None]:
+    buffers: list[object] = []
+    return buffers.append
+
+
 def _datasets() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     value = datasets()
     pickled: list[pickle.PickleBuffer] = []
     pickle_text = pickle.dumps(value, protocol=PICKLE, buffer_callback=pickled.append)
     contenders: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "pickle 5": (
-            lambda: pickle.dumps(value, protocol=PICKLE, buffer_callback=[].append),
+            lambda: pickle.dumps(value, protocol=PICKLE, buffer_callback=_collector()),
             lambda: pickle.loads(pickle_text, buffers=pickled),
         )
     }
@@ -110,7 +115,7 @@ def _datasets() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
         buffers: list[Any] = []
         framed = encode(value, buffer_callback=buffers.append)
         contenders["sipyco_pyon"] = (
-            lambda: encode(value, buffer_callback=[].append),
+            lambda: encode(value, buffer_callback=_collector()),
             lambda: decode(framed, buffers=buffers),
         )
     else:

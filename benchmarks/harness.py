@@ -1,4 +1,4 @@
-"""Rounds: every contender once, in an order that turns, until there are enough. No numbers here."""
+"""Rounds: every contender once, in an order that turns, as often as asked. No numbers here."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Settings:
     @staticmethod
     def default_core() -> int | None:
         """Return the last core: interrupts tend to be dealt with on the first."""
-        return (available_cores() or [None])[-1]
+        cores = available_cores()
+        return cores[-1] if cores else None
 
 
 class Fleet:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import matplotlib as mpl
 
 from benchmarks.model import Outcome
+from benchmarks.report.numbers import size
 from benchmarks.report.results import Results
 from benchmarks.rows import CURVES
 from benchmarks.stats import summarize
@@ -66,10 +67,13 @@ def _draw(results: Results, key: str) -> Any:
             zorder=3 if ours else 2,
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda x, _: size(x))
     if key in ("up", "down"):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
     else:
         axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}")
     axes.set_title(curve.title)
     axes.set_xlabel(curve.x)
     axes.set_ylabel(curve.y)
@@ -88,7 +92,7 @@ def write(results: Results, folder: Path, form: str = "svg") -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Files of the same figures are the same, whenever they are written.
-    mpl.rcParams.update({"svg.hashsalt": "benchmarks", "svg.fonttype": "path"})
+    mpl.rcParams.update({"svg.hashsalt": "benchmarks", "svg.fonttype": "none"})
     for key in CURVES:
         if _series(results, key):
             path = folder / f"{key}.{form}"

@@ -43,8 +43,12 @@ def _table(verdicts: Sequence[Verdict], compiled: bool) -> str:
 
 def _peers(verdicts: Sequence[Verdict]) -> str:
     rows = [
-        [verdict.title, other.name, f"{number(other.figure.median)} {verdict.unit}"]
-        + [factor(other.ratio)]
+        [
+            verdict.title,
+            other.name,
+            f"{number(other.figure.median)} {verdict.unit}",
+            factor(other.ratio),
+        ]
         for verdict in verdicts
         for other in verdict.others
     ]

@@ -64,7 +64,8 @@ def _judge_row(row: Row, outcome: Outcome, compiled: bool) -> Verdict:
     beside = [_beside(outcome, row.subject, name) for name in row.others]
     met: bool | None = None
     if row.target is not None:
-        measured = figure if row.target.of == "unit" else limit and limit.ratio
+        ratio = limit.ratio if limit is not None else None
+        measured = figure if row.target.of == "unit" else ratio
         met = measured is not None and row.target.met(measured.median, compiled)
     concerned = (row.subject, row.limit, *row.others)
     return Verdict(

@@ -107,5 +107,3 @@ def imports(fleet: Fleet, settings: Settings) -> list[Experiment]:
             ),
         ),
     ]
-
-

@@ -51,7 +51,9 @@ TRANSPORTS: Final = {
     "raw-asyncio": Transport("raw asyncio.Protocol", "raw_asyncio", "EchoDriver"),
     "raw-threads": Transport("raw threads", "raw_threads", "EchoDriver"),
     "raw-socket": Transport("raw socket", "raw_transfer", "TransferDriver"),
-    "multiprocessing": Transport("multiprocessing.connection", "multiprocessing_connection", "ConnectionDriver"),
+    "multiprocessing": Transport(
+        "multiprocessing.connection", "multiprocessing_connection", "ConnectionDriver"
+    ),
     "zeromq": Transport("ZeroMQ + pickle 5", "zeromq", "ZeroMQDriver", ("zmq",)),
     "pyro": Transport("Pyro5", "pyro", "PyroDriver", ("Pyro5",)),
     "rpyc": Transport("rpyc classic", "rpyc_classic", "RpycDriver", ("rpyc",)),

@@ -1,4 +1,4 @@
-"""`multiprocessing.connection` of the standard library: pickles over a socket, one after another."""
+"""`multiprocessing.connection` of the standard library: pickles over a socket."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _answer(connection: Connection) -> None:
 def serve() -> None:
     """Serve for ever."""
     with Listener((HOST, 0), backlog=100) as listener:
-        announce(listener.address[1])  # type: ignore[arg-type]  # a tuple, for an address of TCP
+        announce(listener.address[1])
         while True:
             connection = _without_delay(listener.accept())
             threading.Thread(target=_answer, args=(connection,), daemon=True).start()

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.child import announce
 from benchmarks.transports.driver import HOST, Arrays, Driver
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server
+from sipyco_rpc.tls import SimpleSSLConfig
 
 __all__ = ["AsyncioDriver", "BlockingDriver", "serve"]
 
@@ -35,7 +36,7 @@ class _Target:
 
 async def _serve(allow_parallel: bool, tls: dict[str, str]) -> None:
     async with Server({"target": _Target()}, allow_parallel=allow_parallel) as server:
-        await server.start(HOST, 0, **tls)
+        await server.start(HOST, 0, SimpleSSLConfig(**tls) if tls else None)
         assert server.server is not None
         announce(server.server.sockets[0].getsockname()[1])
         await server.wait_terminate()
@@ -46,7 +47,7 @@ def serve(allow_parallel: bool = False, tls: dict[str, str] | None = None) -> No
 
     Args:
         allow_parallel: as for `Server`.
-        tls: the paths of certificates, as for `Server.start`.
+        tls: the arguments of `SimpleSSLConfig`, or None.
     """
     asyncio.run(_serve(allow_parallel, tls or {}))
 
@@ -56,11 +57,11 @@ class BlockingDriver(Driver):
 
     def __init__(self, port: int, tls: dict[str, str] | None = None) -> None:
         super().__init__(port)
-        self._tls = tls or {}
+        self._tls = SimpleSSLConfig(**tls) if tls else None
         self._client = self._open()
 
     def _open(self) -> Client:
-        return Client(HOST, self._port, "target", **self._tls)
+        return Client(HOST, self._port, "target", ssl_config=self._tls)
 
     def connect_once(self) -> None:
         with self._open() as client:

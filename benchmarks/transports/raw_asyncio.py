@@ -1,4 +1,4 @@
-"""The bytes of a small call through an `asyncio.Protocol` that sends them back: no codec, no names.
+"""The bytes of a small call through an `asyncio.Protocol` that sends them back: no codec.
 
 This is the limit of small calls: a server in asyncio cannot do less for a request.
 """

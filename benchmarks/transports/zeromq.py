@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-import zmq
+import zmq as _zmq
 
 from benchmarks.child import announce
 from benchmarks.transports.driver import HOST, PICKLE, Arrays, Driver
 
 __all__ = ["ZeroMQDriver", "serve"]
+
+zmq: Any = _zmq  # it makes its constants while it is imported
 
 
 def _send(sock: Any, value: object) -> None:
@@ -34,7 +36,7 @@ def _receive(sock: Any) -> Any:
 def serve() -> None:
     """Serve for ever."""
     arrays = Arrays()
-    sock: Any = zmq.Context().socket(zmq.REP)
+    sock = zmq.Context().socket(zmq.REP)
     announce(sock.bind_to_random_port(f"tcp://{HOST}"))
     while True:
         action, value = _receive(sock)
@@ -53,7 +55,7 @@ class ZeroMQDriver(Driver):
         self._socket = self._open()
 
     def _open(self) -> Any:
-        sock: Any = self._context.socket(zmq.REQ)
+        sock = self._context.socket(zmq.REQ)
         sock.connect(f"tcp://{HOST}:{self._port}")
         return sock
 
