@@ -41,12 +41,12 @@ def _reason(exc: BaseException) -> str:
 def _obey(thing: Any) -> None:
     _say({"value": None})
     for line in sys.stdin:
-        action, arguments = json.loads(line)
+        number, action, arguments = json.loads(line)
         try:
             answer: dict[str, object] = {"value": getattr(thing, action)(*arguments)}
         except Exception as exc:  # noqa: BLE001  (what any library raises is an answer)
             answer = {"error": _reason(exc)}
-        _say(answer)
+        _say({"number": number, **answer})
     os._exit(0)  # threads and connections of libraries do not decide when we end
 
 

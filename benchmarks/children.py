@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -47,6 +48,7 @@ class Child:
     Attributes:
         port: what a server has announced.
         pid: of the process.
+        closed: it has been ended, or had to be.
 
     Raises:
         ChildError: it could not start.
@@ -79,6 +81,8 @@ class Child:
             start_new_session=True,  # Ctrl-C is ours to deal with
         )
         self.pid = self._process.pid
+        self.closed = False
+        self._number = 0  # of the last call: an answer that nobody waited for is not the next one
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
         try:
@@ -98,10 +102,12 @@ class Child:
             ChildError: it has ended.
         """
         assert self._process.stdin is not None
+        self._number += 1
+        call = json.dumps([self._number, action, arguments])
         try:
-            self._process.stdin.write(json.dumps([action, arguments]).encode() + b"\n")
+            self._process.stdin.write(call.encode() + b"\n")
             self._process.stdin.flush()
-        except OSError as exc:
+        except (OSError, ValueError) as exc:  # a ValueError if it has been closed
             raise ChildError(self._story(str(exc))) from exc
 
     def answer(self, deadline: float = _DEADLINE) -> Any:
@@ -113,14 +119,19 @@ class Child:
         Raises:
             ChildError: it raised, the child ended, or there was no answer in time.
         """
-        try:
-            line = self._lines.get(timeout=deadline)
-        except queue.Empty:
-            raise ChildError(f"no answer in {deadline:.0f} s from {self._name}") from None
-        if not line:
-            self._process.wait(_PATIENCE)
-            raise ChildError(self._story(f"ended with status {self._process.returncode}"))
-        answer = json.loads(line)
+        end = time.monotonic() + deadline
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                self.close(0.0)  # it is busy with what nobody waits for
+                raise ChildError(f"no answer in {deadline:.0f} s from {self._name}") from None
+            if not line:
+                self._process.wait(_PATIENCE)
+                raise ChildError(self._story(f"ended with status {self._process.returncode}"))
+            answer = json.loads(line)
+            if answer.get("number", self._number) == self._number:
+                break
         if "error" in answer:
             raise ChildError(answer["error"])
         return answer["value"]
@@ -130,8 +141,13 @@ class Child:
         self.tell(action, *arguments)
         return self.answer()
 
-    def close(self) -> None:
-        """End the process: ask, then terminate, then kill. May be repeated."""
+    def close(self, patience: float = _PATIENCE) -> None:
+        """End the process: ask, then terminate, then kill. May be repeated.
+
+        Args:
+            patience: seconds for it to end when asked.
+        """
+        self.closed = True
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -139,9 +155,9 @@ class Child:
             process.stdin.close()
         except OSError:
             pass  # it has ended already
-        for end in (process.terminate, process.kill):
+        for end, seconds in ((process.terminate, patience), (process.kill, _PATIENCE)):
             try:
-                process.wait(_PATIENCE)
+                process.wait(seconds)
                 break
             except subprocess.TimeoutExpired:
                 end()
@@ -170,6 +186,8 @@ class Child:
 
     def _story(self, reason: str) -> str:
         """Add the last line that the child wrote to standard error."""
-        self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        said: list[str] = []
+        if not self._errors.closed:
+            self._errors.seek(0)
+            said = self._errors.read().decode(errors="replace").strip().splitlines()
         return f"{self._name}: {said[-1] if said else reason}"

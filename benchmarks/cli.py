@@ -199,8 +199,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not any(_contenders(experiment, rows, options.only) for experiment in known):
         parser.error(f"no row is called {' or '.join(options.only)}; --list shows the names")
     if kept is None:
-        signal.signal(signal.SIGTERM, _terminated)
-        results = _measure(settings, rows, options.only)
+        before = signal.signal(signal.SIGTERM, _terminated)
+        try:
+            results = _measure(settings, rows, options.only)
+        finally:
+            signal.signal(signal.SIGTERM, before)
         if options.json:
             store(results, options.json)
     else:

@@ -86,7 +86,7 @@ class Fleet:
     def child(self, module: str, name: str, *arguments: object, **options: Any) -> Child:
         """Return the child that was made so, or make it; the arguments are those of `Child`."""
         key = (module, name, repr(arguments), tuple(sorted(options.items())))
-        if key not in self._children:
+        if key not in self._children or self._children[key].closed:
             self._children[key] = Child(module, name, *arguments, **options)
         return self._children[key]
 

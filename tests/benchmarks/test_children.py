@@ -55,6 +55,24 @@ def test_a_child_ends_when_its_parent_has_gone():
         assert process.wait(30) == 0
 
 
+def test_an_answer_that_nobody_waited_for_is_not_the_next_one():
+    with Child("builtins", "list") as child:
+        child.tell("__len__")
+        child.tell("append", 7)
+        child.tell("copy")
+        assert child.answer() == [7]
+
+
+def test_one_that_gives_no_answer_in_time_is_ended_and_made_anew():
+    with Fleet() as fleet:
+        child = fleet.child("threading", "Event")
+        child.tell("wait", 60)
+        with pytest.raises(ChildError, match=r"no answer in 0 s from threading\.Event"):
+            child.answer(0.0)
+        assert not is_running(child.pid)
+        assert fleet.child("threading", "Event").ask("is_set") is False
+
+
 def test_closing_may_be_repeated():
     child = Child("builtins", "list")
     child.close()

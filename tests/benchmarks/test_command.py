@@ -16,12 +16,9 @@ def test_one_row_from_the_measurement_to_a_file_and_back(tmp_path, capsys):
     assert main([*arguments, "--json", file]) == 0
     run = load(file)
     assert list(run.outcomes) == ["codec.floats.decode"]
-    assert {
-        name: len(figures) for name, figures in run.outcomes["codec.floats.decode"].samples.items()
-    } == {
-        "sipyco_pyon": 2,
-        "json": 2,
-    }
+    samples = run.outcomes["codec.floats.decode"].samples
+    assert set(samples) >= {"sipyco_pyon", "json"}
+    assert all(len(figures) == 2 for figures in samples.values())
     measured = capsys.readouterr()
     assert "decode a list of 100,000 floats" in measured.out
     assert "codec.floats.decode" in measured.err
