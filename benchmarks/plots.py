@@ -20,7 +20,6 @@ __all__ = ["write"]
 _COLOURS: Final = (
     "#D55E00",
     "#E69F00",
-    "#000000",
     "#0072B2",
     "#56B4E9",
     "#009E73",
@@ -58,7 +57,7 @@ def _draw(results: Results, key: str) -> Any:
                 [figures.high - figures.median for _, figures in points],
             ],
             label=name,
-            color=_COLOURS[number % len(_COLOURS)],
+            color="black" if name.startswith("raw") else _COLOURS[number % len(_COLOURS)],
             marker=_MARKERS[number % len(_MARKERS)],
             linewidth=2.5 if ours else 1.2,
             markersize=6 if ours else 4,

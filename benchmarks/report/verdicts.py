@@ -140,8 +140,21 @@ def judge(
         if wanted is None or row.name in wanted
     }
     verdicts = [_judge_row(row, outcome, results.compiled) for row, outcome in cells.values()]
-    means = [_judge_composite(composite, cells, results.compiled) for composite in composites]
-    return verdicts + [mean for mean in means if mean is not None]
+    for composite in composites:
+        mean = _judge_composite(composite, cells, results.compiled)
+        if mean is not None:
+            names = [verdict.name for verdict in verdicts]
+            verdicts.insert(_place(composite, names), mean)
+    return verdicts
+
+
+def _place(composite: Composite, names: list[str]) -> int:
+    """Return the place after the rows that a mean is about, and the means that are there."""
+    return max(
+        place + 1
+        for place, name in enumerate(names)
+        if name in composite.rows or name.startswith(composite.name.rpartition(".")[0] + ".")
+    )
 
 
 def _measured(row: Row, outcome: Outcome) -> bool:

@@ -76,8 +76,10 @@ class TransferDriver(Driver):
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def up_once(self, array: Any) -> None:
-        self._socket.sendall(_REQUEST.pack(b"u", array.nbytes))
-        self._socket.sendall(array)
+        view = memoryview(array).cast("B")
+        request = _REQUEST.pack(b"u", len(view))
+        sent = self._socket.sendmsg([request, view])  # one system call, if it all fits
+        self._socket.sendall(view[sent - len(request) :])
         _receive(self._socket, self._acknowledgement)
 
     def down_once(self, size: int) -> None:
