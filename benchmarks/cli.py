@@ -50,8 +50,8 @@ _QUICK_ROUNDS: Final = 3
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench",
-        description="Measure the library beside what limits it and what others reach, in"
-        " interleaved rounds over the loopback interface. Close what keeps the machine busy.",
+        description="Measure the library beside what limits it and what others reach, in\n"
+        "interleaved rounds over the loopback interface. First close what keeps the machine busy.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -7,7 +7,9 @@ import pytest
 from benchmarks import rows
 from benchmarks.cli import main
 from benchmarks.harness import Settings
-from benchmarks.report.results import load
+from benchmarks.machine import describe
+from benchmarks.model import Outcome
+from benchmarks.report.results import Results, load, store
 
 
 def test_one_row_from_the_measurement_to_a_file_and_back(tmp_path, capsys):
@@ -74,3 +76,21 @@ def test_every_name_is_used_once_and_every_row_has_its_contenders():
             assert {row.subject, row.limit} <= there
     for composite in rows.composites():
         assert set(composite.rows) <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("samples", "failed", "options", "status"),
+    [
+        ({"sipyco_pyon": [1.0], "json": [1.0]}, {}, ["--strict"], 0),
+        ({"sipyco_pyon": [9.0], "json": [1.0]}, {}, [], 0),
+        ({"sipyco_pyon": [9.0], "json": [1.0]}, {}, ["--strict"], 1),
+        ({"json": [1.0]}, {"sipyco_pyon": "refused"}, [], 1),
+    ],
+)
+def test_the_status_tells_of_failures_and_if_asked_of_targets(
+    samples, failed, options, status, tmp_path, capsys
+):
+    name = "codec.floats.decode"
+    outcome = Outcome(name, "ms", "less", samples, failed)
+    store(Results(describe(), 1, True, False, {name: outcome}), tmp_path / "run.json")
+    assert main(["--from", str(tmp_path / "run.json"), *options]) == status
