@@ -68,12 +68,13 @@ class Target:
 class Row:
     """A line of the table: one contender of an experiment, held against others.
 
+    What it means, the page of the documentation tells.
+
     Attributes:
         name: what `--only` selects it by.
         title: the work.
         subject: the contender of ours that it is about.
         limit: the contender that it is divided by.
-        meaning: what is done, and what the limit is; for the documentation.
         target: what should be reached, if anything was set.
         others: contenders that are shown beside it, where they were measured.
     """
@@ -82,7 +83,6 @@ class Row:
     title: str
     subject: str
     limit: str | None
-    meaning: str
     target: Target | None = None
     others: tuple[str, ...] = ()
 
@@ -131,7 +131,6 @@ class Composite:
         rows: the names of those lines.
         against: the contender that all of them are divided by.
         target: what should be reached.
-        meaning: for the documentation.
     """
 
     name: str
@@ -139,7 +138,6 @@ class Composite:
     rows: tuple[str, ...]
     against: str
     target: Target
-    meaning: str
 
 
 @dataclass

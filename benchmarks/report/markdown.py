@@ -11,6 +11,7 @@ from benchmarks.report.results import Results
 from benchmarks.report.table import curve_rows, heading
 from benchmarks.report.verdicts import Verdict
 from benchmarks.rows import CURVES
+from benchmarks.transports import PEERS, TRANSPORTS
 
 __all__ = ["FILES", "write_page"]
 
@@ -41,20 +42,58 @@ def _table(verdicts: Sequence[Verdict], compiled: bool) -> str:
     return _rows(["work", "ours", "limit", "ratio", "target", ""], rows)
 
 
+def _cell(verdict: Verdict, name: str) -> str:
+    for other in verdict.others:
+        if other.name == name:
+            return f"{number(other.figure.median)} ({number(other.ratio.median)}×)"
+    return ""
+
+
 def _peers(verdicts: Sequence[Verdict]) -> str:
-    rows = [
+    """Write a column for each peer, and what stands beside few rows in lines of its own."""
+    labels = [TRANSPORTS[name].label for name in ("multiprocessing", *PEERS)]
+    found = {other.name for verdict in verdicts for other in verdict.others}
+    columns = [label for label in labels if label in found]
+    wide = [
+        [f"{verdict.title} ({verdict.unit})", _figure(verdict)]
+        + [_cell(verdict, name) for name in columns]
+        for verdict in verdicts
+        if any(_cell(verdict, name) for name in columns)
+    ]
+    long = [
         [
-            verdict.title,
+            f"{verdict.title} ({verdict.unit})",
+            _figure(verdict),
             other.name,
-            f"{number(other.figure.median)} {verdict.unit}",
+            number(other.figure.median),
             factor(other.ratio),
         ]
         for verdict in verdicts
         for other in verdict.others
+        if other.name not in labels
     ]
-    text = _rows(["work", "beside it", "figure", "ours divided by it"], rows)
-    left_out = sorted({problem for verdict in verdicts for problem in verdict.problems})
-    return text + "".join(f"\n* {problem}\n" for problem in left_out)
+    parts = []
+    if wide:
+        parts.append(_rows(["work", "ours", *columns], wide))
+    parts += [f"* {line}\n" for line in _left_out(verdicts)]
+    if long:
+        parts.append(_rows(["work", "ours", "beside it", "figure", "ours divided by it"], long))
+    return "\n".join(parts)
+
+
+def _figure(verdict: Verdict) -> str:
+    return number(verdict.figure.median) if verdict.figure else "no figure"
+
+
+def _left_out(verdicts: Sequence[Verdict]) -> list[str]:
+    where: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        for problem in verdict.problems:
+            where.setdefault(problem, []).append(verdict.title)
+    return [
+        f"{problem} ({titles[0]}{f', and {len(titles) - 1} more' if len(titles) > 1 else ''})"
+        for problem, titles in where.items()
+    ]
 
 
 def _growth(results: Results) -> str:

@@ -153,7 +153,7 @@ def _place(composite: Composite, names: list[str]) -> int:
     return max(
         place + 1
         for place, name in enumerate(names)
-        if name in composite.rows or name.startswith(composite.name.rpartition(".")[0] + ".")
+        if name in composite.rows or name.startswith(composite.name.partition(".")[0] + ".")
     )
 
 

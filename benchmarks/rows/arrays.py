@@ -40,10 +40,6 @@ def _rows(name: str, direction: str) -> tuple[Row, ...]:
             limit=_RAW,
             target=target,
             others=_PEER_LABELS,
-            meaning="A call with an array of `float64` as its argument (up), or as its value"
-            " (down). The limit is the same bytes through blocking sockets, by `recv_into` into"
-            " memory that is there already, with a short request or acknowledgement; nothing is"
-            " pinned.",
         )
         for transport, short, target in (
             ("client", "blocking", Target(0.3, "at least")),
@@ -94,7 +90,6 @@ def composites() -> list[Composite]:
             rows=blocking,
             against=_RAW,
             target=Target(0.5, "at least"),
-            meaning="The geometric mean of the six ratios to the raw socket.",
         ),
         Composite(
             name="arrays.mean.asyncio",
@@ -102,7 +97,6 @@ def composites() -> list[Composite]:
             rows=tuple(f"{cell}.asyncio" for cell in cells),
             against=_RAW,
             target=Target(0.4, "at least"),
-            meaning="The same for the asyncio client.",
         ),
         Composite(
             name="arrays.mean.zeromq",
@@ -110,6 +104,5 @@ def composites() -> list[Composite]:
             rows=blocking,
             against=_ZEROMQ,
             target=Target(1.0, "at least"),
-            meaning="The geometric mean of the six ratios to ZeroMQ with pickle protocol 5.",
         ),
     ]

@@ -44,7 +44,6 @@ def small_calls(fleet: Fleet, settings: Settings) -> list[Experiment]:
         names += PEERS
     contenders = {TRANSPORTS[name].label: opener(name) for name in names}
     contenders[_HUNDRED] = tasks
-    pinned = "Client and server run on one core. The limit sends the bytes of the request back"
     rows = (
         Row(
             name="call.blocking",
@@ -53,8 +52,6 @@ def small_calls(fleet: Fleet, settings: Settings) -> list[Experiment]:
             limit=_RAW,
             target=Target(1.45, "at most", compiled=1.35),
             others=(_THREADS, *_PEER_LABELS),
-            meaning=f"`client.echo(42)`. {pinned} through an `asyncio.Protocol` to a blocking"
-            " socket; a server of threads is shown as well.",
         ),
         Row(
             name="call.asyncio",
@@ -63,7 +60,6 @@ def small_calls(fleet: Fleet, settings: Settings) -> list[Experiment]:
             limit=_RAW,
             target=Target(1.9, "at most"),
             others=(_THREADS, *_PEER_LABELS),
-            meaning="`await client.echo(42)`, beside the same limit.",
         ),
         Row(
             name="call.tasks",
@@ -71,8 +67,6 @@ def small_calls(fleet: Fleet, settings: Settings) -> list[Experiment]:
             subject=_HUNDRED,
             limit=_RAW,
             target=Target(0.9, "at most"),
-            meaning="The same by 100 tasks of one asyncio client: the time of all calls divided by"
-            " their number. The limit is one echo at a time: pipelined calls can be cheaper.",
         ),
     )
     return [Experiment("call", MICROSECONDS, contenders, rows)]
@@ -101,8 +95,6 @@ def waiting_calls(fleet: Fleet, settings: Settings) -> list[Experiment]:
         limit=f"{_ASYNCIO}, 1 task",
         target=Target(20, "at least"),
         others=(_MANY,),
-        meaning="A coroutine method that sleeps 1 ms, on a server with `allow_parallel`. It is"
-        " held against one task, and beside it are 100 clients with a connection each.",
     )
     return [Experiment("waiting", CALLS_PER_SECOND, contenders, (row,))]
 

@@ -38,7 +38,6 @@ class _Document:
     targets: tuple[Target, Target]
     others: tuple[str, ...]
     count: int
-    meaning: str
 
 
 _DOCUMENTS: Final = (
@@ -50,8 +49,6 @@ _DOCUMENTS: Final = (
         targets=(Target(1.0, "at most"), Target(1.0, "at most")),
         others=("base64", "copy"),
         count=40,
-        meaning="Text without frames, as files and older peers need it. The limit is four times"
-        " base64 (`pybase64` where it is installed) in the same direction, and one copy.",
     ),
     _Document(
         name="items",
@@ -64,9 +61,6 @@ _DOCUMENTS: Final = (
         ),
         others=("json, PYON text",),
         count=16,
-        meaning="1,000 records with tuples, and keys that are no strings. The limit is `json`,"
-        " which makes lists and strings of them; what `json.loads` alone takes for the PYON text,"
-        " which is half as long again, is shown beside it.",
     ),
     _Document(
         name="floats",
@@ -76,7 +70,6 @@ _DOCUMENTS: Final = (
         targets=(Target(1.05, "at most"), Target(1.05, "at most")),
         others=(),
         count=3,
-        meaning="Nothing that `json` could not write: the limit is `json`.",
     ),
     _Document(
         name="datasets",
@@ -86,10 +79,6 @@ _DOCUMENTS: Final = (
         targets=(Target(2.5, "at most"), Target(2.5, "at most")),
         others=("sipyco_pyon, text",),
         count=24,
-        meaning="`{key: (bool, array or float, {})}`, every other one an array of 100 floats,"
-        " whose memory is handed out as buffers (`buffer_callback`, `buffers`). The limit is"
-        " pickle, protocol 5, which hands it out as well. Where the serializer has no buffers,"
-        " this is text.",
     ),
 )
 
@@ -129,7 +118,6 @@ def codec(fleet: Fleet, settings: Settings) -> list[Experiment]:
                     limit=document.limit,
                     target=target,
                     others=document.others,
-                    meaning=document.meaning,
                 ),
             ),
             derived={_BUDGET: _budget} if document.limit == _BUDGET else {},

@@ -77,16 +77,12 @@ def connecting(fleet: Fleet, settings: Settings) -> list[Experiment]:
         subject=_CLIENT,
         limit=_CONNECTION,
         others=(_RAW, *_PEER_LABELS),
-        meaning="A `Client`, a small call, and the end of the connection. It is held against"
-        " `multiprocessing.connection` without authentication.",
     )
     tls = Row(
         name="connect.tls",
         title="connect, one call, close, with TLS",
         subject=_CLIENT,
         limit=_RAW_TLS,
-        meaning="The same with certificates on both sides. The limit is a blocking socket with the"
-        " same certificates: most of it is the handshake.",
     )
     return [
         Experiment(

@@ -85,8 +85,6 @@ def imports(fleet: Fleet, settings: Settings) -> list[Experiment]:
                     limit="import asyncio",
                     target=Target(20, "at most", of="unit"),
                     others=("import numpy",),
-                    meaning="What the import adds to a bare Python that has started: the best of"
-                    " three processes in each round.",
                 ),
             ),
         ),
@@ -102,7 +100,6 @@ def imports(fleet: Fleet, settings: Settings) -> list[Experiment]:
                     limit="import asyncio",
                     target=Target(6, "at most", of="unit"),
                     others=("import numpy",),
-                    meaning="The resident memory that the import adds to a bare Python.",
                 ),
             ),
         ),

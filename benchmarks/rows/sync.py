@@ -19,12 +19,6 @@ _DELIVERIES: Final = 20_000  # in one round of a small value
 _ARRAY_DELIVERIES: Final = 1_500  # of an array: 160 MB
 _BURST: Final = 10
 
-# The 1.7 µs where the reference takes 5.2 µs, as a ratio to this fan-out.
-_MEANING: Final = (
-    "The CPU time of the publisher's process, for each mod and subscriber; the readers are plain"
-    " sockets in another process. The limit writes the same bytes to as many asyncio transports"
-)
-
 
 def _contenders(
     fleet: Fleet, settings: Settings, kind: str, subscribers: int, burst: int, deliveries: int
@@ -75,7 +69,6 @@ def mods(fleet: Fleet, settings: Settings) -> list[Experiment]:
                 title="mods of a small value to 100 subscribers, each by itself",
                 subject=_OURS,
                 limit=_RAW,
-                meaning=f"{_MEANING}. One mod in each pass of the loop: mostly system calls.",
             ),
             "small",
             1,
@@ -90,8 +83,6 @@ def mods(fleet: Fleet, settings: Settings) -> list[Experiment]:
                 subject=_OURS,
                 limit=_RAW,
                 target=Target(1.7, "at most", of="unit"),
-                meaning=f"{_MEANING}, in one write for the ten mods of a pass of the loop. The"
-                " target is for a machine where the reference implementation takes 5.2 µs.",
             ),
             "small",
             _BURST,
@@ -105,7 +96,6 @@ def mods(fleet: Fleet, settings: Settings) -> list[Experiment]:
                 title="mods of an array of 80 kB to 100 subscribers",
                 subject=_OURS,
                 limit=_RAW,
-                meaning=f"{_MEANING}; they were encoded beforehand.",
             ),
             "array",
             1,

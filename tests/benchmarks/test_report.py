@@ -29,7 +29,6 @@ def row(name, bound, **options):
         title=f"work {name}",
         subject="ours",
         limit="raw",
-        meaning="",
         target=Target(bound, "at most", compiled=1.0),
         **options,
     )
@@ -100,7 +99,7 @@ def test_the_heading_describes_the_run():
 
 @pytest.mark.parametrize(("peer", "expected"), [([4.0], [0.5]), (None, [])])
 def test_a_mean_of_rows_stands_where_all_of_them_have_figures(peer, expected):
-    mean = Composite("mean", "both", ("a", "b"), "peer", Target(0.4, "at least"), "")
+    mean = Composite("mean", "both", ("a", "b"), "peer", Target(0.4, "at least"))
     samples = {"ours": [1.0], "raw": [1.0]}
     run = results({**samples, **({"peer": peer} if peer else {})}, name="a")
     run.outcomes |= results({**samples, **({"peer": [1.0]} if peer else {})}, name="b").outcomes
@@ -110,7 +109,7 @@ def test_a_mean_of_rows_stands_where_all_of_them_have_figures(peer, expected):
 
 
 def test_a_mean_tells_of_a_missing_cell():
-    mean = Composite("mean", "both", ("a", "b"), "raw", Target(0.4, "at least"), "")
+    mean = Composite("mean", "both", ("a", "b"), "raw", Target(0.4, "at least"))
     run = results({"ours": [1.0], "raw": [1.0]}, name="a")
     run.outcomes |= results({"raw": [1.0]}, {"ours": "refused"}, name="b").outcomes
     known = [experiment(name, row(name, 2.0)) for name in "ab"]
