@@ -86,7 +86,7 @@ def mods(fleet: Fleet, settings: Settings) -> list[Experiment]:
             ),
             "small",
             _BURST,
-            _DELIVERIES * 2,
+            _DELIVERIES * _BURST,
         ),
         _experiment(
             fleet,
