@@ -1,0 +1,1 @@
+"""Figures as text: a table, JSON, a comparison, a page. Nothing is measured here."""
