@@ -163,7 +163,7 @@ def test_ctrl_c_does_not_spoil_the_next_call() -> None:
         def interrupt() -> None:
             assert target.entered.wait(DEADLINE)
             assert main is not None
-            until(lambda: sys._current_frames()[main].f_code.co_name == "_receive_some")
+            until(lambda: sys._current_frames()[main].f_code.co_name == "receive_some")
             signal.pthread_kill(main, signal.SIGINT)
             # Python overlooks a signal that comes just before it enters the system call.
             while not interrupted.wait(1):

@@ -156,7 +156,7 @@ def test_a_real_ctrl_c_is_raised_and_late_replies_are_dropped(kind: type) -> Non
         handshake(peer)
         for _ in range(3):
             assert b'"f"' in peer.line()
-            until(lambda: running() == "_receive_some")
+            until(lambda: running() == "receive_some")
             signal.pthread_kill(main, signal.SIGINT)
             # Python overlooks a signal that comes just before it enters the system call.
             while not interruptions.acquire(timeout=1):

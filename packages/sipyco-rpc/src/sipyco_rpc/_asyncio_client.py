@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._asyncio_connection import AsyncioConnection, Closing
-from sipyco_rpc._asyncio_stream import RemoteAsyncIterator
-from sipyco_rpc._calls import connect_error, limit_of, place, timeout_error
-from sipyco_rpc._client_session import Stream
+from sipyco_rpc._calls import connect_error, place, timeout_error
 from sipyco_rpc._remote_method import documented
 from sipyco_rpc._session import AutoTarget
 from sipyco_rpc._signatures import ANY, signature_from
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     import ssl
 
     from sipyco_rpc.tls import SimpleSSLConfig
-
-T = TypeVar("T")
 
 
 class AsyncioClient:
@@ -50,9 +46,9 @@ class AsyncioClient:
         # Every attribute is name-mangled, so that none hides a remote method.
         self.__timeout = timeout
         self.__max_line = max_line
+        self.__key = object()
         self.__connection: AsyncioConnection | None = None
         self.__valid_methods: frozenset[str] = frozenset()
-        self.__listing: Mapping[str, Any] | None = None
 
     async def connect_rpc(
         self,
@@ -98,7 +94,7 @@ class AsyncioClient:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
-                lambda: AsyncioConnection(where, self.__max_line),
+                lambda: AsyncioConnection(where, self.__max_line, self.__timeout, self.__key),
                 host,
                 port,
                 ssl=context,
@@ -129,9 +125,7 @@ class AsyncioClient:
     async def select_rpc_target(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target, once, after connecting with `target_name=None`; see `Client`."""
         connection = self.__connected()
-        await self.__limited(
-            "selecting the target", connection, self.__select(connection, target_name)
-        )
+        await connection.limited("selecting the target", self.__select(connection, target_name))
 
     def get_selected_target(self) -> str | None:
         """Return the name of the selected target, or None."""
@@ -152,16 +146,11 @@ class AsyncioClient:
     async def get_rpc_method_list(self) -> dict[str, Any]:
         """Ask the server for signatures and docstrings; see `Client.get_rpc_method_list`."""
         connection = self.__connected()
-        session = connection.session
-        if session.selected_target is None:
+        if connection.session.selected_target is None:
             raise ValueError("no target is selected; see `select_rpc_target`")
-        message = await self.__limited(
-            "listing the methods",
-            connection,
-            connection.exchange(session.request, session.list_methods()),
-        )
-        listing = session.receive_listing(message)
-        self.__listing = listing
+        listing = await connection.list_methods()
+        for name in self.__valid_methods:
+            self.__dict__.pop(name, None)  # made without knowing the listing
         return listing
 
     def close_rpc(self) -> Coroutine[Any, Any, None]:
@@ -176,42 +165,6 @@ class AsyncioClient:
             connection.close()
         return Closing(connection)
 
-    async def __limited(
-        self, what: str, connection: AsyncioConnection, work: Coroutine[Any, Any, T]
-    ) -> T:
-        has_limit, seconds = limit_of(self)
-        if not has_limit:
-            seconds = self.__timeout
-        if seconds is None:
-            return await work
-        started = time.monotonic()
-        limit = asyncio.timeout(seconds)
-        try:
-            async with limit:
-                return await work
-        except TimeoutError as exc:
-            if not limit.expired():
-                raise  # the remote method's own
-            raise timeout_error(what, connection.where, started) from exc
-
-    async def __call_method(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        connection = self.__connected()
-        session = connection.session
-        body = session.call(name, args, kwargs)
-        exchange = connection.exchange(session.request, body)
-        if limit_of(self)[0] or self.__timeout is not None:
-            what = f"call of `{session.selected_target}.{name}`"
-            message = await self.__limited(what, connection, exchange)
-        else:
-            message = await exchange
-        result = session.receive_reply(message)
-        if result is not Stream:
-            return result
-        what = f"call of `{session.selected_target}.{name}`"
-        return RemoteAsyncIterator(
-            connection, message[0], what, lambda work: self.__limited(what, connection, work)
-        )
-
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -219,26 +172,8 @@ class AsyncioClient:
             raise AttributeError(f"not connected, so there is no method `{name}`")
         if name not in self.__valid_methods:
             raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
-
-        async def method(*args: Any, **kwargs: Any) -> Any:
-            return await self.__call_method(name, args, kwargs)
-
-        method.__name__ = method.__qualname__ = name
-        method.__signature__ = ANY  # type: ignore[attr-defined]
-        if self.__listing is not None:
-            self.__document(method)
+        method = self.__dict__[name] = _coroutine_function(name, self.__connection)
         return method
-
-    def __document(self, method: Any) -> None:
-        assert self.__listing is not None
-        found = documented(self.__listing, method.__name__)
-        if found is None:
-            return
-        argspec, method.__doc__ = found
-        try:
-            method.__signature__ = signature_from(argspec)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            pass  # a listing is a peer's word; help must not fail on it
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__valid_methods})
@@ -258,3 +193,25 @@ class AsyncioClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.close_rpc()
+
+
+def _coroutine_function(
+    name: str, connection: AsyncioConnection
+) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Make a remote method an `async def`, with its signature and docstring if they are known."""
+    call = connection.call
+
+    async def method(*args: Any, **kwargs: Any) -> Any:
+        return await call(name, args, kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    signature = ANY
+    found = None if connection.listing is None else documented(connection.listing, name)
+    if found is not None:
+        argspec, method.__doc__ = found
+        try:
+            signature = signature_from(argspec)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass  # a listing is a peer's word; help must not fail on it
+    method.__signature__ = signature  # type: ignore[attr-defined]
+    return method

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sipyco_rpc._client_session import ClientSession
+from sipyco_rpc._asyncio_stream import RemoteAsyncIterator
+from sipyco_rpc._calls import limit_of, limits, timeout_error
+from sipyco_rpc._client_session import ClientSession, Stream
 from sipyco_rpc._sender import Sender
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import set_keepalive
@@ -15,6 +18,8 @@ from sipyco_rpc.keepalive import set_keepalive
 if TYPE_CHECKING:
     from sipyco_rpc._session import Request
     from sipyco_rpc.messages import Message
+
+T = TypeVar("T")
 
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a peer to take part in closing
 
@@ -53,13 +58,23 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     The late reply to a request whose caller has given up is dropped. Requests are sent whole or
     not at all, so a cancelled call never leaves half a request behind.
 
+    Args:
+        where: the other end, for error messages.
+        max_line: longest reply to accept, in bytes.
+        timeout: for each call, in seconds; None for none.
+        key: stands for the client in `call_timeout`.
+
     Attributes:
         lost: done when the connection has ended.
+        listing: what the server said of its methods, or None before that.
     """
 
-    def __init__(self, where: str, max_line: int) -> None:
+    def __init__(self, where: str, max_line: int, timeout: float | None, key: object) -> None:
         self.session = ClientSession(max_line)
         self.where = where
+        self.listing: dict[str, Any] | None = None
+        self._timeout = timeout
+        self._key = key
         self.loop = asyncio.get_running_loop()
         self.lost = self.loop.create_future()
         self.transport: asyncio.Transport | None = None
@@ -79,15 +94,15 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._sender = Sender(transport)
         self._sender.drained = self._writable.set
         set_keepalive(transport.get_extra_info("socket"))
+        # One call less for each read.
+        self.get_buffer = self._incoming.memory  # type: ignore[method-assign]
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._incoming.memory()
 
     def buffer_updated(self, nbytes: int) -> None:
-        incoming = self._incoming
-        incoming.received(nbytes)
         try:
-            while (message := incoming.next()) is not None:
+            for message in self._incoming.take(nbytes):
                 self._route(message)
         except FrameError as exc:
             self._give_up(f"{self.where} sent what it must not: {exc}")
@@ -144,6 +159,51 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._sender.resume()
 
+    async def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method; errors are those of `exchange`, and what the method raised."""
+        session = self.session
+        exchange = self.exchange(session.request_call, name, args, kwargs)
+        if self._timeout is None and not limits.get():
+            message = await exchange
+        else:
+            message = await self.limited(self._what(name), exchange)
+        value = session.receive_reply(message)
+        if value is not Stream:
+            return value
+        return RemoteAsyncIterator(self, message[0], self._what(name))
+
+    def _what(self, name: str) -> str:
+        return f"call of `{self.session.selected_target}.{name}`"
+
+    async def list_methods(self) -> dict[str, Any]:
+        """Ask for signatures and docstrings; errors are those of `exchange`."""
+        session = self.session
+        exchange = self.exchange(session.request, session.list_methods())
+        message = await self.limited("listing the methods", exchange)
+        self.listing = session.receive_listing(message)
+        return self.listing
+
+    async def limited(self, what: str, work: Coroutine[Any, Any, T]) -> T:
+        """Do something in the time that a call may take.
+
+        Raises:
+            TimeoutError: it took longer; the text says what.
+        """
+        has_limit, seconds = limit_of(self._key)
+        if not has_limit:
+            seconds = self._timeout
+        if seconds is None:
+            return await work
+        started = time.monotonic()
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise  # of something else
+            raise timeout_error(what, self.where, started) from exc
+
     async def exchange(self, make: Callable[..., Request], *arguments: Any) -> Message:
         """Send a request and wait for its reply.
 
@@ -156,7 +216,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             ConnectionError: the connection is no more, and why.
         """
         sender = self._sender
-        while self._closed is None and not sender.idle:
+        while self._closed is None and sender.late:
             self._writable.clear()
             await self._writable.wait()
         if self._closed is not None:

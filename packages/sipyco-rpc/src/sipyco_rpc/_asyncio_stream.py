@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._credit import Credit
 
 if TYPE_CHECKING:
     from sipyco_rpc._asyncio_connection import AsyncioConnection
-    from sipyco_rpc.messages import Message
 
 
 class RemoteAsyncIterator(AsyncIterator[Any]):
@@ -30,13 +29,11 @@ class RemoteAsyncIterator(AsyncIterator[Any]):
         connection: AsyncioConnection,
         number: int,
         what: str,
-        limited: Callable[[Coroutine[Any, Any, Message]], Coroutine[Any, Any, Message]],
     ) -> None:
         self._ended = False
         self._connection = connection
         self._number = number
         self._what = what
-        self._limited = limited
         self._credit = Credit()
         self._inbox = connection.open_inbox(number)
 
@@ -56,7 +53,7 @@ class RemoteAsyncIterator(AsyncIterator[Any]):
         if more:
             self._connection.tell(session.allow_items(self._number, more))
             self._credit.allow(more)
-        message = await self._limited(self._inbox.take())
+        message = await self._connection.limited(self._what, self._inbox.take())
         self._credit.take(message)
         try:
             goes_on, value = session.receive_item(message)

@@ -7,17 +7,19 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from sipyco_rpc._blocking import BlockingConnection
-from sipyco_rpc._blocking_stream import RemoteIterator
 from sipyco_rpc._calls import limit_of, place
+from sipyco_rpc._client_session import Stream
 from sipyco_rpc._remote_method import RemoteMethod, documented
 from sipyco_rpc._session import AutoTarget, IncompatibleServer
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.tls import client_ssl_context
 
 if TYPE_CHECKING:
+    from sipyco_rpc._blocking_stream import RemoteIterator
+    from sipyco_rpc._remote_method import Documentation
     from sipyco_rpc._session import Body
     from sipyco_rpc.messages import Message
     from sipyco_rpc.tls import SimpleSSLConfig
@@ -58,6 +60,14 @@ class _Items(Iterator[Any]):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+class _Methods(NamedTuple):
+    """What a remote method needs of its client."""
+
+    label: str
+    call: Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
+    document: Callable[[str], Documentation]
 
 
 class BestEffortClient:
@@ -108,6 +118,7 @@ class BestEffortClient:
         self.__where = place(host, port)
         self.__target_name = target_name
         self.__retry = retry
+        self.__key = object()
         self.__max_line = max_line
         self.__context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
         # None before the first connection.
@@ -128,7 +139,7 @@ class BestEffortClient:
 
     def __connect(self, timeout: float | None) -> None:
         connection = BlockingConnection(
-            self.__host, self.__port, timeout, self.__context, self.__max_line
+            self.__host, self.__port, timeout, self.__context, self.__max_line, self.__key
         )
         try:
             connection.select(self.__target_name)
@@ -185,15 +196,16 @@ class BestEffortClient:
         if reply is None:
             return None
         # Outside of any `try`: an OSError of the remote method is none of the network.
-        result = connection.result(self, what, reply)
-        if isinstance(result, RemoteIterator):
-            return _Items(result, lambda exc: self.__broken(connection, what, exc))
-        return result
+        result = connection.session.receive_reply(reply)
+        if result is not Stream:
+            return result
+        items = connection.items(what, reply)
+        return _Items(items, lambda exc: self.__broken(connection, what, exc))
 
     def __exchange(self, connection: BlockingConnection, what: str, body: Body) -> Message | None:
         try:
             return connection.exchange(
-                what, connection.session.request, body, limit=limit_of(self)
+                what, limit_of(self.__key), connection.session.request, body
             )
         except TimeoutError:
             raise  # from `call_timeout`, the only limit there is
@@ -206,7 +218,7 @@ class BestEffortClient:
             logger.warning("%s failed, reconnecting in the background: %s", what, exc)
             self.__reconnect(connection)
 
-    def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
+    def __document_method(self, name: str) -> Documentation:
         if self.__listing is None:
             try:
                 self.get_rpc_method_list()
@@ -220,7 +232,12 @@ class BestEffortClient:
         known = self.__valid_methods
         if (known is None and name.startswith("_")) or (known is not None and name not in known):
             raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
-        return RemoteMethod(name, self, self.__call_method, self.__document_method)
+        methods = _Methods(
+            f"`{self.get_selected_target()}` on {self.__where}",
+            self.__call_method,
+            self.__document_method,
+        )
+        return RemoteMethod(name, methods)
 
     def get_selected_target(self) -> str | None:
         """Return the name of the target, or None if that is not known yet."""

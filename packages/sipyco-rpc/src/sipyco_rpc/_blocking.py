@@ -8,8 +8,9 @@ from collections import deque
 
 from sipyco_rpc import keepalive
 from sipyco_rpc._blocking_wire import Wire
-from sipyco_rpc._calls import connect_error, limit_of, place, timeout_error
+from sipyco_rpc._calls import NO_LIMIT, connect_error, limit_of, limits, place, timeout_error
 from sipyco_rpc._client_session import ClientSession, Stream
+from sipyco_rpc._remote_method import documented
 from sipyco_rpc.framing import MAX_LINE
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -17,17 +18,15 @@ if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Callable
-    from typing import Any, Final, TypeAlias
+    from typing import Any, Final
 
+    from sipyco_rpc._blocking_stream import RemoteIterator
+    from sipyco_rpc._calls import Limit
     from sipyco_rpc._credit import Credit
+    from sipyco_rpc._remote_method import Documentation
     from sipyco_rpc._session import AutoTarget, Request
     from sipyco_rpc.frames import Piece
     from sipyco_rpc.messages import Message
-
-    # Whether a limit for a request as a whole holds, and its seconds.
-    Limit: TypeAlias = tuple[bool, float | None]
-
-NO_LIMIT: Final = (False, None)
 
 _TURN_PATIENCE: Final = 0.05  # seconds until a thread looks again whether it is its turn
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a call in another thread to notice that it is over
@@ -45,6 +44,7 @@ class BlockingConnection:
         timeout: for connecting and for every socket operation, in seconds; None for none.
         ssl_context: for TLS, or None.
         max_line: longest reply to accept, in bytes.
+        key: stands for the client in `call_timeout`.
 
     Raises:
         OSError: no connection could be made.
@@ -59,9 +59,12 @@ class BlockingConnection:
         timeout: float | None,
         ssl_context: ssl.SSLContext | None,
         max_line: int = MAX_LINE,
+        key: object = None,
     ) -> None:
         self.session = ClientSession(max_line)
         self.where = place(host, port)
+        self._key = key
+        self._listing: dict[str, Any] | None = None
         self._timeout = timeout
         # Replies that nobody has taken yet.
         self._ready: deque[Message] = deque()
@@ -81,7 +84,9 @@ class BlockingConnection:
         sock = _connected(host, port, timeout, ssl_context, self.where)
         self._wire = Wire(sock, self.where, self.session.incoming, self._route)
         try:
-            self.session.receive_identification(self.exchange("the handshake", self.session.hello))
+            self.session.receive_identification(
+                self.exchange("the handshake", NO_LIMIT, self.session.hello)
+            )
         except BaseException:
             self.close()
             raise
@@ -98,53 +103,63 @@ class BlockingConnection:
     def select(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target and learn its methods."""
         session = self.session
-        message = self.exchange("selecting the target", session.select, target_name)
+        message = self.exchange("selecting the target", NO_LIMIT, session.select, target_name)
         session.receive_methods(message)
 
-    def call(self, owner: object, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a method; errors are those of `exchange`, and what the method raised.
+    @property
+    def label(self) -> str:
+        """The target, and where it is."""
+        return f"`{self.session.selected_target}` on {self.where}"
 
-        Args:
-            owner: the client, whose limits hold.
-            name, args, kwargs: the call.
-        """
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method; errors are those of `exchange`, and what the method raised."""
         session = self.session
         what = f"call of `{session.selected_target}.{name}`"
-        body = session.call(name, args, kwargs)
-        reply = self.exchange(what, session.request, body, limit=limit_of(owner))
-        return self.result(owner, what, reply)
+        limit = limit_of(self._key) if limits.get() else NO_LIMIT
+        reply = self.exchange(what, limit, session.request_call, name, args, kwargs)
+        value = session.receive_reply(reply)
+        return value if value is not Stream else self.items(what, reply)
 
-    def result(self, owner: object, what: str, reply: Message) -> Any:
-        """Give what a call returned: its value, or an iterator over what a generator gives."""
-        value = self.session.receive_reply(reply)
-        if value is not Stream:
-            return value
+    def items(self, what: str, reply: Message) -> RemoteIterator:
+        """Give an iterator over what a generator gives.
+
+        Args:
+            what: the call, for error messages.
+            reply: its reply, which was a `Stream`.
+        """
         from sipyco_rpc._blocking_stream import RemoteIterator  # few methods are generators
 
         self._inboxes[reply[0]] = deque()
-        return RemoteIterator(self, reply[0], what, owner)
+        return RemoteIterator(self, reply[0], what, self._key)
 
-    def list_methods(self, limit: Limit = NO_LIMIT) -> dict[str, Any]:
+    def list_methods(self) -> dict[str, Any]:
         """Ask for signatures and docstrings; errors are those of `exchange`."""
         session = self.session
-        body = session.list_methods()
-        message = self.exchange("listing the methods", session.request, body, limit=limit)
-        return session.receive_listing(message)
+        message = self.exchange(
+            "listing the methods", limit_of(self._key), session.request, session.list_methods()
+        )
+        self._listing = session.receive_listing(message)
+        return self._listing
+
+    def document(self, name: str) -> Documentation:
+        """Look a method up in the server's listing, which is asked for once."""
+        if self._listing is None:
+            try:
+                self.list_methods()
+            except Exception:  # noqa: BLE001  (looking at a method must not raise)
+                return None
+        return None if self._listing is None else documented(self._listing, name)
 
     def exchange(
-        self,
-        what: str,
-        make: Callable[..., Request],
-        *arguments: Any,
-        limit: Limit = NO_LIMIT,
+        self, what: str, limit: Limit, make: Callable[..., Request], *arguments: Any
     ) -> Message:
         """Send a request and wait for its reply.
 
         Args:
             what: the request, for error messages.
+            limit: whether a limit for this request as a whole holds, and its seconds.
             make: gives the request when it is its turn.
             *arguments: what it is called with.
-            limit: whether a limit for this request as a whole holds, and its seconds.
 
         Raises:
             TimeoutError: an operation took longer than `timeout`, or all of it than the limit.
@@ -152,19 +167,43 @@ class BlockingConnection:
             ConnectionError: the connection is no more, and why.
         """
         started = time.monotonic()
-        timeout, deadline = self._patience(started, limit)
+        timeout, deadline = self._timeout, None
+        if limit[0]:
+            timeout = None
+            deadline = None if limit[1] is None else started + limit[1]
         me = threading.get_ident()
-        self._check_reentry(what, me)
+        if self._owner == me:
+            self._refuse_reentry(what)
         try:
-            self._wait_for_turn(what, me, started, deadline)
+            with self._guard:
+                if self._owner is None:
+                    self._owner = me
+            if self._owner != me or self._wire.closed is not None:
+                self._wait_for_turn(what, me, started, deadline)
             number, pieces = make(*arguments)
             try:
                 try:
-                    self._send(pieces, timeout, deadline)
+                    if self.session.framed and not (
+                        self._ready
+                        or self._inboxes
+                        or self._given_up
+                        or self._untold
+                        or self._notices
+                    ):
+                        self._wire.send(pieces, timeout, deadline, False)
+                    else:
+                        self._send(pieces, timeout, deadline)
                 finally:
                     if not pieces:
                         self.session.asked += 1
-                return self._receive(number, timeout, deadline)
+                ready = self._ready
+                while True:
+                    while ready:
+                        message = ready.popleft()
+                        if message[0] == number:
+                            return message
+                        # Otherwise it is the late reply to a call that was given up.
+                    self._wire.receive_some(timeout, deadline)
             except TimeoutError as exc:
                 if not pieces:
                     self._give_up(number)
@@ -181,9 +220,7 @@ class BlockingConnection:
             if self._queueing:
                 self._freed.set()
 
-    def next_item(
-        self, what: str, number: int, credit: Credit, limit: Limit = NO_LIMIT
-    ) -> Message:
+    def next_item(self, what: str, number: int, credit: Credit, limit: Limit) -> Message:
         """Wait for what a generator gives next.
 
         Args:
@@ -193,9 +230,11 @@ class BlockingConnection:
             limit: as for `exchange`, whose errors it has.
         """
         started = time.monotonic()
-        timeout, deadline = self._patience(started, limit)
+        timeout = None if limit[0] else self._timeout
+        deadline = None if limit[1] is None else started + limit[1]
         me = threading.get_ident()
-        self._check_reentry(what, me)
+        if self._owner == me:
+            self._refuse_reentry(what)
         inbox = self._inboxes[number]
         try:
             self._wait_for_turn(what, me, started, deadline)
@@ -206,7 +245,7 @@ class BlockingConnection:
                     credit.allow(more)
                 while not inbox:
                     self._ready.clear()  # late replies to calls that were given up
-                    self._wire.receive(timeout, deadline)
+                    self._wire.receive_some(timeout, deadline)
                 return inbox.popleft()
             except TimeoutError as exc:
                 raise timeout_error(what, self.where, started) from exc
@@ -266,22 +305,14 @@ class BlockingConnection:
                 self._owner = None
             self._freed.set()
 
-    def _patience(self, started: float, limit: Limit) -> tuple[float | None, float | None]:
-        """Give the timeout of each operation on the socket, and the deadline of all of them."""
-        has_limit, seconds = limit
-        if not has_limit:
-            return self._timeout, None
-        return None, None if seconds is None else started + seconds
-
-    def _check_reentry(self, what: str, me: int) -> None:
-        if self._owner == me:
-            raise RuntimeError(
-                f"{what}: this thread is in another call on {self.where} "
-                "(a signal handler cannot call in the middle of a call)"
-            )
+    def _refuse_reentry(self, what: str) -> None:
+        raise RuntimeError(
+            f"{what}: this thread is in another call on {self.where} "
+            "(a signal handler cannot call in the middle of a call)"
+        )
 
     def _wait_for_turn(self, what: str, me: int, started: float, deadline: float | None) -> None:
-        if not self._take_turn(me, deadline):
+        if self._owner != me and not self._take_turn(me, deadline):
             raise timeout_error(f"{what}, waiting for another thread's call", self.where, started)
         if self._wire.closed is not None:
             raise ConnectionResetError(f"{what}: {self._wire.closed}")
@@ -306,38 +337,36 @@ class BlockingConnection:
     def _send(self, pieces: list[Piece], timeout: float | None, deadline: float | None) -> None:
         session = self.session
         owed = bool(self._given_up or self._inboxes) if session.framed else session.owed > 0
-        if any(number > session.asked for number, *_ in self._ready) or (
-            not session.framed and not owed and session.incoming.pending_size
-        ):
-            # It would pass for the reply to this request.
-            self._wire.fail(f"{self.where} sent a message that nobody had asked for")
-            raise ConnectionAbortedError(self._wire.closed)
+        if self._ready or not session.framed:
+            self._check_unasked(owed)
         if self._untold or self._notices:
             self._collect_notices()
             self._wire.send([bytes(self._notices)], timeout, deadline, owed)
             self._notices.clear()
         self._wire.send(pieces, timeout, deadline, owed)
 
-    def _receive(self, number: int, timeout: float | None, deadline: float | None) -> Message:
-        """Wait for the message of a number, dropping late replies to calls that were given up."""
-        ready = self._ready
-        while True:
-            while ready:
-                message = ready.popleft()
-                if message[0] == number:
-                    return message
-            self._wire.receive(timeout, deadline)
+    def _check_unasked(self, owed: bool) -> None:
+        """Refuse what nobody had asked for: it would pass for the reply to the next request."""
+        session = self.session
+        if any(number > session.asked for number, *_ in self._ready) or (
+            not session.framed and not owed and session.incoming.pending_size
+        ):
+            self._wire.fail(f"{self.where} sent a message that nobody had asked for")
+            raise ConnectionAbortedError(self._wire.closed)
 
-    def _route(self, message: Message) -> None:
-        """Put a message where it is waited for."""
-        number = message[0]
-        inbox = self._inboxes.get(number)
-        if inbox is not None:
-            inbox.append(message)
-        elif number in self._given_up:
-            self._given_up.discard(number)
-        else:
-            self._ready.append(message)
+    def _route(self, messages: list[Message]) -> None:
+        """Put messages where they are waited for."""
+        if not self._inboxes and not self._given_up:
+            self._ready += messages
+            return
+        for message in messages:
+            number = message[0]
+            if number in self._inboxes:
+                self._inboxes[number].append(message)
+            elif number in self._given_up:
+                self._given_up.discard(number)
+            else:
+                self._ready.append(message)
 
     def _give_up(self, number: int) -> None:
         """Have the server end a call whose reply nobody waits for any more."""

@@ -30,12 +30,12 @@ class RemoteIterator(Iterator["Any"]):
     """
 
     def __init__(
-        self, connection: BlockingConnection, number: int, what: str, owner: object
+        self, connection: BlockingConnection, number: int, what: str, key: object
     ) -> None:
         self._connection = connection
         self._number = number
         self._what = what
-        self._owner = owner  # the client
+        self._key = key  # of the client
         self._credit = Credit()
         self._ended = False
 
@@ -56,7 +56,7 @@ class RemoteIterator(Iterator["Any"]):
             raise StopIteration
         try:
             message = self._connection.next_item(
-                self._what, self._number, self._credit, limit_of(self._owner)
+                self._what, self._number, self._credit, limit_of(self._key)
             )
         except TimeoutError:
             raise

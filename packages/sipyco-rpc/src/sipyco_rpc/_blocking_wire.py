@@ -34,7 +34,7 @@ class Wire:
         sock: connected, with TLS or without.
         where: the other end, for error messages.
         incoming: makes messages of what is received.
-        route: takes each message.
+        route: takes the messages.
 
     Attributes:
         closed: why there is no connection any more, or None.
@@ -45,7 +45,7 @@ class Wire:
         sock: socket.socket,
         where: str,
         incoming: MessageReader,
-        route: Callable[[Message], None],
+        route: Callable[[list[Message]], None],
     ) -> None:
         self.closed: str | None = None
         self._socket = sock
@@ -53,6 +53,7 @@ class Wire:
         self._incoming = incoming
         self._route = route
         self._tls = type(sock) is not socket.socket
+        self._timeout = sock.gettimeout()  # that of the socket now
 
     @property
     def local_host(self) -> str:
@@ -76,8 +77,16 @@ class Wire:
             TimeoutError: it took too long. If some of it has been sent, the connection is closed.
             OSError, EOFError: it is lost.
         """
-        self._set_patience(timeout, deadline)
+        if deadline is not None or timeout != self._timeout:
+            self._set_patience(timeout, deadline)
         try:
+            if len(pieces) == 1 and not listening:
+                sent = self._socket.send(pieces[0])
+                if sent == len(pieces[0]):
+                    pieces.clear()
+                    return
+                pieces[0] = memoryview(pieces[0])[sent:]
+                self._set_patience(timeout, deadline)
             while True:
                 if not listening:
                     self._send_some(pieces)
@@ -100,7 +109,7 @@ class Wire:
     def try_to_send(self, data: bytearray) -> None:
         """Send what can be sent without waiting, and remove it from the data."""
         try:
-            self._socket.settimeout(0)
+            self._set_timeout(0)
             del data[: self._socket.send(data)]
         except OSError as exc:
             if not _would_block(exc):
@@ -109,7 +118,7 @@ class Wire:
             self._fail_in_part()
             raise
 
-    def receive(self, timeout: float | None, deadline: float | None) -> None:
+    def receive_some(self, timeout: float | None, deadline: float | None) -> None:
         """Wait for bytes, and route the messages that are complete by then.
 
         Raises:
@@ -118,18 +127,15 @@ class Wire:
             OSError: the connection is lost.
             ConnectionAbortedError: what came is no message.
         """
-        self._set_patience(timeout, deadline)
-        self._receive_some()
-
-    def _receive_some(self) -> None:
+        if deadline is not None or timeout != self._timeout:
+            self._set_patience(timeout, deadline)
         incoming = self._incoming
-        memory, raw = incoming.memory(), incoming.memory_is_raw
+        raw = incoming.body is not None and incoming.body.raw
+        memory = incoming.memory()
         memory[0] = _UNTOUCHED
         try:
             size = self._socket.recv_into(memory)
-            incoming.received(size)
-            while (message := incoming.next()) is not None:
-                self._route(message)
+            self._route(incoming.take(size))
         except FrameError as exc:
             self.fail(f"{self._where} sent what it must not: {exc}")
             raise ConnectionAbortedError(self.closed) from exc
@@ -137,7 +143,7 @@ class Wire:
             if isinstance(exc, TimeoutError) and exc.errno is None:
                 raise  # ours; one with a number is the network's (keepalive)
             if _would_block(exc):
-                return
+                return  # it was not to be waited for
             self._lost(exc)
             self.fail(f"the connection to {self._where} was lost earlier: {exc}")
             raise
@@ -187,7 +193,7 @@ class Wire:
         self, pieces: list[Piece], timeout: float | None, deadline: float | None
     ) -> None:
         """Send as much as goes at once; if nothing does, wait, and perhaps receive."""
-        self._socket.settimeout(0)
+        self._set_timeout(0)
         try:
             self._send_some(pieces)
             return
@@ -197,12 +203,11 @@ class Wire:
         self._set_patience(timeout, deadline)
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
-            ready = selector.select(self._socket.gettimeout())
+            ready = selector.select(self._timeout)
         if not ready:
             raise TimeoutError
         if ready[0][1] & selectors.EVENT_READ:
-            self._socket.settimeout(0)
-            self._receive_some()
+            self.receive_some(0, None)
 
     def _set_patience(self, timeout: float | None, deadline: float | None) -> None:
         """Set the timeout of the next operation."""
@@ -210,8 +215,12 @@ class Wire:
             timeout = deadline - time.monotonic()
             if timeout <= 0:
                 raise TimeoutError
-        if self._socket.gettimeout() != timeout:
-            self._socket.settimeout(timeout)
+        if self._timeout != timeout:
+            self._set_timeout(timeout)
+
+    def _set_timeout(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._socket.settimeout(timeout)
 
     def _fail_in_part(self) -> None:
         self.fail(f"the connection to {self._where} was closed: a request was sent in part")
@@ -222,7 +231,7 @@ class Wire:
         if self._tls and isinstance(exc, ConnectionError):
             # The refusal of a certificate may wait to be read behind the failure to send.
             try:
-                self._socket.settimeout(_ALERT_PATIENCE)
+                self._set_timeout(_ALERT_PATIENCE)
                 self._socket.recv(1)
             except OSError as alert:
                 reason = alert

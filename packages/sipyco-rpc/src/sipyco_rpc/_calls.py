@@ -9,11 +9,16 @@ from contextvars import ContextVar
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Final
+    from typing import Final, TypeAlias
 
-# A pair (client, seconds) for each `with call_timeout(...)` around the running code. Context
+    # Whether a limit for a request as a whole holds, and its seconds.
+    Limit: TypeAlias = tuple[bool, float | None]
+
+NO_LIMIT: Final = (False, None)
+
+# A pair (key, seconds) for each `with call_timeout(...)` around the running code. Context
 # variables follow threads and tasks alike, so one task's limit never reaches another's call.
-_limits: Final[ContextVar[tuple[tuple[object, float | None], ...]]] = ContextVar(
+limits: Final[ContextVar[tuple[tuple[object, float | None], ...]]] = ContextVar(
     "sipyco_rpc.call_timeout", default=()
 )
 
@@ -38,19 +43,28 @@ def call_timeout(client: object, seconds: float | None) -> Iterator[None]:
     """
     if seconds is not None and not seconds > 0:
         raise ValueError(f"a timeout is a positive number of seconds or None, got {seconds!r}")
-    token = _limits.set(((client, seconds), *_limits.get()))
+    token = limits.set(((_key_of(client), seconds), *limits.get()))
     try:
         yield
     finally:
-        _limits.reset(token)
+        limits.reset(token)
 
 
-def limit_of(client: object) -> tuple[bool, float | None]:
-    """Tell whether `call_timeout` holds for this client here, and its seconds."""
-    for owner, seconds in _limits.get():
-        if owner is client:
+def _key_of(client: object) -> object:
+    """Find what stands for a client, without which its methods would have to hold the client."""
+    for cls in type(client).__mro__:
+        key = vars(client).get(f"_{cls.__name__}__key")
+        if key is not None:
+            return key
+    raise TypeError(f"call_timeout needs a client of sipyco, got {client!r}")
+
+
+def limit_of(key: object) -> Limit:
+    """Tell whether `call_timeout` holds here for the client with this key, and its seconds."""
+    for owner, seconds in limits.get():
+        if owner is key:
             return True, seconds
-    return False, None
+    return NO_LIMIT
 
 
 def place(host: object, port: object) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from sipyco_rpc._blocking import BlockingConnection
-from sipyco_rpc._calls import limit_of
-from sipyco_rpc._remote_method import RemoteMethod, documented
+from sipyco_rpc._remote_method import RemoteMethod
 from sipyco_rpc._session import AutoTarget
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.tls import client_ssl_context
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
     from typing import Any, Self
 
@@ -67,9 +65,9 @@ class Client:
     ) -> None:
         # Every attribute is name-mangled, so that none hides a remote method.
         self.__valid_methods: frozenset[str] = frozenset()  # programs read this one
-        self.__listing: Mapping[str, Any] | None = None
+        self.__key = object()
         context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
-        self.__connection = BlockingConnection(host, port, timeout, context, max_line)
+        self.__connection = BlockingConnection(host, port, timeout, context, max_line, self.__key)
         if target_name is not None:
             try:
                 self.select_rpc_target(target_name)
@@ -109,9 +107,7 @@ class Client:
         """
         if self.__connection.session.selected_target is None:
             raise ValueError("no target is selected; see `select_rpc_target`")
-        listing = self.__connection.list_methods(limit_of(self))
-        self.__listing = listing
-        return listing
+        return self.__connection.list_methods()
 
     def close_rpc(self) -> None:
         """Close the connection. May be repeated; the client cannot be used afterwards."""
@@ -121,23 +117,13 @@ class Client:
             return  # connecting failed
         connection.close()
 
-    def __call_method(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self.__connection.call(self, name, args, kwargs)
-
-    def __document_method(self, name: str) -> tuple[Mapping[str, Any], str | None] | None:
-        if self.__listing is None:
-            try:
-                self.get_rpc_method_list()
-            except Exception:  # noqa: BLE001  (looking at a method must not raise)
-                return None
-        return None if self.__listing is None else documented(self.__listing, name)
-
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith(("__", "_Client__")):
             raise AttributeError(name)  # not yet there, while connecting
         if name not in self.__valid_methods:
             raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
-        return RemoteMethod(name, self, self.__call_method, self.__document_method)
+        method = self.__dict__[name] = RemoteMethod(name, self.__connection)
+        return method
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__valid_methods})

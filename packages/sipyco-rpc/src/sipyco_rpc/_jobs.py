@@ -14,19 +14,19 @@ from sipyco_rpc._turns import Turns
 from sipyco_rpc._workers import Outcome, Worker
 
 # What methods return nearly always, and what need not be looked at.
-_PLAIN: Final = frozenset(
+PLAIN: Final = frozenset(
     {bool, bytes, complex, dict, float, int, list, set, str, tuple, type(None)}
 )
 
 
 def is_awaitable(value: object) -> bool:
     """Tell whether a value is what a coroutine function gives."""
-    return type(value) not in _PLAIN and inspect.isawaitable(value)
+    return type(value) not in PLAIN and inspect.isawaitable(value)
 
 
 def is_generator(value: object) -> bool:
     """Tell whether a value is what a function with `yield` gives."""
-    return type(value) not in _PLAIN and (inspect.isgenerator(value) or inspect.isasyncgen(value))
+    return type(value) not in PLAIN and (inspect.isgenerator(value) or inspect.isasyncgen(value))
 
 
 class Job:
@@ -62,8 +62,13 @@ class Job:
             self._turns.wait(self._begin)
 
     def await_result(self, awaitable: Awaitable[Any]) -> None:
-        """Go on from here: the function has been called by someone else, who had the turn."""
+        """Go on from here: the function has been called already, without the turn being taken."""
         self._begun = True
+        if self._turns is not None:
+            self._turns.take()
+        self._await(awaitable)
+
+    def _await(self, awaitable: Awaitable[Any]) -> None:
         self._awaiting = awaitable
         self.task = asyncio.get_running_loop().create_task(_outcome_of(awaitable))
         self.task.add_done_callback(self._awaited)
@@ -104,7 +109,7 @@ class Job:
 
     def _called(self, outcome: Outcome) -> None:
         if self._done is not None and isinstance(outcome, list) and is_awaitable(outcome[0]):
-            self.await_result(outcome.pop())
+            self._await(outcome.pop())
         else:
             self._finish(outcome)
 

@@ -8,14 +8,27 @@ TYPE_CHECKING = False  # what `typing` has, without the time that it takes to lo
 if TYPE_CHECKING:
     import inspect
     from collections.abc import Callable, Mapping
-    from typing import Any, TypeVar
+    from typing import Any, Protocol, TypeAlias, TypeVar
 
     T = TypeVar("T")
+    # The argspec and the docstring of a method, or None where they cannot be had.
+    Documentation: TypeAlias = tuple[Mapping[str, Any], str | None] | None
+
+    class Methods(Protocol):
+        """What remote methods need of their connection. It is not the client: no cycles."""
+
+        @property
+        def label(self) -> str:
+            """Whose methods they are, such as "`lda` on ::1 port 3253"."""
+
+        def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            """Call a method."""
+
+        def document(self, name: str) -> Documentation:
+            """Look a method up in the server's listing."""
 
 
-def documented(
-    listing: Mapping[str, Any], name: str
-) -> tuple[Mapping[str, Any], str | None] | None:
+def documented(listing: Mapping[str, Any], name: str) -> Documentation:
     """Find a method in a listing: the pair (argspec, docstring), or None."""
     found = listing["methods"].get(name)
     if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], dict)):
@@ -32,22 +45,13 @@ class RemoteMethod:
 
     Args:
         name: of the method.
-        client: of which it is an attribute.
-        call: does the call.
-        documentation: gives the pair (argspec, docstring), or None where it cannot be had.
+        methods: does the calls.
     """
 
-    def __init__(
-        self,
-        name: str,
-        client: object,
-        call: Callable[[str, tuple[Any, ...], dict[str, Any]], Any],
-        documentation: Callable[[str], tuple[Mapping[str, Any], str | None] | None],
-    ) -> None:
+    def __init__(self, name: str, methods: Methods) -> None:
         self.__name__ = self.__qualname__ = name
-        self._client = client
-        self._call = call
-        self._documentation = documentation
+        self._methods = methods
+        self._call = methods.call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(self.__name__, args, kwargs)
@@ -61,7 +65,7 @@ class RemoteMethod:
     def __signature__(self) -> inspect.Signature:
         from sipyco_rpc import _signatures  # takes longer to load than all the rest
 
-        documented = self._documentation(self.__name__)
+        documented = self._methods.document(self.__name__)
         if documented is None:
             return _signatures.ANY
         try:
@@ -71,11 +75,11 @@ class RemoteMethod:
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
-        documented = self._documentation(self.__name__)
+        documented = self._methods.document(self.__name__)
         return None if documented is None else documented[1]
 
     def __repr__(self) -> str:
-        return f"<remote method `{self.__name__}` of {self._client!r}>"
+        return f"<remote method `{self.__name__}` of {self._methods.label}>"
 
 
 def as_interface(client: object, interface: Callable[..., T]) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sipyco_rpc.framing import MIB
@@ -13,6 +13,8 @@ from sipyco_rpc.framing import MIB
 if TYPE_CHECKING:
     from sipyco_rpc.frames import Piece
 
+_SMALL: Final = 64 * 1024  # bytes; copying less costs less than a system call of its own
+_MOST_JOINED: Final = 16  # small pieces in one write
 _SLICE: Final = 256 * 1024  # bytes in one write; a transport may copy what is not sent at once
 _TURN: Final = 4 * MIB  # bytes to write before other connections have their turn
 
@@ -20,23 +22,25 @@ _TURN: Final = 4 * MIB  # bytes to write before other connections have their tur
 class Sender:
     """Sends pieces in order, large ones slice by slice from where they are.
 
-    What is written between two flushes goes out in one system call, if it is small.
+    What is put between two flushes goes out in one system call, if it is small.
 
     Memory that somebody else may change while it waits to be sent is copied: what is sent is what
     was there when it was put. That of an array which nobody else holds is not.
 
     Args:
-        transport: the connection; it must call `pause` and `resume`, by way of its protocol.
+        transport: the connection; by way of its protocol it must call `pause` and `resume`.
 
     Attributes:
+        late: something waits that was put before the latest flush, or is large.
         drained: is called by the loop when nothing waits any more.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        self.late = False
         self.drained: Callable[[], None] = lambda: None
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._small: list[bytes] = []  # since the last flush
+        self._small: list[bytes] = []  # put since the last flush, after what is in the queue
         self._flushing = False  # a flush is scheduled
         self._queue: deque[tuple[Piece, bool]] = deque()  # and whether it may be held
         self._sent = 0  # of the head of the queue
@@ -45,12 +49,7 @@ class Sender:
         # Nothing is buffered but what one write could not get rid of.
         transport.set_write_buffer_limits(high=1, low=0)
 
-    @property
-    def idle(self) -> bool:
-        """Whether everything that was flushed has gone out."""
-        return not self._queue and not self._paused
-
-    def put(self, pieces: Iterable[Piece], *, shared: bool = False) -> None:
+    def put(self, pieces: Sequence[Piece], *, shared: bool = False) -> None:
         """Have pieces sent after those that were put before.
 
         Args:
@@ -59,27 +58,28 @@ class Sender:
             shared: their memory is held by others in any case.
         """
         for piece in pieces:
-            if type(piece) is bytes and len(piece) <= _SLICE:
-                self._small.append(piece)
-            else:
-                self._gather()
-                self._queue.append((piece, _is_constant(piece) or not (shared or _is_held(piece))))
+            if len(piece) <= _SMALL:
+                # What is copied now need not be looked after.
+                self._small.append(piece if type(piece) is bytes else bytes(piece))
+                continue
+            self._gather()
+            self._queue.append((piece, _is_constant(piece) or not (shared or _is_held(piece))))
+            self.late = True
 
     def flush(self) -> None:
-        """Send what was put."""
-        if not self._queue and not self._paused:
-            small = self._small
+        """Send what was put, as far as the other side takes it."""
+        small = self._small
+        if not self.late and len(small) <= _MOST_JOINED:
             if small:
-                data = small[0] if len(small) == 1 else b"".join(small)
                 self._small = []
-                self._transport.write(data)
-            return
-        self._gather()
-        self._pump()
+                self._transport.write(small[0] if len(small) == 1 else b"".join(small))
+        else:
+            self._gather()
+            self._pump()
 
     def flush_soon(self) -> None:
         """Send what was put; if it is small, with what else is put in this pass of the loop."""
-        if self._queue:
+        if self.late or len(self._small) > _MOST_JOINED:
             self.flush()  # what is large may change before the next pass
         elif not self._flushing:
             self._flushing = True
@@ -87,70 +87,78 @@ class Sender:
 
     def pause(self) -> None:
         """The transport does not get rid of what was written."""
-        self._paused = True
+        self._paused = self.late = True
 
     def resume(self) -> None:
         """The transport has got rid of what was written."""
         self._paused = False
-        self._flush_now()
+        self._flush_by_loop()
 
     def drop(self) -> None:
         """Forget what waits: the connection is lost."""
         self._small = []
         self._queue.clear()
 
-    def _flush_now(self) -> None:
-        if self._transport.is_closing():
-            return
-        self.flush()
-        if self.idle and not self._pumping:
-            self.drained()
-
     def _flush_scheduled(self) -> None:
         self._flushing = False
-        self._flush_now()
+        self._flush_by_loop()
+
+    def _flush_by_loop(self) -> None:
+        if self._pumping or self._transport.is_closing():
+            return  # TLS resumes while it writes
+        was_late = self.late
+        self.flush()
+        if was_late and not self.late:
+            self.drained()
 
     def _gather(self) -> None:
         """Put the small pieces where the large ones wait."""
-        if self._small:
-            self._queue.append((b"".join(self._small), True))
-            self._small = []
+        while self._small:
+            self._queue.append((b"".join(self._small[:_MOST_JOINED]), True))
+            del self._small[:_MOST_JOINED]
 
     def _pump(self) -> None:
         """Write until the transport has enough."""
         if self._pumping:
-            return  # TLS resumes while it writes
+            return
         self._pumping = True
         left = _TURN
         try:
             while self._queue and not self._paused and not self._transport.is_closing():
                 if left <= 0:
-                    self._loop.call_soon(self._flush_now)
+                    self._loop.call_soon(self._flush_by_loop)
                     break
-                piece, held = self._queue[0]
-                end = self._sent + _SLICE
-                if end >= len(piece):
-                    self._queue.popleft()
-                    part = memoryview(piece)[self._sent :] if self._sent else piece
-                    self._sent = 0
-                else:
-                    part = memoryview(piece)[self._sent : end]
-                    self._sent = end
+                part, held = self._next_part()
                 left -= len(part)
                 # A transport may keep what it is given until it is sent.
                 self._transport.write(part if held else bytes(part))
         finally:
             self._pumping = False
-        self._keep()
+        self.late = self._paused or bool(self._queue)
+        if self._queue:
+            self._keep()
+
+    def _next_part(self) -> tuple[Piece, bool]:
+        """Take what is written next, and whether it may be held."""
+        piece, held = self._queue[0]
+        end = self._sent + _SLICE
+        if end >= len(piece):
+            self._queue.popleft()
+            part = memoryview(piece)[self._sent :] if self._sent else piece
+            self._sent = 0
+        else:
+            part = memoryview(piece)[self._sent : end]
+            self._sent = end
+        return part, held
 
     def _keep(self) -> None:
         """Copy what others may change before it is sent."""
         for index, (piece, held) in enumerate(self._queue):
             if not held:
-                rest = bytes(memoryview(piece)[self._sent if index == 0 else 0 :])
+                rest = bytes(memoryview(piece)[self._sent :] if index == 0 else piece)
+                self._queue[index] = (rest, True)
                 if index == 0:
                     self._sent = 0
-                self._queue[index] = (rest, True)
 
 
 def _is_constant(piece: Piece) -> bool:

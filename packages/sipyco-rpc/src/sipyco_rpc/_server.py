@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -113,20 +112,13 @@ class Server(AsyncioServer):
         target = self.targets[name]
         return target() if callable(target) else target
 
-    def _rules(self, name: str, method: Callable[..., Any] | None) -> tuple[bool, Turns | None]:
-        """Tell how a method of a target is to be called.
+    def _turns_of(self, name: str) -> tuple[Turns | None, Turns | None]:
+        """Tell whose turn it is for calls of a target: in the loop, and in the target's thread.
 
-        Args:
-            name: of the target.
-            method: the method; None for a step of a generator.
-
-        Returns:
-            Whether in the thread of the target, and whose turn it is, if that matters.
+        None where that does not matter, or where there is no thread.
         """
-        if self._threaded and not inspect.iscoroutinefunction(method):
-            # There is one thread, so there are turns in any case.
-            return True, self._turns[name]
-        return False, None if self._allow_parallel else self._turns[name]
+        turns = self._turns[name]
+        return None if self._allow_parallel else turns, turns if self._threaded else None
 
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from sipyco_rpc._describe import bound_method, describe, make_encodable
-from sipyco_rpc._jobs import Job, is_awaitable, is_generator
+from sipyco_rpc._jobs import PLAIN, Job, is_awaitable, is_generator
 from sipyco_rpc._served_stream import ServedStream
 from sipyco_rpc._server_session import CallRequest, CancelRequest, ListRequest, NextRequest
 from sipyco_rpc._session import ProtocolError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sipyco_rpc._server import Server
     from sipyco_rpc._server_session import ServerSession
     from sipyco_rpc._session import Body
-    from sipyco_rpc._workers import Outcome
+    from sipyco_rpc._workers import Outcome, Worker
     from sipyco_rpc.messages import Message
 
 logger = logging.getLogger("sipyco.pc_rpc")
@@ -56,6 +57,7 @@ class ServerCalls:
 
     Attributes:
         open: whether replies can be sent.
+        jobs: what is under way, by the numbers of the requests.
     """
 
     def __init__(
@@ -71,14 +73,17 @@ class ServerCalls:
         self.open = True
         self._server = server
         self._session = session
+        self._framed = session.framed
         self._sender = sender
         self._name = name
         self._target = target
         self._replied = replied
         self._terminate = terminate
         self._known: set[str] = set()  # the methods that were looked at before
+        # Whose turn it is, in the loop and in the thread of the target: None if there are none.
+        self._turns, self._thread_turns = server._turns_of(name)
         # What is under way, by the numbers of the requests.
-        self._jobs: dict[int, Job] = {}
+        self.jobs: dict[int, Job] = {}
         self._streams: dict[int, ServedStream] = {}
         self._sizes: dict[int, int] = {}  # how much memory the requests of jobs take
         self._size = 0  # their sum
@@ -88,14 +93,14 @@ class ServerCalls:
     @property
     def idle(self) -> bool:
         """Whether everything has been answered."""
-        return not self._jobs and not self._streams
+        return not self.jobs and not self._streams
 
     @property
     def busy(self) -> bool:
         """Whether the next request has to wait."""
-        if not self._session.framed:
-            return bool(self._jobs)
-        return len(self._jobs) >= _MAX_CALLS or self._size > self._max_size
+        if not self.jobs:
+            return False
+        return not self._framed or len(self.jobs) >= _MAX_CALLS or self._size > self._max_size
 
     def handle(self, message: Message) -> None:
         """Deal with a request.
@@ -106,7 +111,7 @@ class ServerCalls:
         number = message[0]
         try:
             request = self._session.receive_request(message)
-            if isinstance(request, CallRequest):
+            if type(request) is CallRequest:
                 self._call(message, request)
             elif isinstance(request, ListRequest):
                 listing = describe(self._target, self._server.builtin_terminate)
@@ -120,7 +125,7 @@ class ServerCalls:
         except ProtocolError:
             raise
         except Exception as exc:
-            if number in self._jobs or number in self._streams:
+            if number in self.jobs or number in self._streams:
                 raise ProtocolError(f"a second request with the number {number}: {exc}") from exc
             self._send(number, self._session.failure(exc))
 
@@ -131,7 +136,7 @@ class ServerCalls:
 
     def drop_waiting(self) -> None:
         """Drop the calls whose turn has not come: nobody waits for them any more."""
-        for job in list(self._jobs.values()):
+        for job in list(self.jobs.values()):
             job.drop_unless_begun()
 
     def close(self, *, cancel: bool = False) -> None:
@@ -143,7 +148,7 @@ class ServerCalls:
         self.open = False
         self.drop_waiting()
         if cancel:
-            for job in list(self._jobs.values()):
+            for job in list(self.jobs.values()):
                 job.cancel()
         for stream in list(self._streams.values()):
             stream.cancel()
@@ -151,7 +156,7 @@ class ServerCalls:
     async def finish(self) -> None:
         """Wait for the coroutines that are under way."""
         while True:
-            jobs = [*self._jobs.values(), *(stream.job for stream in self._unfinished)]
+            jobs = [*self.jobs.values(), *(stream.job for stream in self._unfinished)]
             tasks = {job.task for job in jobs if job is not None and job.task is not None}
             if not tasks:
                 return
@@ -159,62 +164,56 @@ class ServerCalls:
             await asyncio.sleep(0)  # what they do when they are done
 
     def _call(self, message: Message, request: CallRequest) -> None:
-        number, server = message[0], self._server
-        if number in self._jobs or number in self._streams:
+        number = message[0]
+        if number in self.jobs or number in self._streams:
             raise ProtocolError(f"call number {number} is under way already")
         name, args, kwargs = request
-        if server.builtin_terminate and name == "terminate":
-            self._send(number, self._session.result(None))
+        if name == "terminate" and self._server.builtin_terminate:
+            self._sender.put(self._session.reply(number, None))
             self._terminate()
             return
-        method = self._method(name)
-        in_thread, turns = server._rules(self._name, method)
-        if in_thread or (turns is not None and not turns.take()):
-            worker = server._worker(self._name) if in_thread else None
-            function = partial(method, *args, **kwargs)
-            job = Job(function, turns, worker, partial(self._done, number))
-            self._begin(message, job)
-            job.start()
+        method = getattr(self._target, name, None) if name in self._known else None
+        if not callable(method):
+            method = bound_method(self._target, name)
+            self._known.add(name)
+        turns = self._turns
+        if self._thread_turns is not None and not inspect.iscoroutinefunction(method):
+            self._begin(message, partial(method, *args, **kwargs), self._worker()).start()
             return
-        # What nobody contends for needs no more than this.
-        held = turns is not None
+        if turns is not None and turns.taken:
+            self._begin(message, partial(method, *args, **kwargs)).start()
+            return
+        # What nobody contends for needs no turn: nothing else runs until it has returned.
         try:
             outcome = [method(*args, **kwargs)]
-            if is_awaitable(outcome[0]):
-                job = Job(method, turns, None, partial(self._done, number))
-                held = False  # it is the job's now
-                self._begin(message, job)
-                job.await_result(outcome.pop())
-                return
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)
             self._reply_exception(number, exc)
             return
-        finally:
-            if held and turns is not None:
-                turns.release()
-        self._reply(number, outcome)
+        if type(outcome[0]) in PLAIN:
+            self._sender.put(self._session.reply(number, outcome[0]))
+        elif is_awaitable(outcome[0]):
+            self._begin(message, method).await_result(outcome.pop())
+        else:
+            self._reply(number, outcome)
 
-    def _method(self, name: str) -> Callable[..., Any]:
-        """Return a method of the target, as it is now."""
-        if name in self._known:
-            method = getattr(self._target, name, None)
-            if callable(method):
-                return cast(Callable[..., Any], method)
-        method = bound_method(self._target, name)
-        self._known.add(name)
-        return method
+    def _worker(self) -> Worker:
+        return self._server._worker(self._name)
 
-    def _begin(self, message: Message, job: Job) -> None:
+    def _begin(
+        self, message: Message, function: Callable[[], Any], worker: Worker | None = None
+    ) -> Job:
         number = message[0]
-        self._jobs[number] = job
         self._sizes[number] = size_of(message)
         self._size += self._sizes[number]
+        turns = self._turns if worker is None else self._thread_turns
+        job = self.jobs[number] = Job(function, turns, worker, partial(self._done, number))
+        return job
 
     def _done(self, number: int, outcome: Outcome) -> None:
         """Answer a call that was under way."""
-        self._jobs.pop(number, None)
+        self.jobs.pop(number, None)
         self._size -= self._sizes.pop(number, 0)
         if isinstance(outcome, list):
             self._reply(number, outcome)
@@ -223,8 +222,8 @@ class ServerCalls:
         self._replied()
 
     def _cancel(self, number: int) -> None:
-        if number in self._jobs:
-            self._jobs[number].cancel()
+        if number in self.jobs:
+            self.jobs[number].cancel()
         elif number in self._streams:
             self._streams[number].cancel()
 
@@ -265,12 +264,12 @@ class ServerCalls:
                 close()
             self._send(number, self._session.failure(TypeError(_NEEDS_FRAMES)))
             return
-        in_thread, turns = self._server._rules(self._name, None)
+        in_thread = self._thread_turns is not None and inspect.isgenerator(generator)
         stream = ServedStream(
             generator,
-            turns,
-            self._server._worker(self._name) if in_thread else None,
-            lambda: self.open and self._sender.idle,
+            self._thread_turns if in_thread else self._turns,
+            self._worker() if in_thread else None,
+            lambda: self.open and not self._sender.late,
             partial(self._send_item, number),
             partial(self._end_stream, number),
             self._unfinished.discard,

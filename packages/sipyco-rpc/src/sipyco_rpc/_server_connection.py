@@ -70,15 +70,31 @@ class ServerConnection(asyncio.BufferedProtocol):
         if address:
             self._peer = f"{address[0]} port {address[1]}"
         self._made = True
+        # One call less for each read.
+        self.get_buffer = self._incoming.memory  # type: ignore[method-assign]
         self.buffer_updated(0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._incoming.memory()
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._incoming.received(nbytes)
-        if self._made:  # TLS may have bytes for us before it says so
-            self._work(self._receive)
+        if self._calls is None:
+            self._incoming.received(nbytes)
+            if self._made:  # TLS may have bytes for us before it says so
+                self._work(self._shake_hands)
+            return
+        self._working = True
+        try:
+            messages = self._incoming.take(nbytes)
+            if len(messages) == 1 and not (self._backlog or self._calls.jobs or self._sender.late):
+                self._calls.handle(messages[0])
+            elif messages:
+                self._deal_with(messages)
+        except Exception as exc:  # noqa: BLE001
+            self._fail(exc)
+        finally:
+            self._working = False
+        self._send_replies()
 
     def eof_received(self) -> bool:
         self._at_eof = True
@@ -174,39 +190,39 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._working = True
         try:
             work()
-        except (FrameError, ProtocolError) as exc:
-            logger.warning("closing the connection from %s: %s", self._peer, exc)
-            self._end()
-        except Exception:
-            logger.exception("error while serving %s", self._peer)
-            self._end()
+        except Exception as exc:  # noqa: BLE001
+            self._fail(exc)
         finally:
             self._working = False
+        self._send_replies()
+
+    def _send_replies(self) -> None:
         if not self._ending:
             self._sender.flush()
-
-    def _receive(self) -> None:
-        while self._handshake is not None and self._handshake():
-            pass
-        calls = self._calls
-        if calls is None:
-            return
-        incoming, deadline = self._incoming, 0.0
-        while (message := incoming.next()) is not None:
-            if self._backlog or self._stalled(calls):
-                self._postpone(message)
-            elif not deadline:
-                deadline = time.monotonic() + _TURN
-                calls.handle(message)
-            elif time.monotonic() < deadline:
-                calls.handle(message)
-            else:
-                self._postpone(message)
+            if self._backlog and not self._stalled():
                 self._loop.call_soon(self._go_on)
 
-    def _stalled(self, calls: ServerCalls) -> bool:
+    def _shake_hands(self) -> None:
+        while self._handshake is not None and self._handshake():
+            pass
+        if self._calls is not None:
+            self._deal_with(self._incoming.take(0))
+
+    def _deal_with(self, messages: list[Message]) -> None:
+        assert self._calls is not None
+        deadline = time.monotonic() + _TURN
+        for message in messages:
+            if self._backlog or self._stalled():
+                self._postpone(message)
+            elif time.monotonic() < deadline:
+                self._calls.handle(message)
+            else:
+                self._postpone(message)  # others have their turn first
+
+    def _stalled(self) -> bool:
         """Tell whether the next request has to wait."""
-        return self._ending or calls.busy or not self._sender.idle
+        assert self._calls is not None
+        return self._ending or self._calls.busy or self._sender.late
 
     def _postpone(self, message: Message) -> None:
         self._backlog.append(message)
@@ -231,10 +247,9 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _deal_with_backlog(self) -> None:
         assert self._calls is not None
         deadline = time.monotonic() + _TURN
-        while self._backlog and not self._stalled(self._calls):
+        while self._backlog and not self._stalled():
             if time.monotonic() > deadline:
-                self._loop.call_soon(self._go_on)
-                return
+                return  # others have their turn first
             message = self._backlog.popleft()
             self._backlog_size -= size_of(message)
             self._calls.handle(message)
@@ -258,6 +273,14 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._end()
         self._server._terminated.set()
 
+    def _fail(self, exc: Exception) -> None:
+        """Close the connection for a reason."""
+        if isinstance(exc, (FrameError, ProtocolError)):
+            logger.warning("closing the connection from %s: %s", self._peer, exc)
+        else:
+            logger.error("error while serving %s", self._peer, exc_info=exc)
+        self._end()
+
     def _end(self) -> None:
         """Close the connection, after what can be sent at once."""
         if not self._ending:
@@ -268,5 +291,5 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _close_if_done(self) -> None:
         """Close the connection of a client that sends nothing more and has been answered."""
         assert self._calls is not None
-        if self._at_eof and not self._backlog and self._calls.idle and self._sender.idle:
+        if self._at_eof and not self._backlog and self._calls.idle and not self._sender.late:
             self._transport.close()

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from sipyco_pyon import pyon
 from sipyco_rpc._dialect import V2, DialectV2
 from sipyco_rpc._session import BANNER, FRAMES, PYON_V2, ProtocolError, Session
+from sipyco_rpc.frames import pack_frame
 from sipyco_rpc.framing import MAX_LINE, LineTooLong, excerpt
 from sipyco_rpc.packed_exceptions import pack_exception
 
 if TYPE_CHECKING:
     from sipyco_rpc._session import Body
+    from sipyco_rpc.frames import Piece
     from sipyco_rpc.messages import Message
 
 _V2_PLAIN_FLOAT64: Final = DialectV2(plain_float64=True)
@@ -152,11 +154,14 @@ class ServerSession(Session):
             KeyError: it has no `action`.
             TypeError: it holds a value of a type that is not known here.
         """
-        text = message[1]
+        _, text, buffers = message
         if isinstance(text, LineTooLong):
             raise text
         try:
-            request = self._dialect.decode(text, message[2])
+            if self.framed:
+                request = pyon.decode(text, buffers=buffers)
+            else:
+                request = self._dialect.decode(text, buffers)
         except UnicodeDecodeError:
             raise ValueError(f"the request is not UTF-8 text: {excerpt(text)}") from None
         except ValueError as exc:
@@ -188,6 +193,18 @@ class ServerSession(Session):
             TypeError: the value cannot be encoded; send `failure` instead.
         """
         return self._with_value("ok", value)
+
+    def reply(self, number: int, value: Any) -> list[Piece]:
+        """Give `result(value)` as a message, in fewer steps."""
+        if not self.framed:
+            return [self._dialect.to_line({"status": "ok", "ret": value})]
+        buffers: list[memoryview] = []
+        text = pyon.encode_bytes(
+            value, plain_float64=self._plain_float64, buffer_callback=buffers.append
+        )
+        if buffers:
+            return pack_frame(number, b'{"status":"ok","ret":%b}' % text, buffers)
+        return [b'#%d %d\n{"status":"ok","ret":%b}' % (number, len(text) + 22, text)]
 
     def item(self, value: Any) -> Body:
         """Give the body of one item of a generator; errors are those of `result`."""
@@ -229,6 +246,6 @@ def _call_request(request: dict[str, Any]) -> CallRequest:
         raise ValueError(f"a call needs a `name` that is a string, got {_short(name)}")
     if not isinstance(args, (list, tuple)):
         raise ValueError(f"a call needs `args` that are a list or tuple, got {_short(args)}")
-    if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
+    if not isinstance(kwargs, dict) or (kwargs and not all(isinstance(k, str) for k in kwargs)):
         raise ValueError(f"a call needs `kwargs` with names as keys, got {_short(kwargs)}")
-    return CallRequest(name, args, kwargs)
+    return tuple.__new__(CallRequest, (name, args, kwargs))  # in fewer steps than by its name

@@ -8,17 +8,21 @@ from collections.abc import Callable
 
 
 class Turns:
-    """A lock whose holder need not be a task: it costs nothing where nobody contends for it."""
+    """A lock whose holder need not be a task: it costs nothing where nobody contends for it.
+
+    Attributes:
+        taken: whether it is somebody's turn.
+    """
 
     def __init__(self) -> None:
-        self._taken = False
+        self.taken = False
         self._waiting: deque[Callable[[], object]] = deque()
 
     def take(self) -> bool:
         """Take the turn if it is free; tell whether that is so."""
-        if self._taken:
+        if self.taken:
             return False
-        self._taken = True
+        self.taken = True
         return True
 
     def wait(self, begin: Callable[[], object]) -> None:
@@ -41,4 +45,4 @@ class Turns:
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._waiting.popleft())
         else:
-            self._taken = False
+            self.taken = False

@@ -76,6 +76,11 @@ class FrameBody:
         self._filled = 0
         self.received(0)
 
+    @property
+    def raw(self) -> bool:
+        """Whether the next bytes are those of an array, and may be any."""
+        return bool(self.buffers)
+
     def memory(self) -> memoryview:
         """Where the next bytes belong."""
         return self._target[self._filled :]
@@ -127,6 +132,7 @@ class SkippedBody:
     def __init__(self, call_id: int, length: int) -> None:
         self.call_id = call_id
         self.length = length
+        self.raw = True
         self._missing = length
         self._spare = memoryview(bytearray(min(length, _JOINED)))
 

@@ -37,6 +37,7 @@ class MessageReader:
 
     Attributes:
         lines: how many lines there were so far.
+        body: what follows the header of the frame that is under way, or None.
     """
 
     def __init__(self, max_message: int = MAX_LINE) -> None:
@@ -44,7 +45,7 @@ class MessageReader:
         self._line_reader = LineReader(max_message)
         self._max_message = max_message
         self._framed = False
-        self._body: FrameBody | SkippedBody | None = None  # of a frame that is under way
+        self.body: FrameBody | SkippedBody | None = None  # of a frame that is under way
         self._memory = bytearray(_MEMORY)
         self._view = memoryview(self._memory)
         self._start = 0  # of what was received and not looked at
@@ -54,10 +55,10 @@ class MessageReader:
         """Take what comes from now on for frames."""
         self._framed = True
 
-    def memory(self) -> memoryview:
-        """Where the next bytes belong; never empty."""
-        if self._body is not None:
-            return self._body.memory()
+    def memory(self, sizehint: int = -1) -> memoryview:
+        """Where the next bytes belong; never empty, whatever the hint."""
+        if self.body is not None:
+            return self.body.memory()
         if self._start:
             unread = self._end - self._start
             if unread:
@@ -65,33 +66,43 @@ class MessageReader:
             self._start, self._end = 0, unread
         return self._view[self._end :] if self._end else self._view
 
-    @property
-    def memory_is_raw(self) -> bool:
-        """Whether the next bytes are those of an array, and may be any."""
-        return isinstance(self._body, SkippedBody) or (
-            self._body is not None and bool(self._body.buffers)
-        )
-
     def received(self, size: int) -> None:
         """Note that bytes have been put there."""
-        if self._body is None:
+        if self.body is None:
             self._end += size
         else:
-            self._body.received(size)
+            self.body.received(size)
+
+    def take(self, size: int) -> list[Message]:
+        """Note that bytes have been put there, and give all messages that are complete.
+
+        Raises:
+            FrameError: what came is no frame.
+        """
+        if self._framed and self._end == 0 and self.body is None:
+            # One frame that is all there, and nothing else, is what comes nearly always.
+            header = match_header(self._memory, 0, size)
+            if header is not None:
+                call_id, length, rest = header.groups()
+                after = header.end()
+                if not rest and after + int(length) == size and size <= self._max_message:
+                    return [(int(call_id), self._memory[after:size], [])]
+        self.received(size)
+        messages = []
+        while (message := self.next()) is not None:
+            messages.append(message)
+        return messages
 
     def feed(self, data: bytes) -> list[Message]:
         """Take bytes from elsewhere, and give all messages that are complete by then."""
-        messages = []
-        while True:
-            while (message := self.next()) is not None:
-                messages.append(message)
-            if not data:
-                return messages
+        messages = self.take(0)
+        while data:
             memory = self.memory()
             size = min(len(memory), len(data))
             memory[:size] = data[:size]
             data = data[size:]
-            self.received(size)
+            messages += self.take(size)
+        return messages
 
     def next(self) -> Message | None:
         """Give the next message that is complete, or None.
@@ -118,7 +129,7 @@ class MessageReader:
     @property
     def pending_size(self) -> int:
         """How many bytes of an unfinished message there are; of a frame at least 1."""
-        under_way = self._body is not None and not self._body.complete
+        under_way = self.body is not None and not self.body.complete
         return self._line_reader.pending_size + self._end - self._start + under_way
 
     def _next_line(self) -> Message | None:
@@ -131,7 +142,7 @@ class MessageReader:
         return self.lines, found[0], []
 
     def _next_frame(self) -> Message | None:
-        body = self._body
+        body = self.body
         if body is None:
             start, end = self._start, self._end
             if start == end:
@@ -150,10 +161,10 @@ class MessageReader:
                 return int(call_id), LineTooLong(stop - after, self._max_message), []
             body = self._begin(int(call_id), int(text_length), [int(n) for n in rest.split()])
             self._start = after + body.take(self._view[after:end])
-            self._body = body
+            self.body = body
         if not body.complete:
             return None
-        self._body = None
+        self.body = None
         if isinstance(body, SkippedBody):
             return body.call_id, LineTooLong(body.length, self._max_message), []
         return body.call_id, body.text, body.buffers
