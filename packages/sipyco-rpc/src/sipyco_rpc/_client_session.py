@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from sipyco_pyon import pyon
 from sipyco_rpc._session import (
     BANNER,
@@ -82,7 +80,7 @@ class ClientSession(Session):
         try:
             text = line.decode()
             try:
-                greeting = json.loads(text)
+                greeting = pyon.decode(text)  # it is plain JSON; this is there, `json` may not be
             except ValueError:
                 import ast  # only servers of the first years need it
 
