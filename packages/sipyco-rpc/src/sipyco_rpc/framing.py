@@ -65,17 +65,18 @@ class LineReader:
         """How many bytes the unfinished line has so far, those that were dropped included."""
         return self._size
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[bytes | LineTooLong]:
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Text | LineTooLong]:
         """Take the next bytes of the stream.
 
         Args:
             data: what arrived; it is copied, so the caller may reuse its buffer.
 
         Returns:
-            The lines that are now complete, without their newlines. A `LineTooLong` stands in
-            the place of a line that was too long.
+            The lines that are now complete, without their newlines: as `bytes`, or `bytearray`
+            where they came in several pieces. A `LineTooLong` stands in the place of a line that
+            was too long.
         """
-        lines: list[bytes | LineTooLong] = []
+        lines: list[Text | LineTooLong] = []
         received = bytes(data)
         start = 0
         while (end := received.find(b"\n", start)) >= 0:
@@ -96,9 +97,10 @@ class LineReader:
         else:
             self._buffer = bytearray()
 
-    def _finish(self) -> bytes | LineTooLong:
-        line = (
-            bytes(self._buffer)
+    def _finish(self) -> Text | LineTooLong:
+        # The very memory that it was collected in: to copy a long line takes as long as to read it.
+        line: Text | LineTooLong = (
+            self._buffer
             if self._size <= self._max_line
             else LineTooLong(self._size, self._max_line)
         )

@@ -229,7 +229,7 @@ class FeedClient:
             return False
         return True
 
-    async def __take(self, line: bytes | LineTooLong) -> None:
+    async def __take(self, line: bytes | bytearray | LineTooLong) -> None:
         try:
             if isinstance(line, LineTooLong):
                 raise line
@@ -269,7 +269,7 @@ class FeedClient:
     def _begin(self) -> None:
         """A connection has been made, and nothing received yet."""
 
-    def _decode(self, line: bytes) -> Any:
+    def _decode(self, line: bytes | bytearray) -> Any:
         """Make a value of a line."""
         raise NotImplementedError
 

@@ -26,7 +26,7 @@ def early_end(notifier_name: str) -> str:
     )
 
 
-def decode_mod(line: bytes) -> Mod:
+def decode_mod(line: bytes | bytearray) -> Mod:
     """Read a mod in either dialect of PYON.
 
     Raises:
@@ -130,7 +130,7 @@ class Subscriber(FeedClient):
     def _begin(self) -> None:
         self.__has_target = False
 
-    def _decode(self, line: bytes) -> Mod:
+    def _decode(self, line: bytes | bytearray) -> Mod:
         return decode_mod(line)
 
     async def _apply(self, mod: Mod) -> None:

@@ -253,7 +253,7 @@ class Receiver(FeedClient):
             host, port, before_receive_cb, ssl_config, local_cert, local_key, peer_cert
         )
 
-    def _decode(self, line: bytes) -> Any:
+    def _decode(self, line: bytes | bytearray) -> Any:
         return pyon.decode(line)
 
     def _refused(self, reason: str) -> None:

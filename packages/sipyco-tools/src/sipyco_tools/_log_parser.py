@@ -64,7 +64,7 @@ class LogParser:
     def _first(self, line: str) -> Entry | None:
         return self._entries.first("", line)
 
-    def _take(self, line: bytes | LineTooLong) -> None:
+    def _take(self, line: bytes | bytearray | LineTooLong) -> None:
         if isinstance(line, LineTooLong):
             text = f"(a line of {line.size} bytes is left out: the limit is {line.limit} bytes)"
         else:

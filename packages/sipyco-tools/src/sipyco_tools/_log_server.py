@@ -102,7 +102,7 @@ class _Conversation:
             parts.append(_text(self._lines.pending))
         return "\n".join(parts)
 
-    def _take(self, line: bytes | LineTooLong) -> None:
+    def _take(self, line: bytes | bytearray | LineTooLong) -> None:
         if isinstance(line, LineTooLong):
             raise Refused(
                 f"received a line of {line.size} bytes, where the limit is {line.limit}", ""
@@ -122,7 +122,7 @@ class _Conversation:
             emit_entry(entry.name, entry.level, entry.message, entry.source)
 
 
-def _text(data: bytes) -> str:
+def _text(data: bytes | bytearray) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
