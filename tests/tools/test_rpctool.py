@@ -50,6 +50,10 @@ class Lda:
     def echo(self, *args: Any) -> Any:
         return args
 
+    def sweep(self, count: int) -> Any:
+        yield from range(count)
+        raise ValueError("end of range")
+
 
 @pytest.fixture
 def lda() -> Lda:
@@ -92,6 +96,17 @@ def test_calls(port: int) -> None:
     assert run(port, *call, "echo", "-5", "-1.5", "1 == 2").stdout == ("(-5, -1.5, False)\n")
     array = run(port, *call, "total", "np.array([1.0, 2.0], dtype=float)")
     assert (array.stdout, array.returncode) == ("3.0\n", 0)
+
+
+def test_what_a_generator_gives_is_printed_item_by_item(port: int) -> None:
+    done = run(port, "call", "-t", "lda", "sweep", "3")
+    assert (done.stdout, done.returncode) == ("0\n1\n2\n", 1)
+    assert "remote exception: ValueError: end of range" in done.stderr
+    done = run(port, "--json", "call", "-t", "lda", "sweep", "2")
+    assert done.stdout.splitlines()[:2] == ['{"result":0}', '{"result":1}']
+    done = run(port, "interactive", "-t", "lda", input="sweep(2)\nlist(sweep(0))\n7\n")
+    assert "(lda) 0\n1\nRemote exception:\nValueError: end of range\n" in done.stdout
+    assert "(lda) 7\n" in done.stdout
 
 
 @pytest.mark.parametrize(

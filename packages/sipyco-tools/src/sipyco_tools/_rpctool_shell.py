@@ -9,7 +9,7 @@ from pprint import pprint
 from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import Client
-from sipyco_tools._rpctool_values import Namespace
+from sipyco_tools._rpctool_values import Namespace, each
 
 __all__: list[str] = []
 
@@ -84,7 +84,9 @@ def run(client: Client, methods: Mapping[str, Any]) -> None:
 
 def _evaluate(line: str, names: Namespace) -> None:
     try:
-        value = names.evaluate(line)
+        for value in each(names.evaluate(line)):
+            if value is not None:
+                pprint(value)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return
@@ -98,6 +100,3 @@ def _evaluate(line: str, names: Namespace) -> None:
         print("Remote exception:")
         print(f"{type(exc).__name__}: {exc}")
         print("".join(remote), end="")
-        return
-    if value is not None:
-        pprint(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import keyword
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sipyco_pyon import pyon
@@ -77,6 +77,14 @@ def parse_arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
         else:
             kwargs[name] = _value(text, expression)
     return args, kwargs
+
+
+def each(result: Any) -> Iterator[Any]:
+    """Give what a method returned; or what a generator gives, item by item as it comes."""
+    if isinstance(result, Iterator):  # no value that can be sent is one
+        yield from result
+    else:
+        yield result
 
 
 def json_text(document: Mapping[str, Any]) -> str:

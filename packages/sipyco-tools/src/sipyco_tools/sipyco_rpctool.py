@@ -13,7 +13,13 @@ from typing import Any, Final
 from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.pc_rpc import AutoTarget, Client, SimpleSSLConfig
 from sipyco_tools import _rpctool_shell
-from sipyco_tools._rpctool_values import UsageError, json_error, json_text, parse_arguments
+from sipyco_tools._rpctool_values import (
+    UsageError,
+    each,
+    json_error,
+    json_text,
+    parse_arguments,
+)
 
 __all__ = ["get_argparser", "main"]
 
@@ -86,7 +92,8 @@ def get_argparser() -> argparse.ArgumentParser:
     call = actions.add_parser(
         "call",
         help="call a method",
-        description="Call a method and print what it returns, unless that is None.",
+        description="Call a method and print what it returns, unless that is None; what a "
+        "generator gives is printed item by item, as it comes.",
         epilog="Everything after METHOD is an argument of it, evaluated as a Python expression "
         "in which `np` is NumPy. NAME=EXPRESSION gives a keyword argument. Mind the quotes: "
         "the shell takes one pair away, so a string is '\"text\"'.",
@@ -150,11 +157,12 @@ def _list_methods(client: Client, as_json: bool) -> None:
 
 def _call(client: Client, method: str, texts: list[str], as_json: bool) -> None:
     args, kwargs = parse_arguments(texts)
-    value = getattr(client, method)(*args, **kwargs)
-    if as_json:
-        print(json_text({"result": value}))
-    elif value is not None:
-        pprint(value)
+    for value in each(getattr(client, method)(*args, **kwargs)):
+        if as_json:
+            print(json_text({"result": value}), flush=True)
+        elif value is not None:
+            pprint(value)
+            sys.stdout.flush()
 
 
 def _run(args: argparse.Namespace) -> None:
