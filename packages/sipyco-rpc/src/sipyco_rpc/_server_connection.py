@@ -59,6 +59,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._backlog_size = 0
         self._reading = True
         self._working = False  # in the midst of dealing with requests
+        self._scheduled = False  # going on with the backlog is
 
     # What the transport calls.
 
@@ -182,8 +183,13 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._end()
         finally:
             self._working = False
-        if not self._ending:
-            self._sender.flush()
+        if self._ending:
+            return
+        self._sender.flush()
+        if self._backlog and not self._scheduled and not self._stalled():
+            # It was the turn of others, or what had to be sent first has gone out at once.
+            self._scheduled = True
+            self._loop.call_soon(self._go_on_scheduled)
 
     def _receive(self) -> None:
         while self._handshake is not None and self._handshake():
@@ -193,7 +199,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         incoming, deadline = self._incoming, 0.0
         while (message := incoming.next()) is not None:
-            if self._backlog or self._stalled(calls):
+            if self._backlog or self._stalled():
                 self._postpone(message)
             elif not deadline:
                 deadline = time.monotonic() + _TURN
@@ -202,11 +208,11 @@ class ServerConnection(asyncio.BufferedProtocol):
                 calls.handle(message)
             else:
                 self._postpone(message)
-                self._loop.call_soon(self._go_on)
 
-    def _stalled(self, calls: ServerCalls) -> bool:
+    def _stalled(self) -> bool:
         """Tell whether the next request has to wait."""
-        return self._ending or calls.busy or not self._sender.idle
+        assert self._calls is not None
+        return self._ending or self._calls.busy or not self._sender.idle
 
     def _postpone(self, message: Message) -> None:
         self._backlog.append(message)
@@ -214,6 +220,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._reading and self._backlog_size > _MAX_BACKLOG:
             self._reading = False
             self._transport.pause_reading()
+
+    def _go_on_scheduled(self) -> None:
+        self._scheduled = False
+        self._go_on()
 
     def _go_on(self) -> None:
         """Deal with what had to wait, as far as that can be done now."""
@@ -231,10 +241,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _deal_with_backlog(self) -> None:
         assert self._calls is not None
         deadline = time.monotonic() + _TURN
-        while self._backlog and not self._stalled(self._calls):
-            if time.monotonic() > deadline:
-                self._loop.call_soon(self._go_on)
-                return
+        while self._backlog and not self._stalled() and time.monotonic() < deadline:
             message = self._backlog.popleft()
             self._backlog_size -= size_of(message)
             self._calls.handle(message)
