@@ -78,6 +78,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self.transport = transport
         self._sender = Sender(transport)
         self._sender.drained = self._writable.set
+        self._sender.begin()
         set_keepalive(transport.get_extra_info("socket"))
 
     def get_buffer(self, sizehint: int) -> memoryview:

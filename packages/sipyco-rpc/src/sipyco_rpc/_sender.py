@@ -26,7 +26,8 @@ class Sender:
     was there when it was put. That of an array which nobody else holds is not.
 
     Args:
-        transport: the connection; it must call `pause` and `resume`, by way of its protocol.
+        transport: the connection; once `begin` is called it must call `pause` and `resume`, by
+            way of its protocol.
 
     Attributes:
         drained: is called by the loop when nothing waits any more.
@@ -42,8 +43,11 @@ class Sender:
         self._sent = 0  # of the head of the queue
         self._paused = False
         self._pumping = False
+
+    def begin(self) -> None:
+        """Let the transport tell, perhaps at once, when it does not get rid of what is written."""
         # Nothing is buffered but what one write could not get rid of.
-        transport.set_write_buffer_limits(high=1, low=0)
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     @property
     def idle(self) -> bool:

@@ -71,6 +71,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if address:
             self._peer = f"{address[0]} port {address[1]}"
         self._made = True
+        self._sender.begin()
         self.buffer_updated(0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
