@@ -109,6 +109,7 @@ class ServerCalls:
             if isinstance(request, CallRequest):
                 self._call(message, request)
             elif isinstance(request, ListRequest):
+                self._check_number(number)
                 listing = describe(self._target, self._server.builtin_terminate)
                 listing = make_encodable(listing, self._session.encodable)
                 self._send(number, self._session.result(listing))
@@ -160,8 +161,7 @@ class ServerCalls:
 
     def _call(self, message: Message, request: CallRequest) -> None:
         number, server = message[0], self._server
-        if number in self._jobs or number in self._streams:
-            raise ProtocolError(f"call number {number} is under way already")
+        self._check_number(number)
         name, args, kwargs = request
         if server.builtin_terminate and name == "terminate":
             self._send(number, self._session.result(None))
@@ -195,6 +195,10 @@ class ServerCalls:
             if held and turns is not None:
                 turns.release()
         self._reply(number, outcome)
+
+    def _check_number(self, number: int) -> None:
+        if number in self._jobs or number in self._streams:
+            raise ProtocolError(f"call number {number} is under way already")
 
     def _method(self, name: str) -> Callable[..., Any]:
         """Return a method of the target, as it is now."""
