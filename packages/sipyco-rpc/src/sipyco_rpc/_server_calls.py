@@ -130,6 +130,11 @@ class ServerCalls:
         for stream in list(self._streams.values()):
             stream.go_on()
 
+    def allow_no_more(self) -> None:
+        """End generators when they have given what was asked for: no more requests will come."""
+        for stream in list(self._streams.values()):
+            stream.allow_no_more()
+
     def drop_waiting(self) -> None:
         """Drop the calls whose turn has not come: nobody waits for them any more."""
         for job in list(self._jobs.values()):

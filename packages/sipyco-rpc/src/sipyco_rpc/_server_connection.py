@@ -276,5 +276,8 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _close_if_done(self) -> None:
         """Close the connection of a client that sends nothing more and has been answered."""
         assert self._calls is not None
-        if self._at_eof and not self._backlog and self._calls.idle and self._sender.idle:
+        if not self._at_eof or self._backlog:
+            return
+        self._calls.allow_no_more()
+        if self._calls.idle and self._sender.idle:
             self._transport.close()
