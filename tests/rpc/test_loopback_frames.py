@@ -90,12 +90,16 @@ async def comes_true(condition: Callable[[], Any]) -> None:
 @contextlib.contextmanager
 def serving(target: Any, tls: bool = False, **options: Any) -> Iterator[int]:
     """Run a server that offers frames; give its port."""
-    certificates = paths_of("server", "client") if tls else {}
+    certificates = certificates_of_server(tls)
     with running_server(lambda: Server({"t": target}, **options), **certificates) as port:
         yield port
 
 
-def certificates_of_client(tls: bool) -> dict[str, str]:
+def certificates_of_server(tls: bool) -> dict[str, Any]:
+    return paths_of("server", "client") if tls else {}
+
+
+def certificates_of_client(tls: bool) -> dict[str, Any]:
     return paths_of("client", "server") if tls else {}
 
 
@@ -714,7 +718,7 @@ def test_stop_cancels_what_runs_and_ends_generators(tls: bool, threaded: bool) -
     async def main() -> None:
         target = Gives()
         server = Server({"t": target}, allow_parallel=True, threaded=threaded)
-        await server.start(HOST, 0, **(paths_of("server", "client") if tls else {}))
+        await server.start(HOST, 0, **certificates_of_server(tls))
         assert server.server is not None
         port = server.server.sockets[0].getsockname()[1]
         async with connected_client(port, **certificates_of_client(tls)) as client:
