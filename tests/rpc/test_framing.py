@@ -19,6 +19,10 @@ def test_carriage_returns_belong_to_the_line() -> None:
     assert LineReader().feed(b"a\r\n\n") == [b"a\r", b""]
 
 
+def comparable(line: object) -> object:
+    return str(line) if isinstance(line, LineTooLong) else line
+
+
 @given(st.lists(st.binary(max_size=20)), st.data())
 def test_any_chunking_gives_the_same_lines(parts: list[bytes], data: st.DataObject) -> None:
     stream = b"\n".join(parts)
@@ -28,7 +32,7 @@ def test_any_chunking_gives_the_same_lines(parts: list[bytes], data: st.DataObje
         step = data.draw(st.integers(1, len(stream) - position))
         lines += reader.feed(stream[position : position + step])
         position += step
-    assert [str(line) for line in lines] == [str(line) for line in whole]
+    assert [comparable(line) for line in lines] == [comparable(line) for line in whole]
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any
 
@@ -23,8 +24,19 @@ PATIENCE = 2.0  # seconds for a call that is answered at once; longer is a hang
 
 
 class Target:
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+
     def echo(self, x: Any) -> Any:
         return x
+
+    def items(self) -> Iterator[bytes]:
+        self.begun += 1
+        try:
+            for number in range(4):
+                yield LARGE + b"%d" % number
+        finally:
+            self.ended += 1
 
 
 def handler_of(code: CodeType, offset: int) -> int | None:
@@ -89,7 +101,27 @@ def interrupted(number: int, filename: str, call: Any) -> str:
     return interrupter.raised_at
 
 
-@pytest.mark.skipif(sys.gettrace() is not None, reason="the coverage tool traces as well")
+untraced = pytest.mark.skipif(
+    sys.gettrace() is not None, reason="the coverage tool traces as well"
+)
+
+LARGE = b"x" * 200_000  # with frames it is a buffer, which is received in several steps
+
+
+def unspoiled(client: Any, where: str) -> str:
+    """Make the call after one that was interrupted; tell what is wrong with its answer."""
+    try:
+        with call_timeout(client, PATIENCE):
+            answer = client.echo("second")
+    except (EOFError, ConnectionError):
+        return ""  # it had to be closed
+    except Exception as exc:
+        return f"{where}: {exc!r}"
+    return "" if answer == "second" else f"{where}: {answer!r}"
+
+
+@untraced
+@pytest.mark.parametrize("value", ["first", LARGE], ids=["small", "large"])
 @pytest.mark.parametrize(
     "filename",
     [
@@ -98,35 +130,31 @@ def interrupted(number: int, filename: str, call: Any) -> str:
         "_client.py",
         "_client_session.py",
         "_session.py",
+        "frames.py",
+        "framing.py",
         "messages.py",
     ],
 )
-def test_ctrl_c_at_any_point_does_not_spoil_the_next_call(filename: str) -> None:
+def test_ctrl_c_at_any_point_does_not_spoil_the_next_call(
+    filename: str, value: Any, either_protocol: bool
+) -> None:
+    if filename == ("framing.py" if either_protocol else "frames.py"):
+        pytest.skip("it is not used in this protocol")
     spoiled: list[str] = []
     number = 0
     with rpc_server({"t": Target()}) as port:
-        while True:
+        while len(spoiled) < 3:
             number += 1
             with Client(HOST, port) as client:
-                where = interrupted(number, filename, lambda: client.echo("first"))
+                where = interrupted(number, filename, lambda: client.echo(value))
                 if not where:
                     break
-                try:
-                    with call_timeout(client, PATIENCE):
-                        answer = client.echo("second")
-                except (EOFError, ConnectionError):
-                    continue  # it had to be closed
-                except Exception as exc:
-                    answer = repr(exc)
-                if answer != "second":
-                    spoiled.append(f"{where}: {answer}")
-                    if len(spoiled) == 3:
-                        break
+                spoiled += filter(None, [unspoiled(client, where)])
     assert not spoiled, "\n".join(spoiled)
     assert number > 2  # there were such points
 
 
-@pytest.mark.skipif(sys.gettrace() is not None, reason="the coverage tool traces as well")
+@untraced
 def test_ctrl_c_at_any_point_of_a_best_effort_call() -> None:
     spoiled: list[str] = []
     number = 0
@@ -150,6 +178,76 @@ def test_ctrl_c_at_any_point_of_a_best_effort_call() -> None:
     assert number > 2
 
 
+STREAM_FILES = [
+    "_blocking.py",
+    "_blocking_stream.py",
+    "_blocking_wire.py",
+    "_client_session.py",
+    "_credit.py",
+    "frames.py",
+    "messages.py",
+]
+
+
+@untraced
+@pytest.mark.parametrize("filename", STREAM_FILES)
+def test_ctrl_c_at_any_point_of_an_iteration(filename: str, either_protocol: bool) -> None:
+    """The items go on where they were, or they have ended; none is left out."""
+    if not either_protocol:
+        pytest.skip("generators need frames")
+    spoiled: list[str] = []
+    target, number = Target(), 0
+    with rpc_server({"t": target}) as port:
+        while len(spoiled) < 3:
+            number += 1
+            with Client(HOST, port) as client:
+                items = client.items()
+                assert next(items) == LARGE + b"0"
+                where = interrupted(number, filename, lambda: next(items))
+                if not where:
+                    break
+                spoiled += filter(None, [unspoiled(client, where)])
+                try:
+                    with call_timeout(client, PATIENCE):
+                        rest = [item[-1:] for item in items]
+                except (EOFError, ConnectionError):
+                    continue
+                if rest not in ([], [b"1", b"2", b"3"]):
+                    spoiled.append(f"{where}: the items went on with {rest}")
+                spoiled += filter(None, [unspoiled(client, where)])
+        until(lambda: target.ended == number)
+    assert not spoiled, "\n".join(spoiled)
+    assert number > 2
+
+
+@untraced
+@pytest.mark.parametrize("filename", STREAM_FILES)
+def test_ctrl_c_at_any_point_from_the_call_of_a_generator_to_its_end(
+    filename: str, either_protocol: bool
+) -> None:
+    if not either_protocol:
+        pytest.skip("generators need frames")
+    spoiled: list[str] = []
+    target, number = Target(), 0
+    with rpc_server({"t": target}) as port:
+        while len(spoiled) < 3:
+            number += 1
+            with Client(HOST, port) as client:
+                where = interrupted(number, filename, lambda: list(client.items()))
+                if not where:
+                    break
+                spoiled += filter(None, [unspoiled(client, where)])
+                with call_timeout(client, PATIENCE):
+                    try:
+                        if len(list(client.items())) != 4:
+                            spoiled.append(f"{where}: the next generator")
+                    except (EOFError, ConnectionError):
+                        continue
+    assert not spoiled, "\n".join(spoiled)
+    assert number > 2
+    assert target.ended == target.begun
+
+
 @pytest.mark.parametrize("kind", [Client, BestEffortClient])
 def test_a_real_ctrl_c_is_raised_and_late_replies_are_dropped(kind: type) -> None:
     def play(peer: Peer) -> None:
@@ -169,8 +267,9 @@ def test_a_real_ctrl_c_is_raised_and_late_replies_are_dropped(kind: type) -> Non
     def running() -> str:
         return sys._current_frames()[main].f_code.co_name
 
-    main = threading.main_thread().ident
-    assert main is not None
+    ident = threading.main_thread().ident
+    assert ident is not None
+    main = ident
     interruptions = threading.Semaphore(0)
     with scripted_server(play) as port, kind(HOST, port, "test") as client:
         for _ in range(3):

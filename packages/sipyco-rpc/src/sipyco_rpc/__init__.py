@@ -30,7 +30,7 @@ def __dir__() -> list[str]:
 
 
 def _pc_rpc() -> ModuleType:
-    import sipyco_rpc.pc_rpc
+    import sipyco_rpc.pc_rpc  # noqa: F401
 
     # While it is being loaded it is no attribute yet, and `__getattr__` would be asked for it.
     return sys.modules["sipyco_rpc.pc_rpc"]

@@ -93,6 +93,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self.transport = transport
         self._sender = Sender(transport)
         self._sender.drained = self._writable.set
+        self._sender.begin()
         set_keepalive(transport.get_extra_info("socket"))
         # One call less for each read.
         self.get_buffer = self._incoming.memory  # type: ignore[method-assign]

@@ -43,13 +43,17 @@ class _Items(Iterator[Any]):
 
     def __next__(self) -> Any:
         try:
-            message = self._items.next_message()
-        except TimeoutError:
-            raise  # from `call_timeout`
-        except _NETWORK_ERRORS as exc:
-            self._broken(exc)
-            raise StopIteration from exc
-        return self._items.value_of(message)
+            try:
+                message = self._items.next_message()
+            except TimeoutError:
+                raise  # from `call_timeout`
+            except _NETWORK_ERRORS as exc:
+                self._broken(exc)
+                raise StopIteration from exc
+            return self._items.value_of(message)
+        except KeyboardInterrupt:
+            self.close()  # as of `RemoteIterator`
+            raise
 
     def close(self) -> None:
         """End the generator. May be repeated."""

@@ -29,6 +29,8 @@ class RemoteIterator(Iterator["Any"]):
     do Ctrl-C while it waits for an item, and the end of the connection.
     """
 
+    _ended = True  # until it has begun: Ctrl-C may strike before that
+
     def __init__(
         self, connection: BlockingConnection, number: int, what: str, key: object
     ) -> None:
@@ -36,8 +38,8 @@ class RemoteIterator(Iterator["Any"]):
         self._number = number
         self._what = what
         self._key = key  # of the client
-        self._credit = Credit()
         self._ended = False
+        self._credit = Credit()
 
     def __next__(self) -> Any:
         """Wait for the next item.
@@ -48,7 +50,11 @@ class RemoteIterator(Iterator["Any"]):
             TimeoutError: it took too long; one may go on to wait.
             EOFError, ConnectionError: the connection is no more.
         """
-        return self.value_of(self.next_message())
+        try:
+            return self.value_of(self.next_message())
+        except KeyboardInterrupt:
+            self.close()  # it may have struck with the item at hand, which is lost then
+            raise
 
     def next_message(self) -> Message:
         """Wait for the message with the next item; errors are those of the connection."""

@@ -130,7 +130,7 @@ class Wire:
         if deadline is not None or timeout != self._timeout:
             self._set_patience(timeout, deadline)
         incoming = self._incoming
-        raw = incoming.body is not None and incoming.body.raw
+        raw = incoming.body is not None and incoming.memory_is_raw
         memory = incoming.memory()
         memory[0] = _UNTOUCHED
         try:

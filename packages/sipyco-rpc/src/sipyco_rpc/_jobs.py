@@ -108,9 +108,12 @@ class Job:
             self._called(outcome)
 
     def _called(self, outcome: Outcome) -> None:
-        if self._done is not None and isinstance(outcome, list) and is_awaitable(outcome[0]):
+        if not isinstance(outcome, list) or not is_awaitable(outcome[0]):
+            self._finish(outcome)
+        elif self._done is not None:
             self._await(outcome.pop())
         else:
+            _drop(outcome.pop())
             self._finish(outcome)
 
     def _awaited(self, task: asyncio.Task[Outcome]) -> None:
@@ -119,9 +122,7 @@ class Job:
             error = task.exception()
             self._finish(task.result() if error is None else error)
             return
-        close = getattr(awaitable, "close", None)
-        if close is not None:
-            close()  # cancelled before it began: it would warn that nobody has awaited it
+        _drop(awaitable)  # cancelled before it began
         self._finish(asyncio.CancelledError())
 
     def _finish(self, outcome: Outcome) -> None:
@@ -137,6 +138,13 @@ class Job:
         done, self._done = self._done, None
         if done is not None:
             done(outcome)
+
+
+def _drop(awaitable: Any) -> None:
+    """Close a coroutine, or it would warn that nobody has awaited it."""
+    close = getattr(awaitable, "close", None)
+    if close is not None:
+        close()
 
 
 async def _outcome_of(awaitable: Awaitable[Any]) -> Outcome:

@@ -29,7 +29,8 @@ class Sender:
     was there when it was put. That of an array which nobody else holds is not.
 
     Args:
-        transport: the connection; by way of its protocol it must call `pause` and `resume`.
+        transport: the connection; once `begin` is called it must call `pause` and `resume`, by
+            way of its protocol.
 
     Attributes:
         late: something waits that was put before the latest flush, or is large.
@@ -47,8 +48,11 @@ class Sender:
         self._sent = 0  # of the head of the queue
         self._paused = False
         self._pumping = False
+
+    def begin(self) -> None:
+        """Let the transport tell, perhaps at once, when it does not get rid of what is written."""
         # Nothing is buffered but what one write could not get rid of.
-        transport.set_write_buffer_limits(high=1, low=0)
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def put(self, pieces: Sequence[Piece], *, shared: bool = False) -> None:
         """Have pieces sent after those that were put before.

@@ -51,15 +51,23 @@ class ServedStream:
         self._ended: Callable[[BaseException | None], None] | None = ended
         self._finished = finished
         self._credit = 0
+        self._last = False  # no more items will be allowed
 
     def allow(self, count: int) -> None:
         """Let it give so many more items."""
         self._credit += count
         self.go_on()
 
+    def allow_no_more(self) -> None:
+        """End it when it has given the items that were allowed: the client asks for nothing."""
+        self._last = True
+        self.go_on()
+
     def go_on(self) -> None:
         """Take the next step, if there is reason to."""
-        if self._credit and self.job is None and self._ended is not None and self._writable():
+        if self._last and not self._credit and self.job is None and self._ended is not None:
+            self.cancel()
+        elif self._credit and self.job is None and self._ended is not None and self._writable():
             generator: Any = self._generator
             step = generator.__next__ if self._plain else generator.__anext__
             self.job = Job(step, self._turns, self._worker, self._stepped)

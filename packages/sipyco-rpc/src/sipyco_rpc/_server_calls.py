@@ -114,6 +114,7 @@ class ServerCalls:
             if type(request) is CallRequest:
                 self._call(message, request)
             elif isinstance(request, ListRequest):
+                self._check_number(number)
                 listing = describe(self._target, self._server.builtin_terminate)
                 listing = make_encodable(listing, self._session.encodable)
                 self._send(number, self._session.result(listing))
@@ -133,6 +134,11 @@ class ServerCalls:
         """Let generators go on that had to wait until something can be sent."""
         for stream in list(self._streams.values()):
             stream.go_on()
+
+    def allow_no_more(self) -> None:
+        """End generators when they have given what was asked for: no more requests will come."""
+        for stream in list(self._streams.values()):
+            stream.allow_no_more()
 
     def drop_waiting(self) -> None:
         """Drop the calls whose turn has not come: nobody waits for them any more."""
@@ -165,8 +171,7 @@ class ServerCalls:
 
     def _call(self, message: Message, request: CallRequest) -> None:
         number = message[0]
-        if number in self.jobs or number in self._streams:
-            raise ProtocolError(f"call number {number} is under way already")
+        self._check_number(number)
         name, args, kwargs = request
         if name == "terminate" and self._server.builtin_terminate:
             self._sender.put(self._session.reply(number, None))
@@ -200,6 +205,10 @@ class ServerCalls:
 
     def _worker(self) -> Worker:
         return self._server._worker(self._name)
+
+    def _check_number(self, number: int) -> None:
+        if number in self.jobs or number in self._streams:
+            raise ProtocolError(f"call number {number} is under way already")
 
     def _begin(
         self, message: Message, function: Callable[[], Any], worker: Worker | None = None

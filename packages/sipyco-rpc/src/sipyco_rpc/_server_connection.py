@@ -59,6 +59,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._backlog_size = 0
         self._reading = True
         self._working = False  # in the midst of dealing with requests
+        self._scheduled = False  # going on with the backlog is
 
     # What the transport calls.
 
@@ -72,6 +73,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._made = True
         # One call less for each read.
         self.get_buffer = self._incoming.memory  # type: ignore[method-assign]
+        self._sender.begin()
         self.buffer_updated(0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -197,10 +199,13 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._send_replies()
 
     def _send_replies(self) -> None:
-        if not self._ending:
-            self._sender.flush()
-            if self._backlog and not self._stalled():
-                self._loop.call_soon(self._go_on)
+        if self._ending:
+            return
+        self._sender.flush()
+        if self._backlog and not self._scheduled and not self._stalled():
+            # It was the turn of others, or what had to be sent first has gone out at once.
+            self._scheduled = True
+            self._loop.call_soon(self._go_on_scheduled)
 
     def _shake_hands(self) -> None:
         while self._handshake is not None and self._handshake():
@@ -212,12 +217,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert self._calls is not None
         deadline = time.monotonic() + _TURN
         for message in messages:
-            if self._backlog or self._stalled():
+            if self._backlog or self._stalled() or time.monotonic() > deadline:
                 self._postpone(message)
-            elif time.monotonic() < deadline:
-                self._calls.handle(message)
             else:
-                self._postpone(message)  # others have their turn first
+                self._calls.handle(message)
 
     def _stalled(self) -> bool:
         """Tell whether the next request has to wait."""
@@ -230,6 +233,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._reading and self._backlog_size > _MAX_BACKLOG:
             self._reading = False
             self._transport.pause_reading()
+
+    def _go_on_scheduled(self) -> None:
+        self._scheduled = False
+        self._go_on()
 
     def _go_on(self) -> None:
         """Deal with what had to wait, as far as that can be done now."""
@@ -247,9 +254,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _deal_with_backlog(self) -> None:
         assert self._calls is not None
         deadline = time.monotonic() + _TURN
-        while self._backlog and not self._stalled():
-            if time.monotonic() > deadline:
-                return  # others have their turn first
+        while self._backlog and not self._stalled() and time.monotonic() < deadline:
             message = self._backlog.popleft()
             self._backlog_size -= size_of(message)
             self._calls.handle(message)
@@ -291,5 +296,8 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _close_if_done(self) -> None:
         """Close the connection of a client that sends nothing more and has been answered."""
         assert self._calls is not None
-        if self._at_eof and not self._backlog and self._calls.idle and not self._sender.late:
+        if not self._at_eof or self._backlog:
+            return
+        self._calls.allow_no_more()
+        if self._calls.idle and not self._sender.late:
             self._transport.close()

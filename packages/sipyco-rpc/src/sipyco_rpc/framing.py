@@ -98,7 +98,7 @@ class LineReader:
             self._buffer = bytearray()
 
     def _finish(self) -> Text | LineTooLong:
-        # The very memory that it was collected in: to copy a long line takes as long as to read it.
+        # The very memory that it was collected in: a copy would take as long as reading it.
         line: Text | LineTooLong = (
             self._buffer
             if self._size <= self._max_line

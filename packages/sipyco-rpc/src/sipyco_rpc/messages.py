@@ -66,6 +66,11 @@ class MessageReader:
             self._start, self._end = 0, unread
         return self._view[self._end :] if self._end else self._view
 
+    @property
+    def memory_is_raw(self) -> bool:
+        """Whether the next bytes are those of an array, and may be any."""
+        return self.body is not None and self.body.raw
+
     def received(self, size: int) -> None:
         """Note that bytes have been put there."""
         if self.body is None:
