@@ -82,16 +82,23 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}, which cannot be shown>"
 
 
+_ndarray: Any = None  # NumPy's, once a value of that class was seen
+
+
 def numpy_class(value: object) -> str | None:
     """Tell what a value is to NumPy: `"array"`, the name of a scalar type, or None.
 
     No array can exist before someone has imported NumPy, so this never does.
     """
-    numpy: Any = sys.modules.get("numpy")
+    global _ndarray
     cls = type(value)
+    if cls is _ndarray:
+        return "array"
+    numpy: Any = sys.modules.get("numpy")
     if numpy is None or cls.__module__ != "numpy":
         return None
     if cls is getattr(numpy, "ndarray", None):
+        _ndarray = cls
         return "array"
     for name in (cls.__name__, cls.__name__ + "_"):  # `bool_` is called `bool` since NumPy 2
         if name in _numpy_scalar and getattr(numpy, name, None) is cls:

@@ -54,6 +54,9 @@ _CHUNK: Final = 49152  # makes 64 KiB of base64, which stays in the processor's 
 class Writer:
     """Turn a value into pieces of text."""
 
+    _buffer_count = 0
+    _has_memory = False  # among the pieces
+
     def __init__(
         self,
         plain_float64: bool,
@@ -73,12 +76,10 @@ class Writer:
         self._plain_float64 = plain_float64
         self._default = default
         self._buffer_callback = buffer_callback
-        self._buffer_count = 0
         self._stand_ins = stand_ins
         self._string: Any = encode_string if stand_ins is None else encode_string_unicode
         self.large_integers: list[int] = []
         self._pieces: list[Any] = []  # text, and memory whose base64 is to stand there
-        self._has_memory = False
 
     def text(self) -> str:
         """Put the text together."""
