@@ -70,10 +70,11 @@ class Context:
                     if len(arguments) == 1 and type(data) is list:
                         return tuple(data)
                 elif name == "buffer":
-                    if len(arguments) == 1 and type(data) is int and data >= 0:
-                        if data < len(self._buffers) and self._buffers[data] is not None:
-                            self._pending = memory = self._buffers[data]
-                            self._buffers[data] = None
+                    if len(arguments) == 1 and type(data) is int:
+                        buffers = self._buffers
+                        if 0 <= data < len(buffers) and buffers[data] is not None:
+                            self._pending = memory = buffers[data]
+                            buffers[data] = None
                             return memory
                 elif self._cuts and type(data) is str and data in self._cuts:
                     return self._cuts.pop(data)
