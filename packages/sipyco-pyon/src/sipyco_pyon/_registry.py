@@ -82,7 +82,7 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}, which cannot be shown>"
 
 
-_ndarray: Any = None  # NumPy's, once a value of that class was seen
+_numpy_kinds: dict[type, str] = {}  # what `numpy_class` has found; there are not many
 
 
 def numpy_class(value: object) -> str | None:
@@ -90,18 +90,19 @@ def numpy_class(value: object) -> str | None:
 
     No array can exist before someone has imported NumPy, so this never does.
     """
-    global _ndarray
     cls = type(value)
-    if cls is _ndarray:
-        return "array"
+    kind = _numpy_kinds.get(cls)
+    if kind is not None:
+        return kind
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or cls.__module__ != "numpy":
         return None
     if cls is getattr(numpy, "ndarray", None):
-        _ndarray = cls
+        _numpy_kinds[cls] = "array"
         return "array"
     for name in (cls.__name__, cls.__name__ + "_"):  # `bool_` is called `bool` since NumPy 2
         if name in _numpy_scalar and getattr(numpy, name, None) is cls:
+            _numpy_kinds[cls] = name
             return name
     return None
 

@@ -290,10 +290,15 @@ class Writer:
         if kind == "float64" and self._plain_float64:
             self.value(float(scalar), depth)
             return
-        dtype, data = numpy_codec().scalar_arguments(scalar)
+        codec = numpy_codec()
         self._pieces.append('{"__jsonclass__":["npscalar",[')
-        self.value(dtype, depth + 1)
-        self._pieces.append(',"' + data.decode("ascii") + '"]]}')
+        dtype = codec.DTYPE_TEXTS.get(scalar.dtype)
+        if dtype is None:
+            description, data = codec.scalar_arguments(scalar)
+            self.value(description, depth + 1)
+            self._pieces.append(',"' + data.decode("ascii") + '"]]}')
+        else:
+            self._pieces.append(f'{dtype},"{b64text(scalar.tobytes())}"]]}}')
 
     def _memory(self, owner: Any, size: int) -> None:
         """Write the data of `bytes` or of an array."""
