@@ -23,7 +23,7 @@ PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 ONLY_STR: Final = frozenset({str})
 
 # Containers of so many plain items go to the encoder in C as a whole. Compiled, the loop here is
-# as quick as that, without the cost of a call; uncompiled it never is.
+# as quick as that and has no call to pay for; uncompiled it never is.
 FLAT_FROM: Final = 24 if COMPILED else 0
 
 # Compiled functions call each other without the interpreter's check for too deep a recursion.
