@@ -14,7 +14,9 @@ import pytest
 API: dict[str, str] = {
     "pyon": """
         encode(x, pretty=False, **json_kwargs)
+        encode_bytes(x, *, plain_float64=False, buffer_callback=None)
         decode(s, **json_kwargs)
+        new_buffer(size)
         store_file(filename, x, **json_kwargs)
         load_file(filename, **json_kwargs)
         register(types, *, name, encode, decode)

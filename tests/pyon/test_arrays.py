@@ -39,12 +39,11 @@ def split(value: Any) -> tuple[str, list[memoryview]]:
 
 
 def same(a: Any, b: Any) -> bool:
-    return (
-        type(a) is type(b)
-        and a.dtype == b.dtype
-        and a.shape == b.shape
-        and bool(a.tobytes() == b.tobytes())
-    )
+    if type(a) is not type(b) or a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if a.dtype.names:  # what is between fields has no meaning, and NumPy does not copy it
+        return bool(np.array_equal(a, b))
+    return bool(a.tobytes() == b.tobytes())
 
 
 def is_sound(array: Any) -> bool:

@@ -43,16 +43,19 @@ def b64decode(text: Any) -> bytes:
     """
     if not isinstance(text, (str, bytes)):
         raise ValueError(f"base64 is text, got {type(text).__name__}")
-    return b64decode_memory(text)
+    if _fast is not None:
+        decoded: bytes = _fast.b64decode(text, None, True)  # no other alphabet; validate
+        return decoded
+    return binascii.a2b_base64(text, strict_mode=True)
 
 
-def b64decode_memory(text: Any) -> bytes:
-    """Decode ASCII text or any bytes-like object.
+def b64decode_memory(memory: Any) -> bytes:
+    """Decode any bytes-like object, or ASCII text.
 
     Raises:
         ValueError: it is not base64.
     """
     if _fast is not None:
-        decoded: bytes = _fast.b64decode(text, validate=True)
+        decoded: bytes = _fast.b64decode(memory, None, True)
         return decoded
-    return binascii.a2b_base64(text, strict_mode=True)
+    return binascii.a2b_base64(memory, strict_mode=True)

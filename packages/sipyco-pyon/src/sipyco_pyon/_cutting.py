@@ -26,8 +26,8 @@ __all__: list[str] = []
 _WINDOW: Final = 2048
 CUT_FROM: Final = 2 * _WINDOW
 
-# Outside of a string literal and across its ends these cannot occur in valid JSON but as what
-# they look like: a quote within a string would be escaped.
+# In valid JSON these can only be what they look like: within a string, their quotes would be
+# escaped. In what is not valid JSON a cut does no harm: reading fails at the same place.
 _ARRAY: Final = '{"__jsonclass__":["nparray",['
 _BYTES: Final = '{"__jsonclass__":["bytes",["'
 

@@ -119,8 +119,6 @@ def scalar_arguments(scalar: Any) -> tuple[Any, bytes]:
 
 
 def _dtype(description: Any) -> Any:
-    if type(description) is str and description in _DTYPES:
-        return _DTYPES[description]
     dtype = np.dtype(description)
     if dtype.hasobject:
         raise ValueError("objects cannot be decoded")
@@ -129,19 +127,12 @@ def _dtype(description: Any) -> Any:
     return dtype
 
 
-def _is_line(shape: Any, dtype: Any, length: int) -> bool:
-    """Tell whether a shape is that of most arrays, one-dimensional, and fits; `_sizes` is slow."""
-    return (
-        type(shape) is list
-        and len(shape) == 1
-        and type(shape[0]) is int
-        and shape[0] * dtype.itemsize == length
-        and length != 0
-    )
-
-
 def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
     """Check that a shape fits a number of bytes."""
+    if type(shape) is list and len(shape) == 1:  # most arrays are lines
+        size = shape[0]
+        if type(size) is int and length != 0 and size * dtype.itemsize == length:
+            return (size,)
     sizes = tuple(shape)
     for size in sizes:
         if type(size) is not int or size < 0:
@@ -159,10 +150,10 @@ def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
 
 def decode_array(shape: Any, description: Any, data: Any) -> Any:
     """Rebuild an array from base64; it is C-contiguous and writable, and owns its memory."""
-    dtype = _dtype(description)
+    dtype = _DTYPES.get(description) if type(description) is str else None
+    if dtype is None:
+        dtype = _dtype(description)
     raw = b64decode(data)
-    if _is_line(shape, dtype, len(raw)):
-        return _ndarray(shape, dtype, raw).copy()
     sizes = _sizes(shape, dtype, len(raw))
     if not raw:
         return np.zeros(sizes, dtype)
@@ -171,15 +162,14 @@ def decode_array(shape: Any, description: Any, data: Any) -> Any:
 
 def adopt_array(shape: Any, description: Any, memory: Any) -> Any:
     """Make an array of memory, which is copied only if it is read-only or not aligned."""
-    dtype = _dtype(description)
+    dtype = _DTYPES.get(description) if type(description) is str else None
+    if dtype is None:
+        dtype = _dtype(description)
     length = memory.nbytes if type(memory) is _ndarray else memoryview(memory).nbytes
-    if _is_line(shape, dtype, length):
-        array = _ndarray(shape, dtype, memory)
-    else:
-        sizes = _sizes(shape, dtype, length)
-        if length == 0:
-            return np.zeros(sizes, dtype)
-        array = _ndarray(sizes, dtype, memory)
+    sizes = _sizes(shape, dtype, length)
+    if length == 0:
+        return np.zeros(sizes, dtype)
+    array = _ndarray(sizes, dtype, memory)
     return array if array.flags.behaved else array.copy()  # aligned, and writable
 
 

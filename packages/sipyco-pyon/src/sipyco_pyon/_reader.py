@@ -44,6 +44,7 @@ class Context:
 
     def __init__(self, cuts: dict[str, Any], buffers: Sequence[Any] | None) -> None:
         self._cuts = cuts
+        # Those that were taken are None.
         self._buffers: list[Any] = [] if buffers is None else list(buffers)
         # The buffer that was named last, until an array or `bytes` take it: they are the next
         # object that the scanner completes, or the buffer is out of place.
@@ -61,22 +62,26 @@ class Context:
             name, arguments = description
             if type(arguments) is list and arguments:
                 data = arguments[-1]
-                if name == "tuple" and pending is None:
-                    if type(data) is list and len(arguments) == 1:
-                        return tuple(data)
-                elif name == "nparray" or name == "bytes":
-                    if pending is not None and data is pending:
+                if pending is not None:
+                    if data is pending and (name == "nparray" or name == "bytes"):
                         self._pending = None
                         return _adopt(name, arguments)
-                    if self._cuts and type(data) is str and data in self._cuts:
-                        self.finish()
-                        return self._cuts.pop(data)
-            if name == "buffer":
-                self.finish()
-                self._pending = memory = self._take(arguments)
-                return memory
-        if pending is not None:
+                elif name == "tuple":
+                    if len(arguments) == 1 and type(data) is list:
+                        return tuple(data)
+                elif name == "buffer":
+                    if len(arguments) == 1 and type(data) is int:
+                        buffers = self._buffers
+                        if 0 <= data < len(buffers) and buffers[data] is not None:
+                            self._pending = memory = buffers[data]
+                            buffers[data] = None
+                            return memory
+                elif self._cuts and type(data) is str and data in self._cuts:
+                    return self._cuts.pop(data)
             self.finish()
+            if name == "buffer":
+                raise ValueError("malformed `buffer`: " + self._refusal(arguments))
+        self.finish()
         return untag(members)
 
     def finish(self) -> None:
@@ -86,38 +91,30 @@ class Context:
                 "malformed `buffer`: it stands for the data of an `nparray` or of `bytes` only"
             )
 
-    def _take(self, arguments: Any) -> Any:
-        buffers = self._buffers
-        if type(arguments) is list and len(arguments) == 1:
-            index = arguments[0]
-            if type(index) is int and 0 <= index < len(buffers):
-                memory = buffers[index]
-                if memory is None:
-                    raise ValueError(f"malformed `buffer`: {index} is used twice")
-                buffers[index] = None
-                return memory
-        if not buffers:
-            raise ValueError("malformed `buffer`: there are no buffers")
+    def _refusal(self, arguments: Any) -> str:
+        """Tell why there is no such buffer."""
+        if not self._buffers:
+            return "there are no buffers"
         if type(arguments) is not list or len(arguments) != 1 or type(arguments[0]) is not int:
-            raise ValueError("malformed `buffer`: expected the index of a buffer")
-        raise ValueError(
-            f"malformed `buffer`: expected an index below {len(buffers)}, "
-            f"got {shown(arguments[0]):.60}"
-        )
+            return "expected the index of a buffer"
+        index: int = arguments[0]
+        if 0 <= index < len(self._buffers):
+            return f"{index} is used twice"
+        return f"expected an index below {len(self._buffers)}, got {shown(index):.60}"
 
 
 def _adopt(name: str, arguments: list[Any]) -> Any:
     """Make a value of a buffer, the last argument."""
     try:
-        if name == "bytes" and len(arguments) == 1:
-            return bytes(memoryview(arguments[0]))
-        if name == "nparray" and len(arguments) == 3:
-            return numpy_codec().adopt_array(arguments[0], arguments[1], arguments[2])
+        if name == "nparray":
+            shape, description, memory = arguments
+            return numpy_codec().adopt_array(shape, description, memory)
+        (memory,) = arguments
+        return bytes(memoryview(memory))
     except (ImportError, RecursionError):
         raise
     except Exception as exc:
         raise ValueError(f"malformed `{name}`: {exc}") from exc
-    raise ValueError(f"malformed `{name}`: {len(arguments)} arguments")
 
 
 def read(source: Any, buffers: Sequence[Any] | None) -> Any:

@@ -28,8 +28,6 @@ def numpy_codec() -> Any:
         from sipyco_pyon import _numpy
 
         _codec = _numpy
-        _BUILT_IN["nparray"] = _numpy.decode_array
-        _BUILT_IN["npscalar"] = _numpy.decode_scalar
     return _codec
 
 
@@ -91,15 +89,24 @@ def untag(members: dict[str, Any]) -> Any:
     if type(description) is not list or len(description) != 2:
         raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
     name, arguments = description
-    if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
-        # The two that structures are full of.
-        if name == "tuple":
+    # Those that structures are full of come first.
+    if name == "tuple":
+        if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
             return tuple(arguments[0])
-        if name == "dict":
+    elif name == "dict":
+        if type(arguments) is list and len(arguments) == 1:
             try:
                 return dict(arguments[0])
             except (TypeError, ValueError):
                 pass  # `rebuild` says what is wrong
+    elif name == "nparray" and type(arguments) is list and len(arguments) == 3:
+        try:
+            codec = numpy_codec() if _codec is None else _codec
+            return codec.decode_array(arguments[0], arguments[1], arguments[2])
+        except (ImportError, RecursionError):
+            raise
+        except Exception as exc:
+            raise ValueError(f"malformed `nparray`: {exc}") from exc
     if not isinstance(name, str):
         raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
     if name in _BUILT_IN:

@@ -82,19 +82,27 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}, which cannot be shown>"
 
 
+_numpy_kinds: dict[type, str] = {}  # what `numpy_class` has found; there are not many
+
+
 def numpy_class(value: object) -> str | None:
     """Tell what a value is to NumPy: `"array"`, the name of a scalar type, or None.
 
     No array can exist before someone has imported NumPy, so this never does.
     """
-    numpy: Any = sys.modules.get("numpy")
     cls = type(value)
+    kind = _numpy_kinds.get(cls)
+    if kind is not None:
+        return kind
+    numpy: Any = sys.modules.get("numpy")
     if numpy is None or cls.__module__ != "numpy":
         return None
     if cls is getattr(numpy, "ndarray", None):
+        _numpy_kinds[cls] = "array"
         return "array"
     for name in (cls.__name__, cls.__name__ + "_"):  # `bool_` is called `bool` since NumPy 2
         if name in _numpy_scalar and getattr(numpy, name, None) is cls:
+            _numpy_kinds[cls] = name
             return name
     return None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections import OrderedDict
 
-from sipyco_pyon._base64 import b64encode, b64text
+from sipyco_pyon._base64 import b64text
 from sipyco_pyon._json_parts import encode_plain, encode_string, encode_string_unicode
 from sipyco_pyon._numbers import to_decimal
+from sipyco_pyon._pieces import join_bytes, join_text
 from sipyco_pyon._rebuild import numpy_codec
 from sipyco_pyon._registry import COMPILED, TAG, _encoders, is_fraction, numpy_class, shown
 
@@ -23,7 +23,7 @@ PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 ONLY_STR: Final = frozenset({str})
 
 # Containers of so many plain items go to the encoder in C as a whole. Compiled, the loop here is
-# as quick as that, without the cost of a call; uncompiled it never is.
+# as quick as that and has no call to pay for; uncompiled it never is.
 FLAT_FROM: Final = 24 if COMPILED else 0
 
 # Compiled functions call each other without the interpreter's check for too deep a recursion.
@@ -45,14 +45,15 @@ SHORT_DATA: Final = 512
 # The number of buffers of a document is bounded, because a receiver bounds it.
 MAX_BUFFERS: Final = 4096
 
-# Longer data becomes base64 when the text is put together, chunk by chunk, so that it never is
-# in memory twice: allocating that costs more than base64 does.
+# Longer data becomes base64 only when the text is put together.
 _LONG_DATA: Final = 65536
-_CHUNK: Final = 49152  # makes 64 KiB of base64, which stays in the processor's cache
 
 
 class Writer:
     """Turn a value into pieces of text."""
+
+    _buffer_count = 0
+    _has_memory = False  # among the pieces
 
     def __init__(
         self,
@@ -73,23 +74,21 @@ class Writer:
         self._plain_float64 = plain_float64
         self._default = default
         self._buffer_callback = buffer_callback
-        self._buffer_count = 0
         self._stand_ins = stand_ins
         self._string: Any = encode_string if stand_ins is None else encode_string_unicode
         self.large_integers: list[int] = []
         self._pieces: list[Any] = []  # text, and memory whose base64 is to stand there
-        self._has_memory = False
 
     def text(self) -> str:
         """Put the text together."""
         if self._has_memory:
-            return _join_text(self._pieces)
+            return join_text(self._pieces)
         return "".join(self._pieces)
 
     def data(self) -> bytes:
         """Put the text together, in ASCII."""
         if self._has_memory:
-            return _join_bytes(self._pieces)
+            return join_bytes(self._pieces)
         return "".join(self._pieces).encode("ascii")
 
     def value(self, value: Any, depth: int) -> None:
@@ -291,10 +290,15 @@ class Writer:
         if kind == "float64" and self._plain_float64:
             self.value(float(scalar), depth)
             return
-        dtype, data = numpy_codec().scalar_arguments(scalar)
+        codec = numpy_codec()
         self._pieces.append('{"__jsonclass__":["npscalar",[')
-        self.value(dtype, depth + 1)
-        self._pieces.append(',"' + data.decode("ascii") + '"]]}')
+        dtype = codec.DTYPE_TEXTS.get(scalar.dtype)
+        if dtype is None:
+            description, data = codec.scalar_arguments(scalar)
+            self.value(description, depth + 1)
+            self._pieces.append(',"' + data.decode("ascii") + '"]]}')
+        else:
+            self._pieces.append(f'{dtype},"{b64text(scalar.tobytes())}"]]}}')
 
     def _memory(self, owner: Any, size: int) -> None:
         """Write the data of `bytes` or of an array."""
@@ -328,40 +332,3 @@ def _all_strings(items: dict[Any, Any]) -> bool:
         if not isinstance(key, str):
             return False
     return True
-
-
-def _join_text(pieces: list[Any]) -> str:
-    """Join pieces, with the base64 of those that are memory."""
-    total = sum([len(piece) for piece in pieces])
-    # The text grows in place, in few steps: each may have to move it.
-    step = max(_LONG_DATA, total // 16)
-    text = ""
-    batch: list[str] = []
-    size = 0
-    for piece in pieces:
-        if type(piece) is str:
-            batch.append(piece)
-            size += len(piece)
-            continue
-        for start in range(0, len(piece), _CHUNK):
-            chunk = b64text(piece[start : start + _CHUNK])
-            batch.append(chunk)
-            size += len(chunk)
-            if size >= step:
-                text += "".join(batch)
-                batch.clear()
-                size = 0
-    text += "".join(batch)
-    return text
-
-
-def _join_bytes(pieces: list[Any]) -> bytes:
-    """Join pieces as ASCII, with the base64 of those that are memory."""
-    file = io.BytesIO()  # it gives its memory away without a copy
-    for piece in pieces:
-        if type(piece) is str:
-            file.write(piece.encode("ascii"))
-            continue
-        for start in range(0, len(piece), _CHUNK):
-            file.write(b64encode(piece[start : start + _CHUNK]))
-    return file.getvalue()

@@ -49,6 +49,9 @@ __all__ = [
 # write them.
 _SMALL = 8
 
+# Long lists mostly hold one class, and to count it is quicker than to look up that of each item.
+_LONG = 1000
+
 
 def _flat(x: Any) -> str | None:
     """Write a value by the encoder in C alone, if it is seen at once that this can write it.
@@ -63,6 +66,10 @@ def _flat(x: Any) -> str | None:
         items = x.values()
     elif cls is list and len(x) >= FLAT_FROM:
         items = x
+        if len(x) > _LONG:
+            kinds = list(map(type, x))
+            if kinds.count(kinds[0]) == len(kinds):
+                items = x[:1]
     elif cls in PLAIN:
         items = ()
     else:
