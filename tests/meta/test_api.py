@@ -14,7 +14,7 @@ import pytest
 API: dict[str, str] = {
     "pyon": """
         encode(x, pretty=False, **json_kwargs)
-        encode_bytes(x, *, plain_float64=False, buffer_callback=None)
+        encode_bytes(x, *, plain_float64=False, buffer_callback=None, end='')
         decode(s, **json_kwargs)
         new_buffer(size)
         store_file(filename, x, **json_kwargs)

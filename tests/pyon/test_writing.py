@@ -66,6 +66,8 @@ def test_a_text_as_bytes_is_that_of_the_package() -> None:
     assert encode_bytes is pyon.encode_bytes
     assert encode_bytes({"a": (1, 2)}) == b'{"a":{"__jsonclass__":["tuple",[[1,2]]]}}'
     assert encode_bytes("é") == b'"\\u00e9"'
+    assert encode_bytes(5, end="\n") == b"5\n"
+    assert encode_bytes({1: b"x" * 100_000}, end="\n") == encode_bytes({1: b"x" * 100_000}) + b"\n"
 
 
 def test_text_is_read_from_any_memory() -> None:

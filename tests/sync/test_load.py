@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sipyco_pyon import pyon
-from sipyco_rpc.framing import MIB, LineReader
+from sipyco_rpc.framing import MIB, LineReader, LineTooLong
 from sipyco_sync.sync_struct import process_mod
 from support.feeds import BANNER, RawPeer, comes_true
 from support.peers import DEADLINE, HOST
@@ -42,8 +42,8 @@ class Follower(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for line in self._lines.feed(data):
-            assert isinstance(line, bytes)
-            mod = decoded(line)
+            assert not isinstance(line, LineTooLong)
+            mod = decoded(bytes(line))
             if mod["action"] == "init":
                 assert not self.copy, "it was never beyond its limit"
                 self.copy = dict(mod["struct"])

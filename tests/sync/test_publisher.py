@@ -26,13 +26,13 @@ def peer_of(port: int, name: bytes = b"n", **options: Any) -> RawPeer:
 def encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give a list that grows by the action of everything that is encoded."""
     found: list[str] = []
-    real = _publisher.pyon.encode
+    real = _publisher.pyon.encode_bytes
 
-    def encode(value: Any, **options: Any) -> str:
+    def encode(value: Any, **options: Any) -> bytes:
         found.append(value["action"])
         return real(value, **options)
 
-    monkeypatch.setattr(_publisher.pyon, "encode", encode)
+    monkeypatch.setattr(_publisher.pyon, "encode_bytes", encode)
     return found
 
 

@@ -85,8 +85,10 @@ class Writer:
             return join_text(self._pieces)
         return "".join(self._pieces)
 
-    def data(self) -> bytes:
-        """Put the text together, in ASCII."""
+    def data(self, end: str = "") -> bytes:
+        """Put the text together, in ASCII, and something after it."""
+        if end:
+            self._pieces.append(end)
         if self._has_memory:
             return join_bytes(self._pieces)
         return "".join(self._pieces).encode("ascii")

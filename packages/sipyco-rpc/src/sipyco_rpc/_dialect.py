@@ -40,7 +40,7 @@ class DialectV2:
         self.plain_float64 = plain_float64
 
     def to_line(self, value: Any) -> bytes:
-        return pyon.encode_bytes(value, plain_float64=self.plain_float64) + b"\n"
+        return pyon.encode_bytes(value, plain_float64=self.plain_float64, end="\n")
 
     def decode(self, text: Text, buffers: list[Any]) -> Any:
         return pyon.decode(text, buffers=buffers) if buffers else pyon.decode(text)

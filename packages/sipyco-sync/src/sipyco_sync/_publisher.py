@@ -16,7 +16,7 @@ logger = logging.getLogger("sipyco.sync_struct")
 
 
 def _encode_v2(mod: Mod, plain_float64: bool) -> bytes:
-    return pyon.encode(mod, plain_float64=plain_float64).encode("ascii") + b"\n"
+    return pyon.encode_bytes(mod, plain_float64=plain_float64, end="\n")
 
 
 def _encode_v1(mod: Mod) -> bytes:

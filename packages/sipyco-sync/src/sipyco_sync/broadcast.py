@@ -136,7 +136,7 @@ class Broadcaster(FeedServer):
         Raises:
             TypeError: it cannot be encoded; whether somebody listens or not.
         """
-        line = pyon.encode(obj).encode("ascii") + b"\n"
+        line = pyon.encode_bytes(obj, end="\n")
         channel = self._channels.get(name)
         if channel is not None:
             channel.put(line)
