@@ -6,16 +6,15 @@ import threading
 import time
 from collections import deque
 
-from sipyco_rpc import keepalive
-from sipyco_rpc._blocking_wire import Wire
-from sipyco_rpc._calls import NO_LIMIT, connect_error, limit_of, limits, place, timeout_error
+from sipyco_rpc._blocking_wire import Wire, connect
+from sipyco_rpc._calls import NO_LIMIT, limit_of, limits, place, timeout_error
 from sipyco_rpc._client_session import ClientSession, Stream
+from sipyco_rpc._mailbox import Mailbox
 from sipyco_rpc._remote_method import documented
 from sipyco_rpc.framing import MAX_LINE
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import Callable
     from typing import Any, Final
@@ -66,13 +65,9 @@ class BlockingConnection:
         self._key = key
         self._listing: dict[str, Any] | None = None
         self._timeout = timeout
-        # Replies that nobody has taken yet.
-        self._ready: deque[Message] = deque()
-        # The items of generators that nobody has taken yet, by the numbers of their calls.
-        self._inboxes: dict[int, deque[Message]] = {}
-        # The calls that were given up, and that the server will answer all the same.
-        self._given_up: set[int] = set()
-        # Those of them that the server has not been told of, and what tells it of the others.
+        self._mail = Mailbox()
+        # The calls that were given up and that the server has not been told of, and what tells it
+        # of those that it is being told of.
         self._untold: deque[int] = deque()
         self._notices = bytearray()
         # The thread whose turn it is. Ctrl-C may strike at any call of a function, so the turn is
@@ -81,8 +76,8 @@ class BlockingConnection:
         self._queueing = 0  # how many threads wait for their turn
         self._guard = threading.Lock()
         self._freed = threading.Event()
-        sock = _connected(host, port, timeout, ssl_context, self.where)
-        self._wire = Wire(sock, self.where, self.session.incoming, self._route)
+        sock = connect(host, port, timeout, ssl_context, self.where)
+        self._wire = Wire(sock, self.where, self.session.incoming, self._mail)
         try:
             self.session.receive_identification(
                 self.exchange("the handshake", NO_LIMIT, self.session.hello)
@@ -129,7 +124,7 @@ class BlockingConnection:
         """
         from sipyco_rpc._blocking_stream import RemoteIterator  # few methods are generators
 
-        self._inboxes[reply[0]] = deque()
+        self._mail.items[reply[0]] = deque()
         return RemoteIterator(self, reply[0], what, self._key)
 
     def list_methods(self) -> dict[str, Any]:
@@ -174,6 +169,7 @@ class BlockingConnection:
         me = threading.get_ident()
         if self._owner == me:
             self._refuse_reentry(what)
+        session, mail = self.session, self._mail
         try:
             with self._guard:
                 if self._owner is None:
@@ -183,10 +179,10 @@ class BlockingConnection:
             number, pieces = make(*arguments)
             try:
                 try:
-                    if self.session.framed and not (
-                        self._ready
-                        or self._inboxes
-                        or self._given_up
+                    if session.framed and not (
+                        mail.replies
+                        or mail.items
+                        or mail.unwanted
                         or self._untold
                         or self._notices
                     ):
@@ -195,11 +191,11 @@ class BlockingConnection:
                         self._send(pieces, timeout, deadline)
                 finally:
                     if not pieces:
-                        self.session.asked += 1
-                ready = self._ready
+                        session.asked += 1
+                replies = mail.replies
                 while True:
-                    while ready:
-                        message = ready.popleft()
+                    while replies:
+                        message = replies.popleft()
                         if message[0] == number:
                             return message
                         # Otherwise it is the late reply to a call that was given up.
@@ -235,7 +231,7 @@ class BlockingConnection:
         me = threading.get_ident()
         if self._owner == me:
             self._refuse_reentry(what)
-        inbox = self._inboxes[number]
+        items = self._mail.items[number]
         try:
             self._wait_for_turn(what, me, started, deadline)
             try:
@@ -243,10 +239,10 @@ class BlockingConnection:
                 if more:
                     self._send([self.session.allow_items(number, more)], timeout, deadline)
                     credit.allow(more)
-                while not inbox:
-                    self._ready.clear()  # late replies to calls that were given up
+                while not items:
+                    self._mail.replies.clear()  # late ones
                     self._wire.receive_some(timeout, deadline)
-                return inbox.popleft()
+                return items.popleft()
             except TimeoutError as exc:
                 raise timeout_error(what, self.where, started) from exc
             except EOFError as exc:
@@ -266,7 +262,7 @@ class BlockingConnection:
             number: of the call that returned it.
             ended: it has come to its end, so there is nothing for the server to do.
         """
-        if self._inboxes.pop(number, None) is None or ended:
+        if self._mail.items.pop(number, None) is None or ended:
             return
         self._untold.append(number)
         if self._owner is not None or not self._guard.acquire(blocking=False):
@@ -336,8 +332,9 @@ class BlockingConnection:
 
     def _send(self, pieces: list[Piece], timeout: float | None, deadline: float | None) -> None:
         session = self.session
-        owed = bool(self._given_up or self._inboxes) if session.framed else session.owed > 0
-        if self._ready or not session.framed:
+        mail = self._mail
+        owed = bool(mail.unwanted or mail.items) if session.framed else session.owed > 0
+        if mail.replies or not session.framed:
             self._check_unasked(owed)
         if self._untold or self._notices:
             self._collect_notices()
@@ -348,25 +345,11 @@ class BlockingConnection:
     def _check_unasked(self, owed: bool) -> None:
         """Refuse what nobody had asked for: it would pass for the reply to the next request."""
         session = self.session
-        if any(number > session.asked for number, *_ in self._ready) or (
+        if any(number > session.asked for number, *_ in self._mail.replies) or (
             not session.framed and not owed and session.incoming.pending_size
         ):
             self._wire.fail(f"{self.where} sent a message that nobody had asked for")
             raise ConnectionAbortedError(self._wire.closed)
-
-    def _route(self, messages: list[Message]) -> None:
-        """Put messages where they are waited for."""
-        if not self._inboxes and not self._given_up:
-            self._ready += messages
-            return
-        for message in messages:
-            number = message[0]
-            if number in self._inboxes:
-                self._inboxes[number].append(message)
-            elif number in self._given_up:
-                self._given_up.discard(number)
-            else:
-                self._ready.append(message)
 
     def _give_up(self, number: int) -> None:
         """Have the server end a call whose reply nobody waits for any more."""
@@ -377,7 +360,7 @@ class BlockingConnection:
     def _collect_notices(self) -> None:
         while self._untold:
             number = self._untold[0]
-            self._given_up.add(number)
+            self._mail.unwanted.add(number)
             self._notices += self.session.cancel(number)
             del self._untold[0]
 
@@ -386,30 +369,3 @@ class BlockingConnection:
         if self._wire.closed is None:
             self._collect_notices()
             self._wire.try_to_send(self._notices)
-
-
-def _connected(
-    host: str, port: int, timeout: float | None, ssl_context: ssl.SSLContext | None, where: str
-) -> socket.socket:
-    """Connect, optionally with TLS; say in errors where to."""
-    started = time.monotonic()
-    what = "connecting"
-    try:
-        sock = keepalive.create_connection(host, port, timeout)
-        if ssl_context is None:
-            return sock
-        try:
-            what = "the TLS handshake"
-            secured = ssl_context.wrap_socket(
-                sock, server_hostname=host, do_handshake_on_connect=False
-            )
-            sock = secured
-            secured.do_handshake()
-        except BaseException:
-            sock.close()
-            raise
-    except TimeoutError as exc:
-        raise timeout_error(what, where, started) from exc
-    except OSError as exc:
-        raise connect_error(exc, where) from exc
-    return sock

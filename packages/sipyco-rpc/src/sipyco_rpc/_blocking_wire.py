@@ -6,15 +6,18 @@ import selectors
 import socket
 import time
 
+from sipyco_rpc._calls import connect_error, timeout_error
 from sipyco_rpc.frames import FrameError
+from sipyco_rpc.keepalive import create_connection
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import ssl
     from typing import Final
 
+    from sipyco_rpc._mailbox import Mailbox
     from sipyco_rpc.frames import Piece
-    from sipyco_rpc.messages import Message, MessageReader
+    from sipyco_rpc.messages import MessageReader
 
 _MOST_PIECES: Final = 64  # in one system call; the systems' limits are above
 _ALERT_PATIENCE: Final = 1.0  # seconds to wait for the reason of a connection that is lost
@@ -34,7 +37,7 @@ class Wire:
         sock: connected, with TLS or without.
         where: the other end, for error messages.
         incoming: makes messages of what is received.
-        route: takes the messages.
+        mail: takes the messages.
 
     Attributes:
         closed: why there is no connection any more, or None.
@@ -45,13 +48,13 @@ class Wire:
         sock: socket.socket,
         where: str,
         incoming: MessageReader,
-        route: Callable[[list[Message]], None],
+        mail: Mailbox,
     ) -> None:
         self.closed: str | None = None
         self._socket = sock
         self._where = where
         self._incoming = incoming
-        self._route = route
+        self._mail = mail
         self._tls = type(sock) is not socket.socket
         self._timeout = sock.gettimeout()  # that of the socket now
 
@@ -129,13 +132,16 @@ class Wire:
         """
         if deadline is not None or timeout != self._timeout:
             self._set_patience(timeout, deadline)
-        incoming = self._incoming
+        incoming, mail = self._incoming, self._mail
         raw = incoming.body is not None and incoming.memory_is_raw
         memory = incoming.memory()
         memory[0] = _UNTOUCHED
         try:
             size = self._socket.recv_into(memory)
-            self._route(incoming.take(size))
+            if mail.items or mail.unwanted:
+                mail.put(incoming.take(size))
+            else:
+                mail.replies += incoming.take(size)
         except FrameError as exc:
             self.fail(f"{self._where} sent what it must not: {exc}")
             raise ConnectionAbortedError(self.closed) from exc
@@ -250,3 +256,30 @@ def _would_block(exc: OSError) -> bool:
         "SSLWantReadError",
         "SSLWantWriteError",
     )
+
+
+def connect(
+    host: str, port: int, timeout: float | None, ssl_context: ssl.SSLContext | None, where: str
+) -> socket.socket:
+    """Connect, optionally with TLS; say in errors where to."""
+    started = time.monotonic()
+    what = "connecting"
+    try:
+        sock = create_connection(host, port, timeout)
+        if ssl_context is None:
+            return sock
+        try:
+            what = "the TLS handshake"
+            secured = ssl_context.wrap_socket(
+                sock, server_hostname=host, do_handshake_on_connect=False
+            )
+            sock = secured
+            secured.do_handshake()
+        except BaseException:
+            sock.close()
+            raise
+    except TimeoutError as exc:
+        raise timeout_error(what, where, started) from exc
+    except OSError as exc:
+        raise connect_error(exc, where) from exc
+    return sock
