@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sipyco_rpc._client_session import ClientSession
 from sipyco_rpc._sender import Sender
@@ -74,9 +74,8 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._closed: Callable[[], Exception] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self._sender = Sender(transport)
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
+        self._sender = Sender(self.transport)
         self._sender.drained = self._writable.set
         self._sender.begin()
         set_keepalive(transport.get_extra_info("socket"))
