@@ -278,6 +278,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert self._calls is not None
         if not self._at_eof or self._backlog:
             return
-        self._calls.allow_no_more()
+        self._work(self._calls.allow_no_more)
         if self._calls.idle and self._sender.idle:
             self._transport.close()
