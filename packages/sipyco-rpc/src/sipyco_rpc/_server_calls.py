@@ -97,6 +97,10 @@ class ServerCalls:
             return bool(self._jobs)
         return len(self._jobs) >= _MAX_CALLS or self._size > self._max_size
 
+    def under_way(self, number: int) -> bool:
+        """Tell whether a number is that of a call that has not been answered."""
+        return number in self._jobs or number in self._streams
+
     def handle(self, message: Message) -> None:
         """Deal with a request.
 
@@ -121,7 +125,7 @@ class ServerCalls:
         except ProtocolError:
             raise
         except Exception as exc:
-            if number in self._jobs or number in self._streams:
+            if self.under_way(number):
                 raise ProtocolError(f"a second request with the number {number}: {exc}") from exc
             self._send(number, self._session.failure(exc))
 
@@ -202,7 +206,7 @@ class ServerCalls:
         self._reply(number, outcome)
 
     def _check_number(self, number: int) -> None:
-        if number in self._jobs or number in self._streams:
+        if self.under_way(number):
             raise ProtocolError(f"call number {number} is under way already")
 
     def _method(self, name: str) -> Callable[..., Any]:

@@ -201,7 +201,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         incoming, deadline = self._incoming, 0.0
         while (message := incoming.next()) is not None:
             if self._backlog or self._stalled():
-                self._postpone(message)
+                if calls.under_way(message[0]) and not self._ending:
+                    calls.handle(message)  # those that wait may wait for the end of this one
+                else:
+                    self._postpone(message)
             elif not deadline:
                 deadline = time.monotonic() + _TURN
                 calls.handle(message)
