@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sipyco.pc_rpc")
 
 _MAX_CALLS: Final = 1000  # of one client that are under way at a time
+_MAX_STREAMS: Final = 1000  # the same of generators
 _OVERHEAD: Final = 256  # bytes that a request takes beside its content
 
 _NEEDS_FRAMES: Final = (
@@ -272,11 +273,16 @@ class ServerCalls:
         self._sender.put(self._session.pack(number, body))
 
     def _begin_stream(self, number: int, generator: Any) -> None:
+        error: Exception | None = None
         if not self._session.framed:
+            error = TypeError(_NEEDS_FRAMES)
+        elif len(self._streams) >= _MAX_STREAMS:
+            error = RuntimeError(f"{_MAX_STREAMS} generators of this client are under way already")
+        if error is not None:
             close = getattr(generator, "close", None)  # asynchronous ones have none
             if close is not None:
                 close()
-            self._send(number, self._session.failure(TypeError(_NEEDS_FRAMES)))
+            self._send(number, self._session.failure(error))
             return
         in_thread, turns = self._server._rules(self._name, None)
         stream = ServedStream(
