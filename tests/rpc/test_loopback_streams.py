@@ -549,6 +549,15 @@ def test_a_generator_that_fails_when_it_is_ended_is_in_the_log(
     assert "generator ignored GeneratorExit" in caplog.text
 
 
+def test_one_client_has_a_limited_number_of_generators() -> None:
+    with serving(Target()) as port, Client(HOST, port) as client:
+        many = [client.plain(3) for _ in range(1000)]
+        with pytest.raises(RuntimeError, match="1000 generators of this client are under way"):
+            client.plain(3)
+        assert list(many.pop()) == [0, 1, 2]
+        assert list(client.plain(3)) == [0, 1, 2]
+
+
 # --- waiting for an item ---------------------------------------------------------------------
 
 
