@@ -598,6 +598,44 @@ def test_a_coroutine_that_does_not_want_to_be_cancelled_is_waited_for() -> None:
         assert frame(peer) == (1, b'{"status":"ok","ret":"done all the same"}', [])
 
 
+def test_calls_that_keep_others_waiting_can_be_cancelled() -> None:
+    """More calls than a server has under way for one client at a time."""
+    count = 1100
+
+    async def main(port: int) -> None:
+        async with connected_client(port) as client:
+            tasks = [asyncio.ensure_future(client.wait(k)) for k in range(count)]
+            await comes_true(lambda: len(target.log) == 1000)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            assert await client.echo(1) == 1
+
+    target = Target()
+    with serving(target, allow_parallel=True) as port:
+        asyncio.run(main(port))
+
+
+def test_generators_go_on_while_calls_keep_others_waiting() -> None:
+    class Gives(Target):
+        def numbers(self) -> Iterator[int]:
+            yield from range(10)
+
+    async def main(port: int) -> None:
+        async with connected_client(port) as client:
+            items = await client.numbers()
+            assert await anext(items) == 0
+            tasks = [asyncio.ensure_future(client.wait(k)) for k in range(1100)]
+            await comes_true(lambda: len(target.log) == 1000)
+            assert [item async for item in items] == list(range(1, 10))
+            target.released.set()
+            assert await asyncio.gather(*tasks) == list(range(1100))
+
+    target = Gives()
+    with serving(target, allow_parallel=True) as port:
+        asyncio.run(main(port))
+
+
 def test_a_timeout_cancels_the_coroutine() -> None:
     target = Target()
     with serving(target) as port, Client(HOST, port) as client:

@@ -471,7 +471,7 @@ def test_leaving_ends_the_generator_for_the_asyncio_client(
             gc.collect()
         while not target.ended:
             assert await client.echo(1) == 1
-        assert target.given < 10
+        assert target.given < 100
 
     target = Target()
     with serving(target, **options) as port:
@@ -547,6 +547,15 @@ def test_a_generator_that_fails_when_it_is_ended_is_in_the_log(
         until(lambda: caplog.text.count("a generator that was ended raised an exception") == 2)
     assert "while closing" in caplog.text
     assert "generator ignored GeneratorExit" in caplog.text
+
+
+def test_one_client_has_a_limited_number_of_generators() -> None:
+    with serving(Target()) as port, Client(HOST, port) as client:
+        many = [client.plain(3) for _ in range(1000)]
+        with pytest.raises(RuntimeError, match="1000 generators of this client are under way"):
+            client.plain(3)
+        assert list(many.pop()) == [0, 1, 2]
+        assert list(client.plain(3)) == [0, 1, 2]
 
 
 # --- waiting for an item ---------------------------------------------------------------------

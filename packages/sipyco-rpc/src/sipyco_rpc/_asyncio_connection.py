@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sipyco_rpc._asyncio_stream import RemoteAsyncIterator
 from sipyco_rpc._calls import limit_of, limits, timeout_error
@@ -89,9 +89,8 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._closed: Callable[[], Exception] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        self._sender = Sender(transport)
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
+        self._sender = Sender(self.transport)
         self._sender.drained = self._writable.set
         self._sender.begin()
         set_keepalive(transport.get_extra_info("socket"))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sipyco.pc_rpc")
 
 _MAX_CALLS: Final = 1000  # of one client that are under way at a time
+_MAX_STREAMS: Final = 1000  # the same of generators
 _OVERHEAD: Final = 256  # bytes that a request takes beside its content
 
 _NEEDS_FRAMES: Final = (
@@ -102,6 +103,10 @@ class ServerCalls:
             return False
         return not self._framed or len(self.jobs) >= _MAX_CALLS or self._size > self._max_size
 
+    def under_way(self, number: int) -> bool:
+        """Tell whether a number is that of a call that has not been answered."""
+        return number in self.jobs or number in self._streams
+
     def handle(self, message: Message) -> None:
         """Deal with a request.
 
@@ -126,7 +131,7 @@ class ServerCalls:
         except ProtocolError:
             raise
         except Exception as exc:
-            if number in self.jobs or number in self._streams:
+            if self.under_way(number):
                 raise ProtocolError(f"a second request with the number {number}: {exc}") from exc
             self._send(number, self._session.failure(exc))
 
@@ -207,7 +212,7 @@ class ServerCalls:
         return self._server._worker(self._name)
 
     def _check_number(self, number: int) -> None:
-        if number in self.jobs or number in self._streams:
+        if self.under_way(number):
             raise ProtocolError(f"call number {number} is under way already")
 
     def _begin(
@@ -267,11 +272,16 @@ class ServerCalls:
         self._sender.put(self._session.pack(number, body))
 
     def _begin_stream(self, number: int, generator: Any) -> None:
+        error: Exception | None = None
         if not self._session.framed:
+            error = TypeError(_NEEDS_FRAMES)
+        elif len(self._streams) >= _MAX_STREAMS:
+            error = RuntimeError(f"{_MAX_STREAMS} generators of this client are under way already")
+        if error is not None:
             close = getattr(generator, "close", None)  # asynchronous ones have none
             if close is not None:
                 close()
-            self._send(number, self._session.failure(TypeError(_NEEDS_FRAMES)))
+            self._send(number, self._session.failure(error))
             return
         in_thread = self._thread_turns is not None and inspect.isgenerator(generator)
         stream = ServedStream(

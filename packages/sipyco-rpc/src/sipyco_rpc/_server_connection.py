@@ -217,10 +217,13 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert self._calls is not None
         deadline = time.monotonic() + _TURN
         for message in messages:
-            if self._backlog or self._stalled() or time.monotonic() > deadline:
-                self._postpone(message)
-            else:
+            if not (self._backlog or self._stalled() or time.monotonic() > deadline) or (
+                # Those that wait may wait for the end of this one.
+                self._calls.under_way(message[0]) and not self._ending
+            ):
                 self._calls.handle(message)
+            else:
+                self._postpone(message)
 
     def _stalled(self) -> bool:
         """Tell whether the next request has to wait."""
@@ -298,6 +301,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert self._calls is not None
         if not self._at_eof or self._backlog:
             return
-        self._calls.allow_no_more()
+        self._work(self._calls.allow_no_more)
         if self._calls.idle and not self._sender.late:
             self._transport.close()

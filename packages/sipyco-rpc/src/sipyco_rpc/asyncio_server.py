@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from sipyco_rpc.keepalive import set_keepalive
 from sipyco_rpc.tls import server_ssl_context
@@ -50,17 +50,31 @@ def _usable(hosts: list[str]) -> list[str]:
 
 
 class _Accepting(asyncio.Protocol):
-    """What a connection is before its handler has it."""
+    """What a connection is before its handler has it.
+
+    Attributes:
+        early: what came before that, in loops that read all the same.
+        lost: whether the connection has ended before that.
+    """
 
     def __init__(self, server: AsyncioServer, context: ssl.SSLContext | None) -> None:
+        self.early = b""
+        self.lost = False
         self._server = server
         self._context = context
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        # Nothing may be read before the streams, or TLS, are there to take it.
-        transport.pause_reading()
-        self._server._accept(transport, self._context)
+        accepted = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
+        # Nothing should be read before the streams, or TLS, are there to take it.
+        accepted.pause_reading()
+        self._server._accept(accepted, self, self._context)
+
+    def data_received(self, data: bytes) -> None:
+        # uvloop begins to read after `connection_made`, whatever that has said.
+        self.early += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
 
 
 class _Streams(asyncio.StreamReaderProtocol):
@@ -144,14 +158,19 @@ class AsyncioServer:
         if server is not None:
             await _let_pass()
 
-    def _accept(self, transport: asyncio.Transport, context: ssl.SSLContext | None) -> None:
+    def _accept(
+        self,
+        transport: asyncio.Transport,
+        accepting: _Accepting,
+        context: ssl.SSLContext | None,
+    ) -> None:
         if not self._accepting:
             transport.abort()  # accepted while `stop` closed the door
             return
         address = transport.get_extra_info("peername")
         peer = f"{address[0]} port {address[1]}" if address else "a client"
         task = asyncio.get_running_loop().create_task(
-            self._run_handler(transport, context, peer), name=f"connection from {peer}"
+            self._run_handler(transport, accepting, context, peer), name=f"connection from {peer}"
         )
         self._handlers[task] = transport
         task.add_done_callback(self._handler_done)
@@ -161,27 +180,25 @@ class AsyncioServer:
         self._handlers.pop(task).abort()
 
     async def _run_handler(
-        self, transport: asyncio.Transport, context: ssl.SSLContext | None, peer: str
+        self,
+        transport: asyncio.Transport,
+        accepting: _Accepting,
+        context: ssl.SSLContext | None,
+        peer: str,
     ) -> None:
-        loop = asyncio.get_running_loop()
+        if accepting.lost:
+            return
         protocol: Any = self._new_protocol()
         try:
             set_keepalive(transport.get_extra_info("socket"))
+            transport.pause_reading()
             if context is None:
                 transport.set_protocol(protocol)
                 protocol.connection_made(transport)
+                _feed(protocol, accepting.early)
                 transport.resume_reading()
             else:
-                secured = await loop.start_tls(
-                    transport,
-                    protocol,
-                    context,
-                    server_side=True,
-                    ssl_handshake_timeout=_HANDSHAKE_TIMEOUT,
-                    ssl_shutdown_timeout=_CLOSE_PATIENCE,
-                )
-                assert secured is not None
-                transport = secured
+                transport = await _secured(transport, protocol, context, accepting.early)
                 protocol.connection_made(transport)
         except OSError as exc:  # ssl.SSLError, and a peer that has gone away, among them
             transport.abort()
@@ -229,6 +246,48 @@ class AsyncioServer:
             reader, writer: its streams; they are closed afterwards.
         """
         raise NotImplementedError("override `_handle_connection_cr`")
+
+
+async def _secured(
+    transport: asyncio.Transport, protocol: Any, context: ssl.SSLContext, early: bytes
+) -> asyncio.Transport:
+    """Have TLS on a connection, of which some bytes may have been read already."""
+    loop = asyncio.get_running_loop()
+    handshake = asyncio.ensure_future(
+        loop.start_tls(
+            transport,
+            protocol,
+            context,
+            server_side=True,
+            ssl_handshake_timeout=_HANDSHAKE_TIMEOUT,
+            ssl_shutdown_timeout=_CLOSE_PATIENCE,
+        )
+    )
+    if early:
+        # It begins now, and is ready for them in the next pass.
+        loop.call_soon(lambda: loop.call_soon(_feed_handshake, transport, early))
+    secured = await handshake
+    assert secured is not None
+    return secured
+
+
+def _feed_handshake(transport: asyncio.Transport, data: bytes) -> None:
+    if not transport.is_closing():
+        _feed(transport.get_protocol(), data)
+
+
+def _feed(protocol: Any, data: bytes) -> None:
+    """Give bytes to a protocol as a transport does."""
+    if hasattr(protocol, "data_received"):
+        if data:
+            protocol.data_received(data)
+        return
+    while data:
+        memory = memoryview(protocol.get_buffer(len(data)))
+        size = min(len(memory), len(data))
+        memory[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]
 
 
 def _stop_accepting(server: asyncio.Server) -> None:
