@@ -125,7 +125,9 @@ def read(source: Any, buffers: Sequence[Any] | None) -> Any:
     is_text = type(source) is str
     try:
         text = source if is_text else source.decode()
-        scan = _scan_tagged if _has_tag(text) else _scan_plain
+        scan = _scan_plain
+        if ("_" in text or "\\" in text) and _has_tag(text):
+            scan = _scan_tagged
         try:
             value, end = scan(text, 0)
         except StopIteration as exc:

@@ -149,7 +149,10 @@ def encode_bytes(
         x, plain_float64, buffer_callback: as for `encode`.
         end: what comes after the value, such as a newline: to add it later would be a copy.
     """
-    text = _flat(x)
+    if x is None:
+        text: str | None = "null"  # what most methods return
+    else:
+        text = _flat(x)
     if text is not None:
         return (text + end if end else text).encode("ascii")
     writer = Writer(plain_float64, None, buffer_callback)
@@ -200,10 +203,12 @@ def decode(
         RecursionError: it is nested too deeply.
     """
     source: Any = s
-    if not isinstance(source, (bytes, str, bytearray)):
-        if not isinstance(source, memoryview):
-            raise TypeError(f"a PYON text is str or bytes, got {type(source).__name__}")
-        source = bytes(source)
+    cls = type(s)
+    if cls is not bytearray and cls is not bytes and cls is not str:
+        if isinstance(source, memoryview):
+            source = bytes(source)
+        elif not isinstance(source, (bytes, str, bytearray)):
+            raise TypeError(f"a PYON text is str or bytes, got {cls.__name__}")
     if kwargs:
         return read_with_options(source, buffers, kwargs)
     return read(source, buffers)

@@ -66,6 +66,7 @@ class BlockingConnection:
         self._listing: dict[str, Any] | None = None
         self._timeout = timeout
         self._mail = Mailbox()
+        self._names: dict[str, str] = {}  # of calls, for error messages
         # The calls that were given up and that the server has not been told of, and what tells it
         # of those that it is being told of.
         self._untold: deque[int] = deque()
@@ -109,11 +110,16 @@ class BlockingConnection:
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `exchange`, and what the method raised."""
         session = self.session
-        what = f"call of `{session.selected_target}.{name}`"
+        what = self._names.get(name) or self._name(name)
         limit = limit_of(self._key) if limits.get() else NO_LIMIT
         reply = self.exchange(what, limit, session.request_call, name, args, kwargs)
         value = session.receive_reply(reply)
         return value if value is not Stream else self.items(what, reply)
+
+    def _name(self, name: str) -> str:
+        """Make the name of a call for error messages, once for each method."""
+        what = self._names[name] = f"call of `{self.session.selected_target}.{name}`"
+        return what
 
     def items(self, what: str, reply: Message) -> RemoteIterator:
         """Give an iterator over what a generator gives.

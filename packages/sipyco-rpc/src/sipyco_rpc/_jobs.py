@@ -46,13 +46,13 @@ class Job:
         worker: Worker | None,
         done: Callable[[Outcome], None],
     ) -> None:
-        self.task: asyncio.Task[Outcome] | None = None  # that awaits the result
+        self.task: asyncio.Task[None] | None = None  # that awaits the result
         self._function = function
         self._turns = turns
         self._worker = worker
         self._done: Callable[[Outcome], None] | None = done
         self._begun = False
-        self._awaiting: Awaitable[Any] | None = None
+        self._awaitable: Awaitable[Any] | None = None  # until the task takes it
 
     def start(self) -> None:
         """Call the function as soon as it is its turn, perhaps at once."""
@@ -69,15 +69,20 @@ class Job:
         self._await(awaitable)
 
     def _await(self, awaitable: Awaitable[Any]) -> None:
-        self._awaiting = awaitable
-        self.task = asyncio.get_running_loop().create_task(_outcome_of(awaitable))
-        self.task.add_done_callback(self._awaited)
+        self._awaitable = awaitable
+        self.task = asyncio.get_running_loop().create_task(self._finish_awaited())
 
     def cancel(self) -> None:
         """End it: a coroutine is cancelled; what has not begun is not done.
 
         A function in a thread is left to finish, with nobody waiting for it.
         """
+        if self._awaitable is not None:
+            # The task has not begun yet, and will find nothing to do.
+            awaitable, self._awaitable = self._awaitable, None
+            _drop(awaitable)
+            self._finish(asyncio.CancelledError())
+            return
         if self.task is not None:
             self.task.cancel()
             return
@@ -116,14 +121,21 @@ class Job:
             _drop(outcome.pop())
             self._finish(outcome)
 
-    def _awaited(self, task: asyncio.Task[Outcome]) -> None:
-        awaitable, self._awaiting = self._awaiting, None
-        if not task.cancelled():
-            error = task.exception()
-            self._finish(task.result() if error is None else error)
+    async def _finish_awaited(self) -> None:
+        awaitable, self._awaitable = self._awaitable, None
+        if awaitable is None:
             return
-        _drop(awaitable)  # cancelled before it began
-        self._finish(asyncio.CancelledError())
+        outcome: Outcome
+        try:
+            outcome = [await awaitable]
+        except KeyboardInterrupt:
+            self._release()
+            raise
+        except BaseException as exc:
+            if asyncio._get_running_loop() is None:
+                raise  # a GeneratorExit that orders this coroutine to end
+            outcome = exc
+        self._finish(outcome)
 
     def _finish(self, outcome: Outcome) -> None:
         self._release()
@@ -145,19 +157,3 @@ def _drop(awaitable: Any) -> None:
     close = getattr(awaitable, "close", None)
     if close is not None:
         close()
-
-
-async def _outcome_of(awaitable: Awaitable[Any]) -> Outcome:
-    try:
-        return [await awaitable]
-    except asyncio.CancelledError as exc:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        return exc  # the method's own, not an order to end
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:
-        if asyncio._get_running_loop() is None:
-            raise  # a GeneratorExit that orders this coroutine to end
-        return exc

@@ -86,8 +86,7 @@ class ServerCalls:
         # What is under way, by the numbers of the requests.
         self.jobs: dict[int, Job] = {}
         self._streams: dict[int, ServedStream] = {}
-        self._sizes: dict[int, int] = {}  # how much memory the requests of jobs take
-        self._size = 0  # their sum
+        self._size = 0  # how much memory the requests of jobs take
         self._max_size = 2 * server._max_line
         self._unfinished: set[ServedStream] = set()  # those that were ended among them
 
@@ -218,17 +217,16 @@ class ServerCalls:
     def _begin(
         self, message: Message, function: Callable[[], Any], worker: Worker | None = None
     ) -> Job:
-        number = message[0]
-        self._sizes[number] = size_of(message)
-        self._size += self._sizes[number]
+        number, size = message[0], size_of(message)
+        self._size += size
         turns = self._turns if worker is None else self._thread_turns
-        job = self.jobs[number] = Job(function, turns, worker, partial(self._done, number))
+        job = self.jobs[number] = Job(function, turns, worker, partial(self._done, number, size))
         return job
 
-    def _done(self, number: int, outcome: Outcome) -> None:
+    def _done(self, number: int, size: int, outcome: Outcome) -> None:
         """Answer a call that was under way."""
-        self.jobs.pop(number, None)
-        self._size -= self._sizes.pop(number, 0)
+        del self.jobs[number]
+        self._size -= size
         if isinstance(outcome, list):
             self._reply(number, outcome)
         else:

@@ -202,8 +202,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._ending:
             return
         self._sender.flush()
-        if self._backlog and not self._scheduled and not self._stalled():
-            # It was the turn of others, or what had to be sent first has gone out at once.
+        if self._backlog and not self._stalled():
+            self._schedule()  # it was the turn of others, or what had to be sent is gone
+
+    def _schedule(self) -> None:
+        """Go on in the next pass of the loop."""
+        if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._go_on_scheduled)
 
@@ -268,7 +272,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         assert self._calls is not None
         if self._backlog or self._at_eof:
-            self._go_on()
+            self._schedule()  # not here: this may be the end of a method's task
         elif self._calls.idle:
             self._sender.flush()
         else:
