@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Final
@@ -43,8 +44,12 @@ print(elapsed, resident() - before)
 def _run(statement: str) -> tuple[float, float]:
     """Return the seconds and the bytes that a statement costs."""
     command = [sys.executable, "-c", _PROGRAM.format(statement=statement)]
+    # What is installed has its bytecode, from the first import on at the latest.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=60, env=environment
+        )
     except subprocess.CalledProcessError as exc:
         raise ChildError(f"`{statement}`: {exc.stderr.strip().splitlines()[-1]}") from exc
     except subprocess.TimeoutExpired as exc:
