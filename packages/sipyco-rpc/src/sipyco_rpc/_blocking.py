@@ -11,6 +11,7 @@ from sipyco_rpc._calls import NO_LIMIT, limit_of, limits, place, timeout_error
 from sipyco_rpc._client_session import ClientSession, Stream
 from sipyco_rpc._mailbox import Mailbox
 from sipyco_rpc._remote_method import documented
+from sipyco_rpc._thread_turns import ThreadTurns
 from sipyco_rpc.framing import MAX_LINE
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from sipyco_rpc.frames import Piece
     from sipyco_rpc.messages import Message
 
-_TURN_PATIENCE: Final = 0.05  # seconds until a thread looks again whether it is its turn
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a call in another thread to notice that it is over
 
 
@@ -71,12 +71,7 @@ class BlockingConnection:
         # of those that it is being told of.
         self._untold: deque[int] = deque()
         self._notices = bytearray()
-        # The thread whose turn it is. Ctrl-C may strike at any call of a function, so the turn is
-        # given back by an assignment, which nothing can interrupt; `_freed` only spares waiting.
-        self._owner: int | None = None
-        self._queueing = 0  # how many threads wait for their turn
-        self._guard = threading.Lock()
-        self._freed = threading.Event()
+        self._turns = ThreadTurns()
         sock = connect(host, port, timeout, ssl_context, self.where)
         self._wire = Wire(sock, self.where, self.session.incoming, self._mail)
         try:
@@ -172,15 +167,15 @@ class BlockingConnection:
         if limit[0]:
             timeout = None
             deadline = None if limit[1] is None else started + limit[1]
-        me = threading.get_ident()
-        if self._owner == me:
+        me, turns = threading.get_ident(), self._turns
+        if turns.owner == me:
             self._refuse_reentry(what)
         session, mail = self.session, self._mail
         try:
-            with self._guard:
-                if self._owner is None:
-                    self._owner = me
-            if self._owner != me or self._wire.closed is not None:
+            with turns.guard:
+                if turns.owner is None:
+                    turns.owner = me
+            if turns.owner != me or self._wire.closed is not None:
                 self._wait_for_turn(what, me, started, deadline)
             number, pieces = make(*arguments)
             try:
@@ -217,10 +212,9 @@ class BlockingConnection:
                     self._give_up(number)
                 raise
         finally:
-            if self._owner == me:
-                self._owner = None
-            if self._queueing:
-                self._freed.set()
+            if turns.owner == me:
+                turns.owner = None
+            turns.wake()
 
     def next_item(self, what: str, number: int, credit: Credit, limit: Limit) -> Message:
         """Wait for what a generator gives next.
@@ -234,8 +228,8 @@ class BlockingConnection:
         started = time.monotonic()
         timeout = None if limit[0] else self._timeout
         deadline = None if limit[1] is None else started + limit[1]
-        me = threading.get_ident()
-        if self._owner == me:
+        me, turns = threading.get_ident(), self._turns
+        if turns.owner == me:
             self._refuse_reentry(what)
         items = self._mail.items[number]
         try:
@@ -254,10 +248,9 @@ class BlockingConnection:
             except EOFError as exc:
                 raise EOFError(f"{what}: {exc}") from exc
         finally:
-            if self._owner == me:
-                self._owner = None
-            if self._queueing:
-                self._freed.set()
+            if turns.owner == me:
+                turns.owner = None
+            turns.wake()
 
     def forget(self, number: int, *, ended: bool = False) -> None:
         """Drop what a generator gives from now on, and have the server end it.
@@ -271,22 +264,17 @@ class BlockingConnection:
         if self._mail.items.pop(number, None) is None or ended:
             return
         self._untold.append(number)
-        if self._owner is not None or not self._guard.acquire(blocking=False):
-            return
-        me = threading.get_ident()
+        me, turns = threading.get_ident(), self._turns
+        if turns.owner == me:
+            return  # in the midst of a call
         try:
-            try:
-                if self._owner is None:
-                    self._owner = me
-            finally:
-                self._guard.release()
-            if self._owner == me:
+            turns.try_to_take(me)
+            if turns.owner == me:
                 self._send_notices()
         finally:
-            if self._owner == me:
-                self._owner = None
-            if self._queueing:
-                self._freed.set()
+            if turns.owner == me:
+                turns.owner = None
+            turns.wake()
 
     def close(self) -> None:
         """Close the connection; a call in another thread ends with an error. May be repeated."""
@@ -294,18 +282,18 @@ class BlockingConnection:
         if wire.closed is None:
             wire.closed = f"the connection to {self.where} was closed by this program"
         wire.wake()
-        me = threading.get_ident()
-        if self._owner == me:
+        me, turns = threading.get_ident(), self._turns
+        if turns.owner == me:
             wire.close()
             return
         # The thread in a call must have let go of the descriptor, or it might use its successor.
         try:
-            self._take_turn(me, time.monotonic() + _CLOSE_PATIENCE)
+            turns.take(me, time.monotonic() + _CLOSE_PATIENCE)
             wire.close()
         finally:
-            if self._owner == me:
-                self._owner = None
-            self._freed.set()
+            if turns.owner == me:
+                turns.owner = None
+            turns.wake()
 
     def _refuse_reentry(self, what: str) -> None:
         raise RuntimeError(
@@ -314,27 +302,10 @@ class BlockingConnection:
         )
 
     def _wait_for_turn(self, what: str, me: int, started: float, deadline: float | None) -> None:
-        if self._owner != me and not self._take_turn(me, deadline):
+        if self._turns.owner != me and not self._turns.take(me, deadline):
             raise timeout_error(f"{what}, waiting for another thread's call", self.where, started)
         if self._wire.closed is not None:
             raise ConnectionResetError(f"{what}: {self._wire.closed}")
-
-    def _take_turn(self, me: int, deadline: float | None) -> bool:
-        """Wait until no thread is in a call; tell whether the turn is ours in time."""
-        while True:
-            with self._guard:
-                if self._owner is None:
-                    self._owner = me
-                    return True
-                self._freed.clear()
-            patience = _TURN_PATIENCE
-            if deadline is not None:
-                patience = min(patience, deadline - time.monotonic())
-                if patience <= 0:
-                    return False
-            self._queueing += 1
-            self._freed.wait(patience)
-            self._queueing -= 1
 
     def _send(self, pieces: list[Piece], timeout: float | None, deadline: float | None) -> None:
         session = self.session

@@ -1,0 +1,76 @@
+"""Whose turn it is among the threads that use one connection. No sockets here."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from typing import Final
+
+_PATIENCE: Final = 0.05  # seconds until a thread looks again whether it is its turn
+
+
+class ThreadTurns:
+    """One thread at a time.
+
+    Ctrl-C may strike at any call of a function, so the turn is given back by an assignment to
+    `owner`, which nothing can interrupt. `wake` only spares others from waiting longer:
+
+        try:
+            turns.take(me, deadline)
+            ...
+        finally:
+            if turns.owner == me:
+                turns.owner = None
+            turns.wake()
+
+    Attributes:
+        owner: the thread whose turn it is, or None.
+        guard: is held while `owner` is set.
+    """
+
+    def __init__(self) -> None:
+        self.owner: int | None = None
+        self.guard = threading.Lock()
+        self._waiting = 0  # how many threads are
+        self._freed = threading.Event()
+
+    def take(self, me: int, deadline: float | None) -> bool:
+        """Wait until it is nobody's turn; tell whether it is ours in time.
+
+        Args:
+            me: this thread.
+            deadline: by `time.monotonic`, or None.
+        """
+        self._waiting += 1
+        try:
+            while True:
+                with self.guard:
+                    if self.owner is None:
+                        self.owner = me
+                        return True
+                    self._freed.clear()
+                patience = _PATIENCE
+                if deadline is not None:
+                    patience = min(patience, deadline - time.monotonic())
+                    if patience <= 0:
+                        return False
+                self._freed.wait(patience)
+        finally:
+            self._waiting -= 1
+
+    def try_to_take(self, me: int) -> None:
+        """Take the turn if that is possible without waiting for anything."""
+        if self.owner is None and self.guard.acquire(blocking=False):
+            try:
+                if self.owner is None:
+                    self.owner = me
+            finally:
+                self.guard.release()
+
+    def wake(self) -> None:
+        """Let those that wait look whether it is their turn."""
+        if self._waiting:
+            self._freed.set()
