@@ -25,16 +25,34 @@ _CLOSE_PATIENCE: Final = 1.0  # seconds for a peer to take part in closing
 
 
 class Inbox:
-    """What a generator gave and nobody has taken yet."""
+    """What a generator gave and nobody has taken yet.
+
+    Attributes:
+        allowed: how many more items may come.
+    """
 
     def __init__(self) -> None:
+        self.allowed = 0
         self._messages: deque[Message] = deque()
+        self._closed = False
         self._error: Exception | None = None
         self._arrived = asyncio.Event()
 
     def put(self, message: Message) -> None:
-        """Add a message."""
+        """Add a message.
+
+        Raises:
+            FrameError: it is more than was allowed, and the message after the last item.
+        """
+        self.allowed -= 1
+        if self.allowed < -1:
+            raise FrameError("more items of a generator than were asked for")
         self._messages.append(message)
+        self._arrived.set()
+
+    def close(self) -> None:
+        """Note that nobody wants any more; who waits gets nothing."""
+        self._closed = True
         self._arrived.set()
 
     def fail(self, error: Exception) -> None:
@@ -42,9 +60,11 @@ class Inbox:
         self._error = error
         self._arrived.set()
 
-    async def take(self) -> Message:
-        """Wait for a message; the error once nothing comes any more."""
-        while not self._messages:
+    async def take(self) -> Message | None:
+        """Wait for a message; the error once nothing comes any more. None once it is closed."""
+        while not self._messages or self._closed:
+            if self._closed:
+                return None
             if self._error is not None:
                 raise self._error
             self._arrived.clear()
@@ -128,15 +148,19 @@ class AsyncioConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         hint = " (it seems to expect TLS)" if self._incoming.pending[:1] == b"\x15" else ""
-        if exc is not None and type(exc).__module__ == "ssl":
-            text = f"the other side ended the TLS connection to {self.where}: {exc}"
-            self._end(lambda: ConnectionResetError(text))
-        else:
+        error: type[Exception] = EOFError
+        later = f"the connection to {self.where} was closed by the other side earlier"
+        if exc is None:
             text = f"the other side closed the connection to {self.where} before a full line{hint}"
-            self._end(lambda: EOFError(text))
-            self._closed = lambda: ConnectionResetError(
-                f"the connection to {self.where} was closed by the other side earlier"
-            )
+        elif type(exc).__module__ == "ssl":
+            error = ConnectionResetError
+            later = text = f"the other side ended the TLS connection to {self.where}: {exc}"
+        else:
+            text = f"the connection to {self.where} was lost: {exc}"
+            later = f"the connection to {self.where} was lost earlier: {exc}"
+        known = self._closed
+        self._end(lambda: error(text))
+        self._closed = known or (lambda: ConnectionResetError(later))
         self._writable.set()
         self._sender.drop()
         if not self.lost.done():
@@ -234,7 +258,9 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         try:
             return await reply
         except asyncio.CancelledError:
-            if self._waiting.pop(number, None) is not None and self.session.framed:
+            self._waiting.pop(number, None)
+            if self.session.framed:
+                # Also where the reply is there: it may have been the beginning of a generator.
                 self.tell(self.session.cancel(number))
             raise
 
@@ -253,8 +279,11 @@ class AsyncioConnection(asyncio.BufferedProtocol):
 
     def forget(self, number: int, *, ended: bool) -> None:
         """Drop what a generator gives from now on; have the server end it, if it has not ended."""
-        if self._inboxes.pop(number, None) is not None and not ended:
-            self.tell(self.session.cancel(number))
+        inbox = self._inboxes.pop(number, None)
+        if inbox is not None:
+            inbox.close()
+            if not ended:
+                self.tell(self.session.cancel(number))
 
     def close(self, *, at_once: bool = False) -> None:
         """Close the connection, whatever the state of its loop.

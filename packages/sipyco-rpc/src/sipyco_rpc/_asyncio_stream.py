@@ -53,7 +53,10 @@ class RemoteAsyncIterator(AsyncIterator[Any]):
         if more:
             self._connection.tell(session.allow_items(self._number, more))
             self._credit.allow(more)
+            self._inbox.allowed += more
         message = await self._connection.limited(self._what, self._inbox.take())
+        if message is None:
+            raise StopAsyncIteration  # it was closed meanwhile
         self._credit.take(message)
         try:
             goes_on, value = session.receive_item(message)

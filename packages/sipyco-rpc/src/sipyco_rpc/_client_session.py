@@ -18,11 +18,14 @@ from sipyco_rpc.packed_exceptions import unpack_exception
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
+    from typing import Any, Final
 
     from sipyco_rpc._session import Body, Request
     from sipyco_rpc.framing import Text
     from sipyco_rpc.messages import Message
+
+
+_NO_KWARGS: Final = b',"kwargs":{}}'
 
 
 class Stream:
@@ -184,7 +187,7 @@ class ClientSession(Session):
             self._prefixes[name] = prefix
         buffers: list[memoryview] = []
         text = pyon.encode_bytes(list(args), buffer_callback=buffers.append)
-        return b'%b%b,"kwargs":{}}' % (prefix, text), buffers
+        return prefix + text + _NO_KWARGS, buffers
 
     def request_call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
         """Give a call as a request: what `request(call(…))` gives, in fewer steps."""
@@ -195,9 +198,9 @@ class ClientSession(Session):
         prefix = self._prefixes[name]
         text = pyon.encode_bytes(list(args), buffer_callback=buffers.append)
         if buffers:
-            return number, pack_frame(number, b'%b%b,"kwargs":{}}' % (prefix, text), buffers)
-        length = len(prefix) + len(text) + 13
-        return number, [b'#%d %d\n%b%b,"kwargs":{}}' % (number, length, prefix, text)]
+            return number, pack_frame(number, prefix + text + _NO_KWARGS, buffers)
+        length = len(prefix) + len(text) + len(_NO_KWARGS)
+        return number, [b"#%d %d\n%b%b%b" % (number, length, prefix, text, _NO_KWARGS)]
 
     def list_methods(self) -> Body:
         """Give the body of the request for the signatures and docstrings."""

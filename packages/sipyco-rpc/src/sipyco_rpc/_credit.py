@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.messages import Message
 
 _FEWEST: Final = 2  # items: the server makes one while the one before is looked at
-_MOST: Final = 64  # items; more would not make the requests for them rarer in a way that counts
+_MOST: Final = 16  # items; more would not make the requests for them rarer in a way that counts
 _BYTES: Final = MIB  # of items that may wait here, where they are small enough for more than two
 
 
@@ -24,6 +24,7 @@ class Credit:
     def __init__(self) -> None:
         self._allowed = 0
         self._window = _FEWEST
+        self._largest = 0  # of the items so far, in bytes
 
     def due(self) -> int:
         """Tell how many more items to allow now; 0 for none."""
@@ -41,4 +42,7 @@ class Credit:
         _, text, buffers = message
         size = text.size if isinstance(text, LineTooLong) else len(text)
         size += sum(map(len, buffers))
-        self._window = max(_FEWEST, min(_MOST, _BYTES // max(1, size)))
+        self._largest = max(size, self._largest)
+        # It grows by steps: the next may be larger.
+        most = min(_MOST, 2 * self._window, _BYTES // max(1, self._largest))
+        self._window = max(_FEWEST, most)

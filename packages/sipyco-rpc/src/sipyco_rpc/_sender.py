@@ -34,7 +34,7 @@ class Sender:
 
     Attributes:
         late: something waits that was put before the latest flush, or is large.
-        drained: is called by the loop when nothing waits any more.
+        drained: is called by the loop after something was late, when nothing is any more.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -43,6 +43,7 @@ class Sender:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._small: list[bytes] = []  # put since the last flush, after what is in the queue
+        self._small_size = 0
         self._flushing = False  # a flush is scheduled
         self._queue: deque[tuple[Piece, bool]] = deque()  # and whether it may be held
         self._sent = 0  # of the head of the queue
@@ -66,6 +67,10 @@ class Sender:
             if len(piece) <= _SMALL:
                 # What is copied now need not be looked after.
                 self._small.append(piece if type(piece) is bytes else bytes(piece))
+                self._small_size += len(piece)
+                if self._small_size > _SLICE:
+                    self._gather()
+                    self.late = True
                 continue
             self._gather()
             self._queue.append((piece, _is_constant(piece) or not (shared or _is_held(piece))))
@@ -76,7 +81,7 @@ class Sender:
         small = self._small
         if not self.late and len(small) <= _MOST_JOINED:
             if small:
-                self._small = []
+                self._small, self._small_size = [], 0
                 self._transport.write(small[0] if len(small) == 1 else b"".join(small))
         else:
             self._gather()
@@ -111,16 +116,14 @@ class Sender:
     def _flush_by_loop(self) -> None:
         if self._pumping or self._transport.is_closing():
             return  # TLS resumes while it writes
-        was_late = self.late
         self.flush()
-        if was_late and not self.late:
-            self.drained()
 
     def _gather(self) -> None:
         """Put the small pieces where the large ones wait."""
         while self._small:
             self._queue.append((b"".join(self._small[:_MOST_JOINED]), True))
             del self._small[:_MOST_JOINED]
+        self._small_size = 0
 
     def _pump(self) -> None:
         """Write until the transport has enough."""
@@ -142,6 +145,8 @@ class Sender:
         self.late = self._paused or bool(self._queue)
         if self._queue:
             self._keep()
+        elif not self.late:
+            self._loop.call_soon(self.drained)
 
     def _next_part(self) -> tuple[Piece, bool]:
         """Take what is written next, and whether it may be held."""

@@ -52,15 +52,26 @@ class ServedStream:
         self._finished = finished
         self._credit = 0
         self._last = False  # no more items will be allowed
+        self._scheduled = False  # going on is
 
     def allow(self, count: int) -> None:
         """Let it give so many more items."""
         self._credit += count
-        self.go_on()
+        self._go_on_soon()
 
     def allow_no_more(self) -> None:
         """End it when it has given the items that were allowed: the client asks for nothing."""
         self._last = True
+        self.go_on()
+
+    def _go_on_soon(self) -> None:
+        """Go on in the next pass of the loop: others have their turn first."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._go_on_scheduled)
+
+    def _go_on_scheduled(self) -> None:
+        self._scheduled = False
         self.go_on()
 
     def go_on(self) -> None:
@@ -93,8 +104,7 @@ class ServedStream:
         elif isinstance(outcome, list):
             self._credit -= 1
             self._item(outcome)
-            # Others have their turn first.
-            asyncio.get_running_loop().call_soon(self.go_on)
+            self._go_on_soon()
         else:
             stop = StopIteration if self._plain else StopAsyncIteration
             self._end(None if isinstance(outcome, stop) else outcome)

@@ -1,4 +1,4 @@
-"""The RPC server: connections, turns and targets. The bytes are the business of `protocol`."""
+"""The RPC server: connections, turns and targets. The bytes are the business of others."""
 
 from __future__ import annotations
 

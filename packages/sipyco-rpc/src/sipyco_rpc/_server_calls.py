@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sipyco.pc_rpc")
 
 _MAX_CALLS: Final = 1000  # of one client that are under way at a time
-_MAX_STREAMS: Final = 1000  # the same of generators
+_MAX_STREAMS: Final = 1000  # the same of generators, those that are being ended among them
 _OVERHEAD: Final = 256  # bytes that a request takes beside its content
 
 _NEEDS_FRAMES: Final = (
@@ -213,6 +213,8 @@ class ServerCalls:
     def _check_number(self, number: int) -> None:
         if self.under_way(number):
             raise ProtocolError(f"call number {number} is under way already")
+        if number == 0:
+            raise ProtocolError("the number of a call is 1 or more, got 0")
 
     def _begin(
         self, message: Message, function: Callable[[], Any], worker: Worker | None = None
@@ -273,7 +275,7 @@ class ServerCalls:
         error: Exception | None = None
         if not self._session.framed:
             error = TypeError(_NEEDS_FRAMES)
-        elif len(self._streams) >= _MAX_STREAMS:
+        elif len(self._unfinished) >= _MAX_STREAMS:
             error = RuntimeError(f"{_MAX_STREAMS} generators of this client are under way already")
         if error is not None:
             close = getattr(generator, "close", None)  # asynchronous ones have none

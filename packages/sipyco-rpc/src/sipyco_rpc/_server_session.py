@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.messages import Message
 
 _V2_PLAIN_FLOAT64: Final = DialectV2(plain_float64=True)
+_OK: Final = b'{"status":"ok","ret":'
 _STREAM: Final = b'{"status":"stream"}'
 _MAX_CREDIT: Final = 10**9  # items; more than anyone waits for
 
@@ -206,8 +207,9 @@ class ServerSession(Session):
             value, plain_float64=self._plain_float64, buffer_callback=buffers.append
         )
         if buffers:
-            return pack_frame(number, b'{"status":"ok","ret":%b}' % text, buffers)
-        return [b'#%d %d\n{"status":"ok","ret":%b}' % (number, len(text) + 22, text)]
+            return pack_frame(number, b"%b%b}" % (_OK, text), buffers)
+        length = len(_OK) + len(text) + 1
+        return [b"#%d %d\n%b%b}" % (number, length, _OK, text)]
 
     def item(self, value: Any) -> Body:
         """Give the body of one item of a generator; errors are those of `result`."""

@@ -91,7 +91,8 @@ class FrameBody:
         while self._filled == len(self._target) and not self.complete:
             self._filled = 0
             if self._missing:
-                # No more memory than twice of what has come: the length is a peer's word.
+                # No more memory than twice of what has come: the length is a peer's word. That of
+                # buffers is taken at once, when all before them has come: it must not move.
                 part = bytearray(min(self._missing, max(_FIRST_STEP, sum(map(len, self._parts)))))
                 self._missing -= len(part)
                 self._parts.append(part)
