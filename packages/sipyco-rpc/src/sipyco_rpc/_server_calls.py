@@ -118,7 +118,8 @@ class ServerCalls:
             if type(request) is CallRequest:
                 self._call(message, request)
             elif isinstance(request, ListRequest):
-                self._check_number(number)
+                if not number or self.under_way(number):
+                    self._refuse_number(number)
                 listing = describe(self._target, self._server.builtin_terminate)
                 listing = make_encodable(listing, self._session.encodable)
                 self._send(number, self._session.result(listing))
@@ -175,7 +176,8 @@ class ServerCalls:
 
     def _call(self, message: Message, request: CallRequest) -> None:
         number = message[0]
-        self._check_number(number)
+        if not number or number in self.jobs or number in self._streams:
+            self._refuse_number(number)
         name, args, kwargs = request
         if name == "terminate" and self._server.builtin_terminate:
             self._sender.put(self._session.reply(number, None))
@@ -210,11 +212,10 @@ class ServerCalls:
     def _worker(self) -> Worker:
         return self._server._worker(self._name)
 
-    def _check_number(self, number: int) -> None:
-        if self.under_way(number):
+    def _refuse_number(self, number: int) -> None:
+        if number:
             raise ProtocolError(f"call number {number} is under way already")
-        if number == 0:
-            raise ProtocolError("the number of a call is 1 or more, got 0")
+        raise ProtocolError("the number of a call is 1 or more, got 0")
 
     def _begin(
         self, message: Message, function: Callable[[], Any], worker: Worker | None = None

@@ -96,7 +96,10 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._fail(exc)
         finally:
             self._working = False
-        self._send_replies()
+        if not self._ending and not self._backlog:
+            self._sender.flush()
+        else:
+            self._send_replies()
 
     def eof_received(self) -> bool:
         self._at_eof = True
