@@ -169,7 +169,8 @@ class Wire:
     def wake(self) -> None:
         """Make a thread that is waiting for the socket notice that it is over."""
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # Not that of a socket with TLS: a thread in `send` would go on without it.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         except OSError:
             pass  # it was not connected any more
 

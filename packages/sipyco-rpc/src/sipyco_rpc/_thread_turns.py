@@ -28,12 +28,13 @@ class ThreadTurns:
 
     Attributes:
         owner: the thread whose turn it is, or None.
-        guard: is held while `owner` is set.
+        guard: is held while `owner` is set. The garbage collector and signal handlers may come
+            back to it in the same thread: as only `owner` decides, that does no harm.
     """
 
     def __init__(self) -> None:
         self.owner: int | None = None
-        self.guard = threading.Lock()
+        self.guard = threading.RLock()
         self._waiting = 0  # how many threads are
         self._freed = threading.Event()
 
@@ -63,12 +64,17 @@ class ThreadTurns:
 
     def try_to_take(self, me: int) -> None:
         """Take the turn if that is possible without waiting for anything."""
-        if self.owner is None and self.guard.acquire(blocking=False):
+        if self.owner is not None:
+            return
+        try:
+            # Ctrl-C may strike when this has returned, so nobody can note what it returned.
+            if self.guard.acquire(blocking=False) and self.owner is None:
+                self.owner = me
+        finally:
             try:
-                if self.owner is None:
-                    self.owner = me
-            finally:
                 self.guard.release()
+            except RuntimeError:
+                pass  # another thread has it
 
     def wake(self) -> None:
         """Let those that wait look whether it is their turn."""
