@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 
 from sipyco_rpc._blocking_wire import Wire, connect
 from sipyco_rpc._calls import NO_LIMIT, limit_of, limits, place, timeout_error
 from sipyco_rpc._client_session import ClientSession, Stream
-from sipyco_rpc._mailbox import Mailbox
+from sipyco_rpc._mailbox import Items, Mailbox
 from sipyco_rpc._remote_method import documented
 from sipyco_rpc._thread_turns import ThreadTurns
 from sipyco_rpc.framing import MAX_LINE
@@ -18,7 +17,7 @@ TYPE_CHECKING = False  # what `typing` has, without the time that it takes to lo
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from typing import Any, Final
+    from typing import Any, Final, NoReturn
 
     from sipyco_rpc._blocking_stream import RemoteIterator
     from sipyco_rpc._calls import Limit
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.frames import Piece
     from sipyco_rpc.messages import Message
 
+_PATIENCE: Final = 0.1  # seconds until one that waits for an item looks whether it was closed
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a call in another thread to notice that it is over
 
 
@@ -65,12 +65,8 @@ class BlockingConnection:
         self._key = key
         self._listing: dict[str, Any] | None = None
         self._timeout = timeout
-        self._mail = Mailbox()
+        self._mail = Mailbox(self.session)
         self._names: dict[str, str] = {}  # of calls, for error messages
-        # The calls that were given up and that the server has not been told of, and what tells it
-        # of those that it is being told of.
-        self._untold: deque[int] = deque()
-        self._notices = bytearray()
         self._turns = ThreadTurns()
         sock = connect(host, port, timeout, ssl_context, self.where)
         self._wire = Wire(sock, self.where, self.session.incoming, self._mail)
@@ -108,8 +104,12 @@ class BlockingConnection:
         what = self._names.get(name) or self._name(name)
         limit = limit_of(self._key) if limits.get() else NO_LIMIT
         reply = self.exchange(what, limit, session.request_call, name, args, kwargs)
-        value = session.receive_reply(reply)
-        return value if value is not Stream else self.items(what, reply)
+        try:
+            value = session.receive_reply(reply)
+            return value if value is not Stream else self.items(what, reply)
+        except KeyboardInterrupt:
+            self.abandon(reply[0])
+            raise
 
     def _name(self, name: str) -> str:
         """Make the name of a call for error messages, once for each method."""
@@ -125,7 +125,7 @@ class BlockingConnection:
         """
         from sipyco_rpc._blocking_stream import RemoteIterator  # few methods are generators
 
-        self._mail.items[reply[0]] = deque()
+        self._mail.items[reply[0]] = Items()
         return RemoteIterator(self, reply[0], what, self._key)
 
     def list_methods(self) -> dict[str, Any]:
@@ -171,6 +171,7 @@ class BlockingConnection:
         if turns.owner == me:
             self._refuse_reentry(what)
         session, mail = self.session, self._mail
+        number, message = 0, None
         try:
             with turns.guard:
                 if turns.owner is None:
@@ -184,8 +185,8 @@ class BlockingConnection:
                         mail.replies
                         or mail.items
                         or mail.unwanted
-                        or self._untold
-                        or self._notices
+                        or mail.untold
+                        or mail.notices
                     ):
                         self._wire.send(pieces, timeout, deadline, False)
                     else:
@@ -196,10 +197,13 @@ class BlockingConnection:
                 replies = mail.replies
                 while True:
                     while replies:
-                        message = replies.popleft()
+                        message = replies[0]
+                        replies.popleft()
                         if message[0] == number:
                             return message
                         # Otherwise it is the late reply to a call that was given up.
+                        if message[0] > session.asked:
+                            self._refuse_unasked()
                     self._wire.receive_some(timeout, deadline)
             except TimeoutError as exc:
                 if not pieces:
@@ -209,15 +213,21 @@ class BlockingConnection:
                 raise EOFError(f"{what}: {exc}") from exc
             except KeyboardInterrupt:
                 if not pieces:
-                    self._give_up(number)
+                    # What has come may be the beginning of a generator.
+                    self._give_up(number, owed=message is None or message[0] != number)
                 raise
         finally:
             if turns.owner == me:
                 turns.owner = None
-            turns.wake()
+            if turns.waiting or mail.untold:
+                try:
+                    self._after_turn()
+                except KeyboardInterrupt:
+                    self.abandon(number)
+                    raise
 
-    def next_item(self, what: str, number: int, credit: Credit, limit: Limit) -> Message:
-        """Wait for what a generator gives next.
+    def next_item(self, what: str, number: int, credit: Credit, limit: Limit) -> Message | None:
+        """Wait for what a generator gives next; None if it was closed meanwhile.
 
         Args:
             what: the call, for error messages.
@@ -231,17 +241,21 @@ class BlockingConnection:
         me, turns = threading.get_ident(), self._turns
         if turns.owner == me:
             self._refuse_reentry(what)
-        items = self._mail.items[number]
         try:
             self._wait_for_turn(what, me, started, deadline)
+            items = self._mail.items.get(number)
+            if items is None:
+                return None
             try:
                 more = credit.due()
                 if more:
                     self._send([self.session.allow_items(number, more)], timeout, deadline)
+                    items.room += more
                     credit.allow(more)
                 while not items:
-                    self._mail.replies.clear()  # late ones
-                    self._wire.receive_some(timeout, deadline)
+                    if number not in self._mail.items:
+                        return None
+                    self._receive_item(number, timeout, deadline)
                 return items.popleft()
             except TimeoutError as exc:
                 raise timeout_error(what, self.where, started) from exc
@@ -250,7 +264,30 @@ class BlockingConnection:
         finally:
             if turns.owner == me:
                 turns.owner = None
-            turns.wake()
+            if turns.waiting or self._mail.untold:
+                self._after_turn()
+
+    def _receive_item(self, number: int, timeout: float | None, deadline: float | None) -> None:
+        """Wait until something comes, or another thread has closed the generator."""
+        mail, started = self._mail, time.monotonic()
+        if timeout is not None:
+            deadline = started + timeout  # there is one of the two at most
+        while number in mail.items:
+            mail.replies.clear()  # late ones
+            if mail.untold or mail.notices:
+                self._send_notices()
+                if self._wire.closed is not None:
+                    raise EOFError(self._wire.closed)
+            patience = _PATIENCE
+            if deadline is not None:
+                patience = min(patience, deadline - time.monotonic())
+                if patience <= 0:
+                    raise TimeoutError
+            try:
+                self._wire.receive_some(patience, None)
+                return
+            except TimeoutError:
+                pass  # time to look again
 
     def forget(self, number: int, *, ended: bool = False) -> None:
         """Drop what a generator gives from now on, and have the server end it.
@@ -261,20 +298,39 @@ class BlockingConnection:
             number: of the call that returned it.
             ended: it has come to its end, so there is nothing for the server to do.
         """
-        if self._mail.items.pop(number, None) is None or ended:
-            return
-        self._untold.append(number)
-        me, turns = threading.get_ident(), self._turns
+        if self._mail.give_up(number) and not ended:
+            self._mail.untold.append((number, True))
+            self._tell()
+
+    def abandon(self, number: int) -> None:
+        """Have the server end a call whose reply was lost by Ctrl-C: it may be a generator."""
+        if self.session.framed:
+            self._mail.items.pop(number, None)
+            self._mail.untold.append((number, False))
+            self._tell()
+
+    def _after_turn(self) -> None:
+        """Do what others have wanted during a call."""
+        self._turns.wake()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the server of what was given up; the thread in a call does that, if there is one."""
+        me, turns, untold = threading.get_ident(), self._turns, self._mail.untold
         if turns.owner == me:
-            return  # in the midst of a call
-        try:
-            turns.try_to_take(me)
-            if turns.owner == me:
-                self._send_notices()
-        finally:
-            if turns.owner == me:
-                turns.owner = None
-            turns.wake()
+            return
+        tried = False
+        while untold and not tried:  # another thread may have more just before the turn is over
+            try:
+                turns.try_to_take(me)
+                tried = turns.owner != me or self._wire.closed is not None
+                if not tried:
+                    self._send_notices()
+            finally:
+                if turns.owner == me:
+                    turns.owner = None
+                if turns.waiting:
+                    turns.wake()
 
     def close(self) -> None:
         """Close the connection; a call in another thread ends with an error. May be repeated."""
@@ -293,7 +349,8 @@ class BlockingConnection:
         finally:
             if turns.owner == me:
                 turns.owner = None
-            turns.wake()
+            if turns.waiting:
+                turns.wake()
 
     def _refuse_reentry(self, what: str) -> None:
         raise RuntimeError(
@@ -313,10 +370,10 @@ class BlockingConnection:
         owed = bool(mail.unwanted or mail.items) if session.framed else session.owed > 0
         if mail.replies or not session.framed:
             self._check_unasked(owed)
-        if self._untold or self._notices:
-            self._collect_notices()
-            self._wire.send([bytes(self._notices)], timeout, deadline, owed)
-            self._notices.clear()
+        if mail.untold or mail.notices:
+            mail.collect_notices()
+            self._wire.send([bytes(mail.notices)], timeout, deadline, owed)
+            mail.notices.clear()
         self._wire.send(pieces, timeout, deadline, owed)
 
     def _check_unasked(self, owed: bool) -> None:
@@ -325,24 +382,20 @@ class BlockingConnection:
         if any(number > session.asked for number, *_ in self._mail.replies) or (
             not session.framed and not owed and session.incoming.pending_size
         ):
-            self._wire.fail(f"{self.where} sent a message that nobody had asked for")
-            raise ConnectionAbortedError(self._wire.closed)
+            self._refuse_unasked()
 
-    def _give_up(self, number: int) -> None:
+    def _refuse_unasked(self) -> NoReturn:
+        self._wire.fail(f"{self.where} sent a message that nobody had asked for")
+        raise ConnectionAbortedError(self._wire.closed)
+
+    def _give_up(self, number: int, *, owed: bool = True) -> None:
         """Have the server end a call whose reply nobody waits for any more."""
         if self.session.framed:
-            self._untold.append(number)
+            self._mail.untold.append((number, owed))
             self._send_notices()
-
-    def _collect_notices(self) -> None:
-        while self._untold:
-            number = self._untold[0]
-            self._mail.unwanted.add(number)
-            self._notices += self.session.cancel(number)
-            del self._untold[0]
 
     def _send_notices(self) -> None:
         """Tell the server of calls that were given up, if that can be sent at once."""
         if self._wire.closed is None:
-            self._collect_notices()
-            self._wire.try_to_send(self._notices)
+            self._mail.collect_notices()
+            self._wire.try_to_send(self._mail.notices)

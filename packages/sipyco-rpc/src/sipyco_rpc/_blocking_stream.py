@@ -26,7 +26,8 @@ class RemoteIterator(Iterator["Any"]):
     between two items. What the generator raises is raised here.
 
     Leaving a `with` block, `close`, or dropping the iterator ends the generator on the server. So
-    do Ctrl-C while it waits for an item, and the end of the connection.
+    do Ctrl-C while it waits for an item, and the end of the connection. Another thread may call
+    `close` while one waits for an item: there are no more, then.
     """
 
     _ended = True  # until it has begun: Ctrl-C may strike before that
@@ -69,6 +70,8 @@ class RemoteIterator(Iterator["Any"]):
         except BaseException:
             self.close()
             raise
+        if message is None:
+            raise StopIteration
         self._credit.take(message)
         return message
 
