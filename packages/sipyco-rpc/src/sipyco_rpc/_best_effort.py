@@ -147,7 +147,7 @@ class BestEffortClient:
         )
         try:
             connection.select(self.__target_name)
-            connection.set_timeout(None)
+            connection.timeout = None
             with self.__lock:
                 if self.__closing.is_set():
                     raise ConnectionAbortedError("the client was closed")

@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 
     from sipyco_rpc._blocking_stream import RemoteIterator
     from sipyco_rpc._calls import Limit
-    from sipyco_rpc._credit import Credit
     from sipyco_rpc._remote_method import Documentation
     from sipyco_rpc._session import AutoTarget, Request
     from sipyco_rpc.frames import Piece
     from sipyco_rpc.messages import Message
 
-_PATIENCE: Final = 0.1  # seconds until one that waits for an item looks whether it was closed
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a call in another thread to notice that it is over
 
 
@@ -44,6 +42,10 @@ class BlockingConnection:
         ssl_context: for TLS, or None.
         max_line: longest reply to accept, in bytes.
         key: stands for the client in `call_timeout`.
+
+    Attributes:
+        timeout: of socket operations, from the next request on.
+        mail, turns, wire: are for the iterators over what generators give as well.
 
     Raises:
         OSError: no connection could be made.
@@ -64,12 +66,12 @@ class BlockingConnection:
         self.where = place(host, port)
         self._key = key
         self._listing: dict[str, Any] | None = None
-        self._timeout = timeout
-        self._mail = Mailbox(self.session)
+        self.timeout = timeout
+        self.mail = Mailbox(self.session)
         self._names: dict[str, str] = {}  # of calls, for error messages
-        self._turns = ThreadTurns()
+        self.turns = ThreadTurns()
         sock = connect(host, port, timeout, ssl_context, self.where)
-        self._wire = Wire(sock, self.where, self.session.incoming, self._mail)
+        self.wire = Wire(sock, self.where, self.session.incoming, self.mail)
         try:
             self.session.receive_identification(
                 self.exchange("the handshake", NO_LIMIT, self.session.hello)
@@ -81,11 +83,7 @@ class BlockingConnection:
     @property
     def local_host(self) -> str:
         """The address of this end of the connection."""
-        return self._wire.local_host
-
-    def set_timeout(self, timeout: float | None) -> None:
-        """Set the timeout of socket operations from the next request on."""
-        self._timeout = timeout
+        return self.wire.local_host
 
     def select(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target and learn its methods."""
@@ -125,7 +123,7 @@ class BlockingConnection:
         """
         from sipyco_rpc._blocking_stream import RemoteIterator  # few methods are generators
 
-        self._mail.items[reply[0]] = Items()
+        self.mail.items[reply[0]] = Items()
         return RemoteIterator(self, reply[0], what, self._key)
 
     def list_methods(self) -> dict[str, Any]:
@@ -163,34 +161,30 @@ class BlockingConnection:
             ConnectionError: the connection is no more, and why.
         """
         started = time.monotonic()
-        timeout, deadline = self._timeout, None
+        timeout, deadline = self.timeout, None
         if limit[0]:
             timeout = None
             deadline = None if limit[1] is None else started + limit[1]
-        me, turns = threading.get_ident(), self._turns
+        me, turns = threading.get_ident(), self.turns
         if turns.owner == me:
-            self._refuse_reentry(what)
-        session, mail = self.session, self._mail
+            self.refuse_reentry(what)
+        session, mail = self.session, self.mail
         number, message = 0, None
         try:
             with turns.guard:
                 if turns.owner is None:
                     turns.owner = me
-            if turns.owner != me or self._wire.closed is not None:
-                self._wait_for_turn(what, me, started, deadline)
+            if turns.owner != me or self.wire.closed is not None:
+                self.wait_for_turn(what, me, started, deadline)
             number, pieces = make(*arguments)
             try:
                 try:
                     if session.framed and not (
-                        mail.replies
-                        or mail.items
-                        or mail.unwanted
-                        or mail.untold
-                        or mail.notices
+                        mail.replies or mail.items or mail.unwanted or mail.untold or mail.notices
                     ):
-                        self._wire.send(pieces, timeout, deadline, False)
+                        self.wire.send(pieces, timeout, deadline, False)
                     else:
-                        self._send(pieces, timeout, deadline)
+                        self.send(pieces, timeout, deadline)
                 finally:
                     if not pieces:
                         session.asked += 1
@@ -204,7 +198,7 @@ class BlockingConnection:
                         # Otherwise it is the late reply to a call that was given up.
                         if message[0] > session.asked:
                             self._refuse_unasked()
-                    self._wire.receive_some(timeout, deadline)
+                    self.wire.receive_some(timeout, deadline)
             except TimeoutError as exc:
                 if not pieces:
                     self._give_up(number)
@@ -221,73 +215,10 @@ class BlockingConnection:
                 turns.owner = None
             if turns.waiting or mail.untold:
                 try:
-                    self._after_turn()
+                    self.after_turn()
                 except KeyboardInterrupt:
                     self.abandon(number)
                     raise
-
-    def next_item(self, what: str, number: int, credit: Credit, limit: Limit) -> Message | None:
-        """Wait for what a generator gives next; None if it was closed meanwhile.
-
-        Args:
-            what: the call, for error messages.
-            number: of the call that returned the generator.
-            credit: knows how many more items to allow.
-            limit: as for `exchange`, whose errors it has.
-        """
-        started = time.monotonic()
-        timeout = None if limit[0] else self._timeout
-        deadline = None if limit[1] is None else started + limit[1]
-        me, turns = threading.get_ident(), self._turns
-        if turns.owner == me:
-            self._refuse_reentry(what)
-        try:
-            self._wait_for_turn(what, me, started, deadline)
-            items = self._mail.items.get(number)
-            if items is None:
-                return None
-            try:
-                more = credit.due()
-                if more:
-                    self._send([self.session.allow_items(number, more)], timeout, deadline)
-                    items.room += more
-                    credit.allow(more)
-                while not items:
-                    if number not in self._mail.items:
-                        return None
-                    self._receive_item(number, timeout, deadline)
-                return items.popleft()
-            except TimeoutError as exc:
-                raise timeout_error(what, self.where, started) from exc
-            except EOFError as exc:
-                raise EOFError(f"{what}: {exc}") from exc
-        finally:
-            if turns.owner == me:
-                turns.owner = None
-            if turns.waiting or self._mail.untold:
-                self._after_turn()
-
-    def _receive_item(self, number: int, timeout: float | None, deadline: float | None) -> None:
-        """Wait until something comes, or another thread has closed the generator."""
-        mail, started = self._mail, time.monotonic()
-        if timeout is not None:
-            deadline = started + timeout  # there is one of the two at most
-        while number in mail.items:
-            mail.replies.clear()  # late ones
-            if mail.untold or mail.notices:
-                self._send_notices()
-                if self._wire.closed is not None:
-                    raise EOFError(self._wire.closed)
-            patience = _PATIENCE
-            if deadline is not None:
-                patience = min(patience, deadline - time.monotonic())
-                if patience <= 0:
-                    raise TimeoutError
-            try:
-                self._wire.receive_some(patience, None)
-                return
-            except TimeoutError:
-                pass  # time to look again
 
     def forget(self, number: int, *, ended: bool = False) -> None:
         """Drop what a generator gives from now on, and have the server end it.
@@ -298,34 +229,34 @@ class BlockingConnection:
             number: of the call that returned it.
             ended: it has come to its end, so there is nothing for the server to do.
         """
-        if self._mail.give_up(number) and not ended:
-            self._mail.untold.append((number, True))
+        if self.mail.give_up(number) and not ended:
+            self.mail.untold.append((number, True))
             self._tell()
 
     def abandon(self, number: int) -> None:
         """Have the server end a call whose reply was lost by Ctrl-C: it may be a generator."""
         if self.session.framed:
-            self._mail.items.pop(number, None)
-            self._mail.untold.append((number, False))
+            self.mail.items.pop(number, None)
+            self.mail.untold.append((number, False))
             self._tell()
 
-    def _after_turn(self) -> None:
+    def after_turn(self) -> None:
         """Do what others have wanted during a call."""
-        self._turns.wake()
+        self.turns.wake()
         self._tell()
 
     def _tell(self) -> None:
-        """Tell the server of what was given up; the thread in a call does that, if there is one."""
-        me, turns, untold = threading.get_ident(), self._turns, self._mail.untold
+        """Tell the server of what was given up, or leave that to the thread in a call."""
+        me, turns, untold = threading.get_ident(), self.turns, self.mail.untold
         if turns.owner == me:
             return
         tried = False
         while untold and not tried:  # another thread may have more just before the turn is over
             try:
                 turns.try_to_take(me)
-                tried = turns.owner != me or self._wire.closed is not None
+                tried = turns.owner != me or self.wire.closed is not None
                 if not tried:
-                    self._send_notices()
+                    self.send_notices()
             finally:
                 if turns.owner == me:
                     turns.owner = None
@@ -334,11 +265,11 @@ class BlockingConnection:
 
     def close(self) -> None:
         """Close the connection; a call in another thread ends with an error. May be repeated."""
-        wire = self._wire
+        wire = self.wire
         if wire.closed is None:
             wire.closed = f"the connection to {self.where} was closed by this program"
         wire.wake()
-        me, turns = threading.get_ident(), self._turns
+        me, turns = threading.get_ident(), self.turns
         if turns.owner == me:
             wire.close()
             return
@@ -352,50 +283,53 @@ class BlockingConnection:
             if turns.waiting:
                 turns.wake()
 
-    def _refuse_reentry(self, what: str) -> None:
+    def refuse_reentry(self, what: str) -> None:
+        """Raise what a call raises in the middle of another one of the same thread."""
         raise RuntimeError(
             f"{what}: this thread is in another call on {self.where} "
             "(a signal handler cannot call in the middle of a call)"
         )
 
-    def _wait_for_turn(self, what: str, me: int, started: float, deadline: float | None) -> None:
-        if self._turns.owner != me and not self._turns.take(me, deadline):
+    def wait_for_turn(self, what: str, me: int, started: float, deadline: float | None) -> None:
+        """Wait until it is the turn of this thread; errors are those of `exchange`."""
+        if self.turns.owner != me and not self.turns.take(me, deadline):
             raise timeout_error(f"{what}, waiting for another thread's call", self.where, started)
-        if self._wire.closed is not None:
-            raise ConnectionResetError(f"{what}: {self._wire.closed}")
+        if self.wire.closed is not None:
+            raise ConnectionResetError(f"{what}: {self.wire.closed}")
 
-    def _send(self, pieces: list[Piece], timeout: float | None, deadline: float | None) -> None:
+    def send(self, pieces: list[Piece], timeout: float | None, deadline: float | None) -> None:
+        """Send a message, and before it what the server has yet to be told."""
         session = self.session
-        mail = self._mail
+        mail = self.mail
         owed = bool(mail.unwanted or mail.items) if session.framed else session.owed > 0
         if mail.replies or not session.framed:
             self._check_unasked(owed)
         if mail.untold or mail.notices:
             mail.collect_notices()
-            self._wire.send([bytes(mail.notices)], timeout, deadline, owed)
+            self.wire.send([bytes(mail.notices)], timeout, deadline, owed)
             mail.notices.clear()
-        self._wire.send(pieces, timeout, deadline, owed)
+        self.wire.send(pieces, timeout, deadline, owed)
 
     def _check_unasked(self, owed: bool) -> None:
         """Refuse what nobody had asked for: it would pass for the reply to the next request."""
         session = self.session
-        if any(number > session.asked for number, *_ in self._mail.replies) or (
+        if any(number > session.asked for number, *_ in self.mail.replies) or (
             not session.framed and not owed and session.incoming.pending_size
         ):
             self._refuse_unasked()
 
     def _refuse_unasked(self) -> NoReturn:
-        self._wire.fail(f"{self.where} sent a message that nobody had asked for")
-        raise ConnectionAbortedError(self._wire.closed)
+        self.wire.fail(f"{self.where} sent a message that nobody had asked for")
+        raise ConnectionAbortedError(self.wire.closed)
 
     def _give_up(self, number: int, *, owed: bool = True) -> None:
         """Have the server end a call whose reply nobody waits for any more."""
         if self.session.framed:
-            self._mail.untold.append((number, owed))
-            self._send_notices()
+            self.mail.untold.append((number, owed))
+            self.send_notices()
 
-    def _send_notices(self) -> None:
+    def send_notices(self) -> None:
         """Tell the server of calls that were given up, if that can be sent at once."""
-        if self._wire.closed is None:
-            self._mail.collect_notices()
-            self._wire.try_to_send(self._mail.notices)
+        if self.wire.closed is None:
+            self.mail.collect_notices()
+            self.wire.try_to_send(self.mail.notices)

@@ -83,9 +83,9 @@ class Wire:
         """
         if deadline is not None or timeout != self._timeout:
             self._set_patience(timeout, deadline)
-        first = pieces[0]
+        count, first = len(pieces), pieces[0]
         try:
-            if len(pieces) == 1 and not listening:
+            if count == 1 and not listening:
                 sent = self._socket.send(pieces[0])
                 if sent == len(pieces[0]):
                     pieces.clear()
@@ -104,7 +104,7 @@ class Wire:
             if not isinstance(exc, TimeoutError) or exc.errno is not None:
                 self._lost(exc)
             # With TLS, what could not be sent at once has begun all the same.
-            if self._tls or pieces[0] is not first:
+            if self._tls or len(pieces) < count or pieces[0] is not first:
                 self._fail_in_part()
             raise
         except BaseException:  # Ctrl-C
