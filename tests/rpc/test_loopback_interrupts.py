@@ -184,6 +184,7 @@ STREAM_FILES = [
     "_blocking_wire.py",
     "_client_session.py",
     "_credit.py",
+    "_mailbox.py",
     "frames.py",
     "messages.py",
 ]

@@ -217,7 +217,8 @@ class BlockingConnection:
                 try:
                     self.after_turn()
                 except KeyboardInterrupt:
-                    self.abandon(number)
+                    if message is not None and message[0] == number:
+                        self.abandon(number)
                     raise
 
     def forget(self, number: int, *, ended: bool = False) -> None:
