@@ -184,6 +184,7 @@ STREAM_FILES = [
     "_blocking_wire.py",
     "_client_session.py",
     "_credit.py",
+    "_mailbox.py",
     "frames.py",
     "messages.py",
 ]
@@ -416,3 +417,30 @@ def test_a_timeout_while_connecting_says_where() -> None:
         finally:
             for sock in filling:
                 sock.close()
+
+
+@untraced
+def test_ctrl_c_while_a_generator_is_closed_leaves_the_turn_to_others(
+    either_protocol: bool,
+) -> None:
+    if not either_protocol:
+        pytest.skip("generators need frames")
+    number = 0
+    with rpc_server({"t": Target()}) as port:
+        while True:
+            number += 1
+            client = Client(HOST, port)
+            items = client.items()
+            where = interrupted(number, "_thread_turns.py", items.close)
+            wrong: list[str] = []
+            # In a thread, which may hang where another has not let go.
+            thread = threading.Thread(
+                target=lambda: wrong.append(unspoiled(client, where)), daemon=True
+            )
+            thread.start()
+            thread.join(DEADLINE)
+            assert wrong == [""], where
+            client.close_rpc()
+            if not where:
+                break
+    assert number > 2

@@ -147,7 +147,7 @@ class BestEffortClient:
         )
         try:
             connection.select(self.__target_name)
-            connection.set_timeout(None)
+            connection.timeout = None
             with self.__lock:
                 if self.__closing.is_set():
                     raise ConnectionAbortedError("the client was closed")
@@ -200,11 +200,15 @@ class BestEffortClient:
         if reply is None:
             return None
         # Outside of any `try`: an OSError of the remote method is none of the network.
-        result = connection.session.receive_reply(reply)
-        if result is not Stream:
-            return result
-        items = connection.items(what, reply)
-        return _Items(items, lambda exc: self.__broken(connection, what, exc))
+        try:
+            result = connection.session.receive_reply(reply)
+            if result is not Stream:
+                return result
+            items = connection.items(what, reply)
+            return _Items(items, lambda exc: self.__broken(connection, what, exc))
+        except KeyboardInterrupt:
+            connection.abandon(reply[0])
+            raise
 
     def __exchange(self, connection: BlockingConnection, what: str, body: Body) -> Message | None:
         try:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 
 from sipyco_rpc._blocking_wire import Wire, connect
 from sipyco_rpc._calls import NO_LIMIT, limit_of, limits, place, timeout_error
 from sipyco_rpc._client_session import ClientSession, Stream
-from sipyco_rpc._mailbox import Mailbox
+from sipyco_rpc._mailbox import Items, Mailbox
 from sipyco_rpc._remote_method import documented
 from sipyco_rpc._thread_turns import ThreadTurns
 from sipyco_rpc.framing import MAX_LINE
@@ -18,11 +17,10 @@ TYPE_CHECKING = False  # what `typing` has, without the time that it takes to lo
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from typing import Any, Final
+    from typing import Any, Final, NoReturn
 
     from sipyco_rpc._blocking_stream import RemoteIterator
     from sipyco_rpc._calls import Limit
-    from sipyco_rpc._credit import Credit
     from sipyco_rpc._remote_method import Documentation
     from sipyco_rpc._session import AutoTarget, Request
     from sipyco_rpc.frames import Piece
@@ -45,6 +43,10 @@ class BlockingConnection:
         max_line: longest reply to accept, in bytes.
         key: stands for the client in `call_timeout`.
 
+    Attributes:
+        timeout: of socket operations, from the next request on.
+        mail, turns, wire: are for the iterators over what generators give as well.
+
     Raises:
         OSError: no connection could be made.
         IncompatibleServer: the other side is not an RPC server.
@@ -64,16 +66,12 @@ class BlockingConnection:
         self.where = place(host, port)
         self._key = key
         self._listing: dict[str, Any] | None = None
-        self._timeout = timeout
-        self._mail = Mailbox()
+        self.timeout = timeout
+        self.mail = Mailbox(self.session)
         self._names: dict[str, str] = {}  # of calls, for error messages
-        # The calls that were given up and that the server has not been told of, and what tells it
-        # of those that it is being told of.
-        self._untold: deque[int] = deque()
-        self._notices = bytearray()
-        self._turns = ThreadTurns()
+        self.turns = ThreadTurns()
         sock = connect(host, port, timeout, ssl_context, self.where)
-        self._wire = Wire(sock, self.where, self.session.incoming, self._mail)
+        self.wire = Wire(sock, self.where, self.session.incoming, self.mail)
         try:
             self.session.receive_identification(
                 self.exchange("the handshake", NO_LIMIT, self.session.hello)
@@ -85,11 +83,7 @@ class BlockingConnection:
     @property
     def local_host(self) -> str:
         """The address of this end of the connection."""
-        return self._wire.local_host
-
-    def set_timeout(self, timeout: float | None) -> None:
-        """Set the timeout of socket operations from the next request on."""
-        self._timeout = timeout
+        return self.wire.local_host
 
     def select(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target and learn its methods."""
@@ -108,8 +102,12 @@ class BlockingConnection:
         what = self._names.get(name) or self._name(name)
         limit = limit_of(self._key) if limits.get() else NO_LIMIT
         reply = self.exchange(what, limit, session.request_call, name, args, kwargs)
-        value = session.receive_reply(reply)
-        return value if value is not Stream else self.items(what, reply)
+        try:
+            value = session.receive_reply(reply)
+            return value if value is not Stream else self.items(what, reply)
+        except KeyboardInterrupt:
+            self.abandon(reply[0])
+            raise
 
     def _name(self, name: str) -> str:
         """Make the name of a call for error messages, once for each method."""
@@ -125,7 +123,7 @@ class BlockingConnection:
         """
         from sipyco_rpc._blocking_stream import RemoteIterator  # few methods are generators
 
-        self._mail.items[reply[0]] = deque()
+        self.mail.items[reply[0]] = Items()
         return RemoteIterator(self, reply[0], what, self._key)
 
     def list_methods(self) -> dict[str, Any]:
@@ -163,44 +161,44 @@ class BlockingConnection:
             ConnectionError: the connection is no more, and why.
         """
         started = time.monotonic()
-        timeout, deadline = self._timeout, None
+        timeout, deadline = self.timeout, None
         if limit[0]:
             timeout = None
             deadline = None if limit[1] is None else started + limit[1]
-        me, turns = threading.get_ident(), self._turns
+        me, turns = threading.get_ident(), self.turns
         if turns.owner == me:
-            self._refuse_reentry(what)
-        session, mail = self.session, self._mail
+            self.refuse_reentry(what)
+        session, mail = self.session, self.mail
+        number, message = 0, None
         try:
             with turns.guard:
                 if turns.owner is None:
                     turns.owner = me
-            if turns.owner != me or self._wire.closed is not None:
-                self._wait_for_turn(what, me, started, deadline)
+            if turns.owner != me or self.wire.closed is not None:
+                self.wait_for_turn(what, me, started, deadline)
             number, pieces = make(*arguments)
             try:
                 try:
                     if session.framed and not (
-                        mail.replies
-                        or mail.items
-                        or mail.unwanted
-                        or self._untold
-                        or self._notices
+                        mail.replies or mail.items or mail.unwanted or mail.untold or mail.notices
                     ):
-                        self._wire.send(pieces, timeout, deadline, False)
+                        self.wire.send(pieces, timeout, deadline, False)
                     else:
-                        self._send(pieces, timeout, deadline)
+                        self.send(pieces, timeout, deadline)
                 finally:
                     if not pieces:
                         session.asked += 1
                 replies = mail.replies
                 while True:
                     while replies:
-                        message = replies.popleft()
+                        message = replies[0]
+                        replies.popleft()
                         if message[0] == number:
                             return message
                         # Otherwise it is the late reply to a call that was given up.
-                    self._wire.receive_some(timeout, deadline)
+                        if message[0] > session.asked:
+                            self._refuse_unasked()
+                    self.wire.receive_some(timeout, deadline)
             except TimeoutError as exc:
                 if not pieces:
                     self._give_up(number)
@@ -209,48 +207,19 @@ class BlockingConnection:
                 raise EOFError(f"{what}: {exc}") from exc
             except KeyboardInterrupt:
                 if not pieces:
-                    self._give_up(number)
+                    # What has come may be the beginning of a generator.
+                    self._give_up(number, owed=message is None or message[0] != number)
                 raise
         finally:
             if turns.owner == me:
                 turns.owner = None
-            turns.wake()
-
-    def next_item(self, what: str, number: int, credit: Credit, limit: Limit) -> Message:
-        """Wait for what a generator gives next.
-
-        Args:
-            what: the call, for error messages.
-            number: of the call that returned the generator.
-            credit: knows how many more items to allow.
-            limit: as for `exchange`, whose errors it has.
-        """
-        started = time.monotonic()
-        timeout = None if limit[0] else self._timeout
-        deadline = None if limit[1] is None else started + limit[1]
-        me, turns = threading.get_ident(), self._turns
-        if turns.owner == me:
-            self._refuse_reentry(what)
-        items = self._mail.items[number]
-        try:
-            self._wait_for_turn(what, me, started, deadline)
-            try:
-                more = credit.due()
-                if more:
-                    self._send([self.session.allow_items(number, more)], timeout, deadline)
-                    credit.allow(more)
-                while not items:
-                    self._mail.replies.clear()  # late ones
-                    self._wire.receive_some(timeout, deadline)
-                return items.popleft()
-            except TimeoutError as exc:
-                raise timeout_error(what, self.where, started) from exc
-            except EOFError as exc:
-                raise EOFError(f"{what}: {exc}") from exc
-        finally:
-            if turns.owner == me:
-                turns.owner = None
-            turns.wake()
+            if turns.waiting or mail.untold:
+                try:
+                    self.after_turn()
+                except KeyboardInterrupt:
+                    if message is not None and message[0] == number:
+                        self.abandon(number)
+                    raise
 
     def forget(self, number: int, *, ended: bool = False) -> None:
         """Drop what a generator gives from now on, and have the server end it.
@@ -261,28 +230,47 @@ class BlockingConnection:
             number: of the call that returned it.
             ended: it has come to its end, so there is nothing for the server to do.
         """
-        if self._mail.items.pop(number, None) is None or ended:
-            return
-        self._untold.append(number)
-        me, turns = threading.get_ident(), self._turns
+        if self.mail.give_up(number) and not ended:
+            self.mail.untold.append((number, True))
+            self._tell()
+
+    def abandon(self, number: int) -> None:
+        """Have the server end a call whose reply was lost by Ctrl-C: it may be a generator."""
+        if self.session.framed:
+            self.mail.items.pop(number, None)
+            self.mail.untold.append((number, False))
+            self._tell()
+
+    def after_turn(self) -> None:
+        """Do what others have wanted during a call."""
+        self.turns.wake()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the server of what was given up, or leave that to the thread in a call."""
+        me, turns, untold = threading.get_ident(), self.turns, self.mail.untold
         if turns.owner == me:
-            return  # in the midst of a call
-        try:
-            turns.try_to_take(me)
-            if turns.owner == me:
-                self._send_notices()
-        finally:
-            if turns.owner == me:
-                turns.owner = None
-            turns.wake()
+            return
+        tried = False
+        while untold and not tried:  # another thread may have more just before the turn is over
+            try:
+                turns.try_to_take(me)
+                tried = turns.owner != me or self.wire.closed is not None
+                if not tried:
+                    self.send_notices()
+            finally:
+                if turns.owner == me:
+                    turns.owner = None
+                if turns.waiting:
+                    turns.wake()
 
     def close(self) -> None:
         """Close the connection; a call in another thread ends with an error. May be repeated."""
-        wire = self._wire
+        wire = self.wire
         if wire.closed is None:
             wire.closed = f"the connection to {self.where} was closed by this program"
         wire.wake()
-        me, turns = threading.get_ident(), self._turns
+        me, turns = threading.get_ident(), self.turns
         if turns.owner == me:
             wire.close()
             return
@@ -293,56 +281,56 @@ class BlockingConnection:
         finally:
             if turns.owner == me:
                 turns.owner = None
-            turns.wake()
+            if turns.waiting:
+                turns.wake()
 
-    def _refuse_reentry(self, what: str) -> None:
+    def refuse_reentry(self, what: str) -> None:
+        """Raise what a call raises in the middle of another one of the same thread."""
         raise RuntimeError(
             f"{what}: this thread is in another call on {self.where} "
             "(a signal handler cannot call in the middle of a call)"
         )
 
-    def _wait_for_turn(self, what: str, me: int, started: float, deadline: float | None) -> None:
-        if self._turns.owner != me and not self._turns.take(me, deadline):
+    def wait_for_turn(self, what: str, me: int, started: float, deadline: float | None) -> None:
+        """Wait until it is the turn of this thread; errors are those of `exchange`."""
+        if self.turns.owner != me and not self.turns.take(me, deadline):
             raise timeout_error(f"{what}, waiting for another thread's call", self.where, started)
-        if self._wire.closed is not None:
-            raise ConnectionResetError(f"{what}: {self._wire.closed}")
+        if self.wire.closed is not None:
+            raise ConnectionResetError(f"{what}: {self.wire.closed}")
 
-    def _send(self, pieces: list[Piece], timeout: float | None, deadline: float | None) -> None:
+    def send(self, pieces: list[Piece], timeout: float | None, deadline: float | None) -> None:
+        """Send a message, and before it what the server has yet to be told."""
         session = self.session
-        mail = self._mail
+        mail = self.mail
         owed = bool(mail.unwanted or mail.items) if session.framed else session.owed > 0
         if mail.replies or not session.framed:
             self._check_unasked(owed)
-        if self._untold or self._notices:
-            self._collect_notices()
-            self._wire.send([bytes(self._notices)], timeout, deadline, owed)
-            self._notices.clear()
-        self._wire.send(pieces, timeout, deadline, owed)
+        if mail.untold or mail.notices:
+            mail.collect_notices()
+            self.wire.send([bytes(mail.notices)], timeout, deadline, owed)
+            mail.notices.clear()
+        self.wire.send(pieces, timeout, deadline, owed)
 
     def _check_unasked(self, owed: bool) -> None:
         """Refuse what nobody had asked for: it would pass for the reply to the next request."""
         session = self.session
-        if any(number > session.asked for number, *_ in self._mail.replies) or (
+        if any(number > session.asked for number, *_ in self.mail.replies) or (
             not session.framed and not owed and session.incoming.pending_size
         ):
-            self._wire.fail(f"{self.where} sent a message that nobody had asked for")
-            raise ConnectionAbortedError(self._wire.closed)
+            self._refuse_unasked()
 
-    def _give_up(self, number: int) -> None:
+    def _refuse_unasked(self) -> NoReturn:
+        self.wire.fail(f"{self.where} sent a message that nobody had asked for")
+        raise ConnectionAbortedError(self.wire.closed)
+
+    def _give_up(self, number: int, *, owed: bool = True) -> None:
         """Have the server end a call whose reply nobody waits for any more."""
         if self.session.framed:
-            self._untold.append(number)
-            self._send_notices()
+            self.mail.untold.append((number, owed))
+            self.send_notices()
 
-    def _collect_notices(self) -> None:
-        while self._untold:
-            number = self._untold[0]
-            self._mail.unwanted.add(number)
-            self._notices += self.session.cancel(number)
-            del self._untold[0]
-
-    def _send_notices(self) -> None:
+    def send_notices(self) -> None:
         """Tell the server of calls that were given up, if that can be sent at once."""
-        if self._wire.closed is None:
-            self._collect_notices()
-            self._wire.try_to_send(self._notices)
+        if self.wire.closed is None:
+            self.mail.collect_notices()
+            self.wire.try_to_send(self.mail.notices)

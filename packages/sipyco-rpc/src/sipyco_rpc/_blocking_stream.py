@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
-from sipyco_rpc._calls import limit_of
+from sipyco_rpc._calls import limit_of, timeout_error
 from sipyco_rpc._credit import Credit
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Any, Final, Self
 
     from sipyco_rpc._blocking import BlockingConnection
+    from sipyco_rpc._calls import Limit
     from sipyco_rpc.messages import Message
+
+_PATIENCE: Final = 0.1  # seconds until one that waits for an item looks whether it was closed
 
 
 class RemoteIterator(Iterator["Any"]):
@@ -26,7 +31,8 @@ class RemoteIterator(Iterator["Any"]):
     between two items. What the generator raises is raised here.
 
     Leaving a `with` block, `close`, or dropping the iterator ends the generator on the server. So
-    do Ctrl-C while it waits for an item, and the end of the connection.
+    do Ctrl-C while it waits for an item, and the end of the connection. Another thread may call
+    `close` while one waits for an item: there are no more, then.
     """
 
     _ended = True  # until it has begun: Ctrl-C may strike before that
@@ -61,16 +67,79 @@ class RemoteIterator(Iterator["Any"]):
         if self._ended:
             raise StopIteration
         try:
-            message = self._connection.next_item(
-                self._what, self._number, self._credit, limit_of(self._key)
-            )
+            message = self._receive(limit_of(self._key))
         except TimeoutError:
             raise
         except BaseException:
             self.close()
             raise
+        if message is None:
+            raise StopIteration
         self._credit.take(message)
         return message
+
+    def _receive(self, limit: Limit) -> Message | None:
+        """Wait for what a generator gives next; None if it was closed meanwhile.
+
+        Args:
+            limit: as for `exchange`, whose errors it has.
+        """
+        connection, number, what = self._connection, self._number, self._what
+        started = time.monotonic()
+        timeout = None if limit[0] else connection.timeout
+        deadline = None if limit[1] is None else started + limit[1]
+        me, turns = threading.get_ident(), connection.turns
+        if turns.owner == me:
+            connection.refuse_reentry(what)
+        try:
+            connection.wait_for_turn(what, me, started, deadline)
+            items = connection.mail.items.get(number)
+            if items is None:
+                return None
+            try:
+                more = self._credit.due()
+                if more:
+                    connection.send(
+                        [connection.session.allow_items(number, more)], timeout, deadline
+                    )
+                    items.room += more
+                    self._credit.allow(more)
+                while not items:
+                    if number not in connection.mail.items:
+                        return None
+                    self._wait(timeout, deadline)
+                return items.popleft()
+            except TimeoutError as exc:
+                raise timeout_error(what, connection.where, started) from exc
+            except EOFError as exc:
+                raise EOFError(f"{what}: {exc}") from exc
+        finally:
+            if turns.owner == me:
+                turns.owner = None
+            if turns.waiting or connection.mail.untold:
+                connection.after_turn()
+
+    def _wait(self, timeout: float | None, deadline: float | None) -> None:
+        """Wait until something comes, or another thread has closed the generator."""
+        connection, mail, started = self._connection, self._connection.mail, time.monotonic()
+        if timeout is not None:
+            deadline = started + timeout  # there is one of the two at most
+        while self._number in mail.items:
+            mail.replies.clear()  # late ones
+            if mail.untold or mail.notices:
+                connection.send_notices()
+                if connection.wire.closed is not None:
+                    raise EOFError(connection.wire.closed)
+            patience = _PATIENCE
+            if deadline is not None:
+                patience = min(patience, deadline - time.monotonic())
+                if patience <= 0:
+                    raise TimeoutError
+            try:
+                connection.wire.receive_some(patience, None)
+                return
+            except TimeoutError:
+                pass  # time to look again
 
     def value_of(self, message: Message) -> Any:
         """Give the item in a message; errors are those of the generator."""

@@ -13,7 +13,7 @@ from sipyco_rpc.keepalive import create_connection
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import ssl
-    from typing import Final
+    from typing import Final, NoReturn
 
     from sipyco_rpc._mailbox import Mailbox
     from sipyco_rpc.frames import Piece
@@ -77,13 +77,15 @@ class Wire:
                 that it takes nothing before that is received.
 
         Raises:
-            TimeoutError: it took too long. If some of it has been sent, the connection is closed.
+            TimeoutError: it took too long. If some of it has been sent, the connection is closed;
+                otherwise the pieces are as they were.
             OSError, EOFError: it is lost.
         """
         if deadline is not None or timeout != self._timeout:
             self._set_patience(timeout, deadline)
+        count, first = len(pieces), pieces[0]
         try:
-            if len(pieces) == 1 and not listening:
+            if count == 1 and not listening:
                 sent = self._socket.send(pieces[0])
                 if sent == len(pieces[0]):
                     pieces.clear()
@@ -101,7 +103,9 @@ class Wire:
         except OSError as exc:
             if not isinstance(exc, TimeoutError) or exc.errno is not None:
                 self._lost(exc)
-            self._fail_in_part()
+            # With TLS, what could not be sent at once has begun all the same.
+            if self._tls or len(pieces) < count or pieces[0] is not first:
+                self._fail_in_part()
             raise
         except BaseException:  # Ctrl-C
             if not pieces:
@@ -143,8 +147,7 @@ class Wire:
             else:
                 mail.replies += incoming.take(size)
         except FrameError as exc:
-            self.fail(f"{self._where} sent what it must not: {exc}")
-            raise ConnectionAbortedError(self.closed) from exc
+            self._refuse(exc)
         except OSError as exc:
             if isinstance(exc, TimeoutError) and exc.errno is None:
                 raise  # ours; one with a number is the network's (keepalive)
@@ -169,7 +172,8 @@ class Wire:
     def wake(self) -> None:
         """Make a thread that is waiting for the socket notice that it is over."""
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # Not that of a socket with TLS: a thread in `send` would go on without it.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         except OSError:
             pass  # it was not connected any more
 
@@ -214,6 +218,10 @@ class Wire:
             raise TimeoutError
         if ready[0][1] & selectors.EVENT_READ:
             self.receive_some(0, None)
+            try:
+                self._mail.drop_late()
+            except FrameError as exc:
+                self._refuse(exc)
 
     def _set_patience(self, timeout: float | None, deadline: float | None) -> None:
         """Set the timeout of the next operation."""
@@ -227,6 +235,11 @@ class Wire:
     def _set_timeout(self, timeout: float | None) -> None:
         self._timeout = timeout
         self._socket.settimeout(timeout)
+
+    def _refuse(self, exc: FrameError) -> NoReturn:
+        """Give a connection up whose other side does not keep to the rules."""
+        self.fail(f"{self._where} sent what it must not: {exc}")
+        raise ConnectionAbortedError(self.closed) from exc
 
     def _fail_in_part(self) -> None:
         self.fail(f"the connection to {self._where} was closed: a request was sent in part")

@@ -24,17 +24,20 @@ class ThreadTurns:
         finally:
             if turns.owner == me:
                 turns.owner = None
-            turns.wake()
+            if turns.waiting:
+                turns.wake()
 
     Attributes:
         owner: the thread whose turn it is, or None.
-        guard: is held while `owner` is set.
+        guard: is held while `owner` is set. The garbage collector and signal handlers may come
+            back to it in the same thread: as only `owner` decides, that does no harm.
+        waiting: how many threads are.
     """
 
     def __init__(self) -> None:
         self.owner: int | None = None
-        self.guard = threading.Lock()
-        self._waiting = 0  # how many threads are
+        self.guard = threading.RLock()
+        self.waiting = 0
         self._freed = threading.Event()
 
     def take(self, me: int, deadline: float | None) -> bool:
@@ -44,7 +47,7 @@ class ThreadTurns:
             me: this thread.
             deadline: by `time.monotonic`, or None.
         """
-        self._waiting += 1
+        self.waiting += 1
         try:
             while True:
                 with self.guard:
@@ -59,18 +62,22 @@ class ThreadTurns:
                         return False
                 self._freed.wait(patience)
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
 
     def try_to_take(self, me: int) -> None:
         """Take the turn if that is possible without waiting for anything."""
-        if self.owner is None and self.guard.acquire(blocking=False):
+        if self.owner is not None:
+            return
+        try:
+            # Ctrl-C may strike when this has returned, so nobody can note what it returned.
+            if self.guard.acquire(blocking=False) and self.owner is None:
+                self.owner = me
+        finally:
             try:
-                if self.owner is None:
-                    self.owner = me
-            finally:
                 self.guard.release()
+            except RuntimeError:
+                pass  # another thread has it
 
     def wake(self) -> None:
         """Let those that wait look whether it is their turn."""
-        if self._waiting:
-            self._freed.set()
+        self._freed.set()

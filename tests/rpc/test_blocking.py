@@ -1,0 +1,346 @@
+"""The connection of the blocking clients: turns, notices, and what a server must not send."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from sipyco_rpc import _blocking_stream
+from sipyco_rpc._blocking_wire import Wire
+from sipyco_rpc._client_session import ClientSession
+from sipyco_rpc._mailbox import Mailbox
+from sipyco_rpc.frames import FrameError
+from sipyco_rpc.pc_rpc import BestEffortClient, Client, Server
+from support.certificates import paths_of
+from support.peers import DEADLINE, HOST, Peer, running_server, scripted_server, until
+
+secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+ITEM = b'{"status":"item","ret":0}'
+OK = b'{"status":"ok","ret":null}'
+STREAM = b'{"status":"stream"}'
+
+
+class Target:
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+        self.entered = threading.Event()
+        self.released = threading.Event()
+
+    def echo(self, x: Any) -> Any:
+        return x
+
+    async def wait(self) -> str:
+        self.entered.set()
+        while not self.released.is_set():
+            await asyncio.sleep(0.002)
+        return "waited"
+
+    async def one_item(self) -> AsyncIterator[int]:
+        """Give one item, and the next never."""
+        try:
+            yield 0
+            await asyncio.Event().wait()
+        finally:
+            self.ended.append("one_item")
+
+
+@contextlib.contextmanager
+def served(target: Target, tls: bool = False) -> Iterator[Client]:
+    """Run a server; give a client of it."""
+    own = paths_of("server", "client") if tls else {}
+    options = paths_of("client", "server") if tls else {}
+    with running_server(lambda: Server({"t": target}, allow_parallel=True), **own) as port:
+        with Client(HOST, port, **options) as client:
+            yield client
+
+
+def frame(peer: Peer) -> tuple[int, bytes]:
+    """Wait for a frame without buffers; number 0 at the end of the stream."""
+    header = peer.line()
+    if not header:
+        return 0, b""
+    number, length = map(int, header[1:].split())
+    return number, peer._file.read(length)
+
+
+def send(peer: Peer, *messages: tuple[int, bytes]) -> None:
+    peer.send(b"".join(b"#%d %d\n%b" % (number, len(text), text) for number, text in messages))
+
+
+def handshake(peer: Peer) -> None:
+    """Play the server's side up to the first call, with frames."""
+    peer.line()
+    peer.send(b'{"targets":["test"],"description":null,"features":["pyon_v2","frames"]}\n')
+    assert peer.line() == b"test pyon_v2 frames\n"
+    send(peer, (0, b'{"__jsonclass__":["set",[["f","g"]]]}'))
+
+
+def connection_of(client: Any) -> Any:
+    return vars(client)[f"_{type(client).__name__}__connection"]
+
+
+def waits_for_the_socket(thread: threading.Thread) -> bool:
+    found = sys._current_frames().get(thread.ident or 0)
+    while found is not None and found.f_code.co_name != "receive_some":
+        found = found.f_back  # with TLS there are some in between
+    return found is not None
+
+
+# --- another thread --------------------------------------------------------------------------
+
+
+def test_closing_never_leaves_a_socket_that_would_send_without_tls() -> None:
+    with served(Target(), tls=True) as client:
+        assert client.echo(1) == 1
+        wire = connection_of(client).wire
+        wire.wake()  # what `close_rpc` does while another thread may be in `send`
+        assert wire._socket.version() is not None
+
+
+@secured
+def test_another_thread_may_close_a_generator_that_is_waited_for(tls: bool) -> None:
+    target = Target()
+    with served(target, tls) as client:
+        items = client.one_item()
+        others = client.one_item()
+        assert next(others) == 0
+        got: list[Any] = []
+        thread = threading.Thread(target=lambda: got.append(list(items)), daemon=True)
+        thread.start()
+        until(lambda: waits_for_the_socket(thread))
+        others.close()  # the server is told of this one as well
+        until(lambda: target.ended == ["one_item"])
+        assert thread.is_alive()
+        items.close()
+        thread.join(DEADLINE)
+        assert got == [[0]]
+        until(lambda: target.ended == ["one_item", "one_item"])
+        assert client.echo(1) == 1
+        assert list(items) == []
+
+
+def test_a_generator_that_is_closed_just_before_it_is_waited_for_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with served(Target()) as client:
+        items = client.one_item()
+
+        def limit_of(key: object) -> tuple[bool, None]:
+            items.close()
+            return False, None
+
+        monkeypatch.setattr(_blocking_stream, "limit_of", limit_of)
+        assert list(items) == []
+        assert client.echo(1) == 1
+
+
+def test_what_is_closed_during_a_call_is_told_of_when_the_call_ends() -> None:
+    target = Target()
+    with served(target) as client:
+        items = client.one_item()
+        assert next(items) == 0
+        thread = threading.Thread(target=client.wait)
+        thread.start()
+        assert target.entered.wait(DEADLINE)
+        items.close()
+        target.released.set()
+        thread.join(DEADLINE)
+        until(lambda: target.ended == ["one_item"])  # without another request
+
+
+# --- what a server sends ---------------------------------------------------------------------
+
+
+def test_more_items_than_were_allowed_end_the_connection() -> None:
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        number, _ = frame(peer)
+        send(peer, (number, STREAM))
+        number, text = frame(peer)
+        assert (number, text) == (number, b'{"action":"next","n":2}')
+        send(peer, (number, ITEM))
+        frame(peer)
+        with contextlib.suppress(OSError):  # the client leaves at the third
+            send(peer, *[(number, ITEM)] * 200_000)
+            assert frame(peer) == (0, b"")
+
+    with scripted_server(play) as port, Client(HOST, port, "test") as client:
+        items = client.f()
+        assert next(items) == 0
+        with pytest.raises(ConnectionError, match="more items of call 3 than it was asked for"):
+            client.g()
+        with pytest.raises(ConnectionError, match="more items"):
+            client.g()
+
+
+def test_a_number_that_was_never_asked_for_ends_the_connection() -> None:
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        number, _ = frame(peer)
+        send(peer, (number + 1, OK))
+        assert frame(peer) == (0, b"")
+
+    with scripted_server(play) as port, Client(HOST, port, "test") as client:
+        with pytest.raises(ConnectionError, match="nobody had asked for"):
+            client.g()
+        with pytest.raises(ConnectionError, match="nobody had asked for"):
+            client.g()
+
+
+def test_messages_that_nobody_waits_for_are_not_kept() -> None:
+    session = ClientSession()
+    session.framed, session.asked = True, 5
+    mail = Mailbox(session)
+    mail.put([(4, OK, []), (5, OK, []), (5, OK, [])])
+    assert [message[0] for message in mail.replies] == [5]
+    mail.drop_late()  # while a request is being sent
+    assert not mail.replies
+    with pytest.raises(FrameError, match="nobody"):
+        mail.put([(6, OK, [])])
+    mail.replies.append((6, OK, []))
+    with pytest.raises(FrameError, match="nobody"):
+        mail.drop_late()
+
+
+# --- giving up -------------------------------------------------------------------------------
+
+
+def test_a_generator_whose_end_has_come_is_not_cancelled() -> None:
+    seen: list[tuple[int, bytes]] = []
+
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        number, _ = frame(peer)
+        send(peer, (number, STREAM))
+        frame(peer)
+        send(peer, (number, ITEM), (number, OK))
+        number, text = frame(peer)
+        seen.append((number, text))
+        send(peer, (number, OK))
+        assert frame(peer) == (0, b"")
+
+    with scripted_server(play) as port, Client(HOST, port, "test") as client:
+        items = client.f()
+        assert next(items) == 0
+        mail = connection_of(client).mail
+        until(lambda: bool(mail.items[3]))
+        items.close()
+        assert client.g() is None
+        assert not mail.unwanted
+        assert not mail.untold
+    assert b'"name":"g"' in seen[0][1]
+
+
+class Interrupting(deque[Any]):
+    def popleft(self) -> Any:
+        super().popleft()
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_with_the_reply_at_hand_leaves_nothing_owed() -> None:
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        number, _ = frame(peer)
+        send(peer, (number, STREAM))
+        assert frame(peer) == (number, b'{"action":"cancel"}')  # it may be a generator, and is
+        send(peer, (number, b'{"status":"failed","exception":{"class":"X","message":""}}'))
+        number, _ = frame(peer)
+        send(peer, (number, OK))
+        assert frame(peer) == (0, b"")
+
+    with scripted_server(play) as port, Client(HOST, port, "test") as client:
+        mail = connection_of(client).mail
+        mail.replies = Interrupting()
+        with pytest.raises(KeyboardInterrupt):
+            client.f()
+        mail.replies = deque()
+        assert not mail.unwanted
+        assert client.g() is None
+
+
+def in_the_reply(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def receive_reply(message: Any) -> Any:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connection_of(client).session, "receive_reply", receive_reply)
+
+
+def before_the_iterator(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin(self: Any, *args: Any) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_blocking_stream.RemoteIterator, "__init__", begin)
+
+
+def while_waking_others(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = connection_of(client).turns
+
+    def wake() -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(turns, "waiting", 1)
+    monkeypatch.setattr(turns, "wake", wake)
+
+
+@pytest.mark.parametrize("kind", [Client, BestEffortClient])
+@pytest.mark.parametrize("where", [in_the_reply, before_the_iterator, while_waking_others])
+def test_ctrl_c_before_there_is_an_iterator_ends_the_generator(
+    where: Callable[[Any, pytest.MonkeyPatch], None],
+    kind: type,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        number, _ = frame(peer)
+        send(peer, (number, STREAM))
+        assert frame(peer) == (number, b'{"action":"cancel"}')
+        number, _ = frame(peer)
+        send(peer, (number, OK))
+        assert frame(peer) == (0, b"")
+
+    with scripted_server(play) as port, kind(HOST, port, "test") as client:
+        where(client, monkeypatch)
+        with pytest.raises(KeyboardInterrupt):
+            client.f()
+        assert client.g() is None
+        assert not connection_of(client).mail.items
+
+
+@pytest.mark.parametrize("listening", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_timeout_before_anything_was_sent_keeps_the_connection(
+    count: int, listening: bool
+) -> None:
+    one, two = socket.socketpair()
+    with one, two:
+        one.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one.send(b"x" * 65536)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one.send(b"x")
+        session = ClientSession()
+        wire = Wire(one, "there", session.incoming, Mailbox(session))
+        pieces: list[Any] = [b"piece"] * count
+        with pytest.raises(TimeoutError):
+            wire.send(pieces, 0.02, None, listening)
+        assert wire.closed is None
+        assert pieces == [b"piece"] * count
+        two.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while two.recv(65536):
+                pass
+        wire.send(pieces, DEADLINE, None, listening)
+        assert two.recv(100) == b"piece" * count
