@@ -50,11 +50,6 @@ _DTYPES: Final[dict[str, Any]] = {dtype.str: dtype for dtype in _COMMON}
 _ndarray: Final[Any] = np.ndarray
 
 
-def scalar_types(names: set[str]) -> frozenset[type]:
-    """Return the classes of the scalars with these names."""
-    return frozenset(getattr(np, name) for name in names)
-
-
 def describe_dtype(dtype: Any) -> Any:
     """Give what `np.dtype` rebuilds a dtype from: its `str`, or the description of its fields."""
     if dtype.subdtype is not None:

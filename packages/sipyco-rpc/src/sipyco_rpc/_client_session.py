@@ -185,8 +185,7 @@ class ClientSession(Session):
         if prefix is None:
             prefix = b'{"action":"call","name":%b,"args":' % pyon.encode_bytes(name)
             self._prefixes[name] = prefix
-        buffers: list[memoryview] = []
-        text = pyon.encode_bytes(list(args), buffer_callback=buffers.append)
+        text, buffers = self._encode(list(args))
         return prefix + text + _NO_KWARGS, buffers
 
     def request_call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Request:
@@ -194,9 +193,8 @@ class ClientSession(Session):
         if not self.framed or kwargs or name not in self._prefixes:
             return self.request(self.call(name, args, kwargs))
         number = self.asked + 1
-        buffers: list[memoryview] = []
         prefix = self._prefixes[name]
-        text = pyon.encode_bytes(list(args), buffer_callback=buffers.append)
+        text, buffers = self._encode(list(args))
         if buffers:
             return number, pack_frame(number, prefix + text + _NO_KWARGS, buffers)
         length = len(prefix) + len(text) + len(_NO_KWARGS)

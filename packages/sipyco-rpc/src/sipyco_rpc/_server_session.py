@@ -202,10 +202,7 @@ class ServerSession(Session):
         """Give `result(value)` as a message, in fewer steps."""
         if not self.framed:
             return [self._dialect.to_line({"status": "ok", "ret": value})]
-        buffers: list[memoryview] = []
-        text = pyon.encode_bytes(
-            value, plain_float64=self._plain_float64, buffer_callback=buffers.append
-        )
+        text, buffers = self._encode(value)
         if buffers:
             return pack_frame(number, b"%b%b}" % (_OK, text), buffers)
         length = len(_OK) + len(text) + 1
@@ -238,10 +235,7 @@ class ServerSession(Session):
         if not self.framed:
             return self.body({"status": status, "ret": value})
         # The same text, without looking at what is always the same.
-        buffers: list[memoryview] = []
-        text = pyon.encode_bytes(
-            value, plain_float64=self._plain_float64, buffer_callback=buffers.append
-        )
+        text, buffers = self._encode(value)
         return b'{"status":"%b","ret":%b}' % (status.encode("ascii"), text), buffers
 
 

@@ -70,8 +70,10 @@ class Session:
         Raises:
             TypeError: it cannot be encoded.
         """
-        if not self.framed:
-            return self._dialect.to_line(value), []
+        return self._encode(value) if self.framed else (self._dialect.to_line(value), [])
+
+    def _encode(self, value: Any) -> Body:
+        """Write a value, or a part of one, for a frame."""
         buffers: list[memoryview] = []
         text = pyon.encode_bytes(
             value, plain_float64=self._plain_float64, buffer_callback=buffers.append
