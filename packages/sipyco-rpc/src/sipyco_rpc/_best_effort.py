@@ -15,7 +15,7 @@ from sipyco_rpc._client_session import Stream
 from sipyco_rpc._remote_method import RemoteMethod, documented
 from sipyco_rpc._session import AutoTarget, IncompatibleServer
 from sipyco_rpc.framing import MAX_LINE
-from sipyco_rpc.tls import client_ssl_context
+from sipyco_rpc.tls import client_ssl_contexts
 
 if TYPE_CHECKING:
     from sipyco_rpc._blocking_stream import RemoteIterator
@@ -124,7 +124,7 @@ class BestEffortClient:
         self.__retry = retry
         self.__key = object()
         self.__max_line = max_line
-        self.__context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        self.__contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
         # None before the first connection.
         self.__valid_methods: frozenset[str] | None = None
         self.__listing: Mapping[str, Any] | None = None
@@ -143,7 +143,7 @@ class BestEffortClient:
 
     def __connect(self, timeout: float | None) -> None:
         connection = BlockingConnection(
-            self.__host, self.__port, timeout, self.__context, self.__max_line, self.__key
+            self.__host, self.__port, timeout, self.__contexts(), self.__max_line, self.__key
         )
         try:
             connection.select(self.__target_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 __all__: list[str] = []
@@ -66,17 +66,35 @@ def _member(target: object, name: str) -> Any:
     return value if callable(value) else _MISSING
 
 
-def public_method_names(target: object) -> set[str]:
-    """Return the names of a target that may be called."""
-    return {name for name in dir(target) if _member(target, name) is not _MISSING}
+def public_method_names(target: object, allowed: Iterable[str] | None = None) -> set[str]:
+    """Return the names of a target that may be called.
+
+    Args:
+        target: the object.
+        allowed: the only ones that may; None for all public ones.
+    """
+    names = dir(target) if allowed is None else allowed
+    return {name for name in names if _member(target, name) is not _MISSING}
 
 
-def bound_method(target: object, name: str) -> Callable[..., Any]:
+def bound_method(
+    target: object, name: str, allowed: frozenset[str] | None = None
+) -> Callable[..., Any]:
     """Return a method of a target by its name.
+
+    Args:
+        target: the object.
+        name: of the method.
+        allowed: the only ones that may be called; None for all public ones.
 
     Raises:
         AttributeError: there is none, or it must not be called.
     """
+    if allowed is not None and name not in allowed:
+        raise AttributeError(
+            f"'{type(target).__name__}' object: `{name}` is not among the methods that this "
+            "server allows"
+        )
     if name.startswith("_"):
         raise AttributeError(
             f"'{type(target).__name__}' object: `{name}` begins with `_` and cannot be called"
@@ -88,6 +106,40 @@ def bound_method(target: object, name: str) -> Callable[..., Any]:
     if inspect.getattr_static(target, name, _MISSING) is _MISSING:
         raise AttributeError(f"'{type(target).__name__}' object has no attribute '{name}'")
     raise AttributeError(f"'{type(target).__name__}' object: `{name}` is not a method")
+
+
+def checked_allowed_methods(
+    targets: Mapping[str, Any], allowed_methods: Mapping[str, Iterable[str]] | None
+) -> dict[str, frozenset[str]]:
+    """Make sure that a list of what may be called means what its author thinks.
+
+    Args:
+        targets: objects by their names.
+        allowed_methods: names of methods, by the names of targets; None for no list.
+
+    Raises:
+        ValueError: a target, or a method of one, is not there. What a callable target makes is
+            not looked at.
+    """
+    checked = {}
+    for target_name, names in ({} if allowed_methods is None else allowed_methods).items():
+        if target_name not in targets:
+            known = ", ".join(f"`{name}`" for name in sorted(targets))
+            raise ValueError(f"allowed_methods: no target `{target_name}`; there are: {known}")
+        if isinstance(names, str):
+            raise ValueError(f"allowed_methods: expected a list of names, got {names!r}")
+        checked[target_name] = frozenset(names)
+        target = targets[target_name]
+        for name in checked[target_name]:
+            if not isinstance(name, str) or not _is_offered(target, name):
+                raise ValueError(f"allowed_methods: `{target_name}` has no public method `{name}`")
+    return checked
+
+
+def _is_offered(target: object, name: str) -> bool:
+    if callable(target):
+        return not name.startswith("_")  # what it makes is not known yet
+    return _member(target, name) is not _MISSING
 
 
 def _annotation_text(annotation: Any) -> str:
@@ -117,12 +169,20 @@ def document_function(function: Callable[..., Any]) -> tuple[dict[str, Any], str
     return argspec, docstring if isinstance(docstring, str) else None
 
 
-def describe(target: object, builtin_terminate: bool) -> dict[str, Any]:
-    """Return the signatures and docstrings of a target, as `get_rpc_method_list` gives them."""
+def describe(
+    target: object, builtin_terminate: bool, allowed: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """Return the signatures and docstrings of a target, as `get_rpc_method_list` gives them.
+
+    Args:
+        target: the object.
+        builtin_terminate: whether there is a method `terminate` of the server's own.
+        allowed: the only methods that may be called; None for all public ones.
+    """
     docstring = inspect.getdoc(target)
     methods = {
         name: document_function(_member(target, name))
-        for name in sorted(public_method_names(target))
+        for name in sorted(public_method_names(target, allowed))
     }
     if builtin_terminate:
         methods["terminate"] = _TERMINATE

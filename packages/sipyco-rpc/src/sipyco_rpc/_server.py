@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sipyco_rpc._describe import document_function
+from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
+from sipyco_rpc._describe import checked_allowed_methods, document_function
 from sipyco_rpc._server_connection import ServerConnection
 from sipyco_rpc._server_session import ServerSession, check_target_names
 from sipyco_rpc._turns import Turns
 from sipyco_rpc._workers import Worker
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.framing import MAX_LINE, LineReader
+
+if TYPE_CHECKING:
+    from sipyco_rpc._admission import Visitor
 
 
 class Server(AsyncioServer):
@@ -36,10 +40,19 @@ class Server(AsyncioServer):
         plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older servers do.
         frames: offer frames, with which arrays travel as raw memory and calls of one client need
             not wait for each other. Clients that do not know them never notice.
+        allowed_methods: for some targets, by their names, the names of the only methods that can
+            be called; the others are not listed either. None for all public methods of all.
+        max_connections: most connections at a time. One more takes the place of the one that has
+            waited longest without selecting a target; if there is none, it is closed.
+        handshake_timeout: seconds for a client's TLS handshake, and until it has sent the banner.
 
     Raises:
-        ValueError: a target name has white space in it, or the description is not a string.
+        ValueError: a target name has white space in it; the description is not a string; an
+            allowed method is not there; or with such limits nobody could be served.
     """
+
+    _asks: ClassVar[bool] = True
+    _offers: ClassVar[str] = "call its methods"
 
     def __init__(
         self,
@@ -52,8 +65,11 @@ class Server(AsyncioServer):
         max_line: int = MAX_LINE,
         plain_float64: bool = False,
         frames: bool = True,
+        allowed_methods: Mapping[str, Iterable[str]] | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
-        super().__init__()
+        super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
         check_target_names(targets)
         if description is not None and not isinstance(description, str):
             raise ValueError(f"a description is a str or None, got {description!r}")
@@ -63,6 +79,7 @@ class Server(AsyncioServer):
         self.builtin_terminate = builtin_terminate
         self._plain_float64 = plain_float64
         self._frames = frames
+        self._allowed_methods = checked_allowed_methods(targets, allowed_methods)
         self._max_line = max_line
         self._terminated = asyncio.Event()
         self._allow_parallel = allow_parallel
@@ -89,8 +106,8 @@ class Server(AsyncioServer):
                 worker.stop()
             self._workers.clear()
 
-    def _new_protocol(self) -> ServerConnection:
-        return ServerConnection(self)
+    def _new_protocol(self, visitor: Visitor) -> ServerConnection:
+        return ServerConnection(self, visitor)
 
     async def _serve(
         self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, peer: str

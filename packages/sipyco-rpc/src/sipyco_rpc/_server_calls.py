@@ -80,6 +80,7 @@ class ServerCalls:
         self._target = target
         self._replied = replied
         self._terminate = terminate
+        self._allowed = server._allowed_methods.get(name)
         self._known: set[str] = set()  # the methods that were looked at before
         # Whose turn it is, in the loop and in the thread of the target: None if there are none.
         self._turns, self._thread_turns = server._turns_of(name)
@@ -120,7 +121,8 @@ class ServerCalls:
             elif isinstance(request, ListRequest):
                 if not number or self.under_way(number):
                     self._refuse_number(number)
-                listing = describe(self._target, self._server.builtin_terminate)
+                terminate = self._server.builtin_terminate
+                listing = describe(self._target, terminate, self._allowed)
                 listing = make_encodable(listing, self._session.encodable)
                 self._send(number, self._session.result(listing))
             elif isinstance(request, NextRequest):
@@ -185,7 +187,7 @@ class ServerCalls:
             return
         method = getattr(self._target, name, None) if name in self._known else None
         if not callable(method):
-            method = bound_method(self._target, name)
+            method = bound_method(self._target, name, self._allowed)
             self._known.add(name)
         turns = self._turns
         if self._thread_turns is not None and not inspect.iscoroutinefunction(method):

@@ -17,6 +17,7 @@ from sipyco_rpc.frames import FrameError
 from sipyco_rpc.framing import MIB, LineTooLong
 
 if TYPE_CHECKING:
+    from sipyco_rpc._admission import Visitor
     from sipyco_rpc._server import Server
     from sipyco_rpc.messages import Message
 
@@ -37,17 +38,19 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     Args:
         server: has the targets.
+        visitor: is told how far the client has come.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, visitor: Visitor) -> None:
         self._server = server
+        self._visitor = visitor
         self._session = server._session()
         self._incoming = self._session.incoming
         self._loop = asyncio.get_running_loop()
         self._made = False  # `connection_made` was called
         self._transport: asyncio.Transport
         self._sender: Sender
-        self._peer = "a client"
+        self._peer = visitor.peer
         self._closed = self._loop.create_future()
         self._ending = False  # nothing is read or answered any more
         self._at_eof = False  # the client sends nothing more
@@ -67,9 +70,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._sender = Sender(self._transport)
         self._sender.drained = self._go_on
-        address = transport.get_extra_info("peername")
-        if address:
-            self._peer = f"{address[0]} port {address[1]}"
         self._made = True
         # One call less for each read.
         self.get_buffer = self._incoming.memory  # type: ignore[method-assign]
@@ -156,6 +156,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _receive_banner(self) -> bool:
         if not self._session.check_banner(self._incoming.unread):
             return False
+        self._visitor.identified()
         self._incoming.skip(len(BANNER))
         self._sender.put([self._session.identification()])
         self._handshake = self._receive_selection
@@ -172,7 +173,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             raise ProtocolError(str(line))
         name = self._session.receive_selection(bytes(line))
         target = self._server._target(name)
-        names = public_method_names(target)
+        names = public_method_names(target, self._server._allowed_methods.get(name))
         if self._server.builtin_terminate:
             names.add("terminate")
         self._sender.put(self._session.pack(0, self._session.methods(names)))
@@ -185,6 +186,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._replied,
             self._terminate,
         )
+        self._visitor.settled()
         self._handshake = None
         return False
 

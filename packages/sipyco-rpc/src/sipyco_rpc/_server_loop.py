@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
 from sipyco_rpc._server import Server
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.signals import SignalHandler
@@ -58,14 +59,18 @@ def simple_server_loop(
     max_line: int = MAX_LINE,
     plain_float64: bool = False,
     frames: bool = True,
+    allowed_methods: Mapping[str, Iterable[str]] | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+    handshake_timeout: float = HANDSHAKE_TIMEOUT,
 ) -> None:
     """Serve targets until Ctrl-C, SIGTERM, SIGHUP (where there is one) or a `terminate()`.
 
         simple_server_loop({"lda": Lda()}, "::1", 3253)
 
     Args:
-        targets, description, allow_parallel, threaded, max_line, plain_float64, frames: see
-            `Server`.
+        targets, description, allow_parallel: see `Server`.
+        threaded, max_line, plain_float64, frames: likewise.
+        allowed_methods, max_connections, handshake_timeout: likewise.
         host: address to listen on, or a list of them; None for all.
         port: TCP port to listen on.
         ssl_config: for TLS that trusts certificates.
@@ -86,6 +91,9 @@ def simple_server_loop(
             max_line=max_line,
             plain_float64=plain_float64,
             frames=frames,
+            allowed_methods=allowed_methods,
+            max_connections=max_connections,
+            handshake_timeout=handshake_timeout,
         )
         certificates = {
             "local_cert": local_cert,

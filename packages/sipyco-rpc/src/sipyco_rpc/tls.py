@@ -5,12 +5,19 @@ from __future__ import annotations
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
     from os import PathLike
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     Path: TypeAlias = str | PathLike[str]
 
-__all__ = ["SimpleSSLConfig", "client_ssl_context", "server_ssl_context"]
+__all__ = [
+    "SimpleSSLConfig",
+    "client_ssl_context",
+    "client_ssl_contexts",
+    "server_ssl_context",
+    "server_ssl_contexts",
+]
 
 
 def _context(
@@ -83,6 +90,98 @@ def _chosen(
     return SimpleSSLConfig(local_cert, local_key, peer_cert), True
 
 
+class _Contexts:
+    """Gives the context of each new connection; made anew when the files of it have changed.
+
+    Args:
+        make: makes one.
+        config: has the paths, if they are known; otherwise the first context serves for ever.
+    """
+
+    def __init__(self, make: Callable[[], ssl.SSLContext], config: SimpleSSLConfig) -> None:
+        self._make = make
+        paths = (getattr(config, name, None) for name in ("local_cert", "local_key", "peer_cert"))
+        self._paths = [path for path in paths if path is not None]
+        self._state = self._look()
+        self._context = make()
+
+    def __call__(self) -> ssl.SSLContext:
+        state = self._look()
+        if state != self._state:
+            # Now, so that what changes from here on is noticed the next time.
+            self._state = state
+            try:
+                self._context = self._make()
+            except (OSError, ValueError) as exc:
+                # Half of them may have been written: the change of the other half comes as well.
+                import logging
+
+                logging.getLogger("sipyco.tools").warning(
+                    "the files for TLS have changed, and cannot be used: %s; new connections go "
+                    "on with what was read before",
+                    exc,
+                )
+        return self._context
+
+    def _look(self) -> list[Any]:
+        from os import stat
+
+        states: list[Any] = []
+        for path in self._paths:
+            try:
+                found = stat(path)
+            except OSError:
+                states.append(None)
+            else:
+                # A file that is replaced has another number, even if nothing else differs.
+                states.append((found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        return states
+
+
+def client_ssl_contexts(
+    ssl_config: SimpleSSLConfig | None = None,
+    local_cert: Path | None = None,
+    local_key: Path | None = None,
+    peer_cert: Path | None = None,
+) -> Callable[[], ssl.SSLContext | None]:
+    """Give what gives the context of each new connection, of the side that connects.
+
+    When a file has been replaced, a new context is made. Files that cannot be used are logged, and
+    the last good context is given: certificate and key cannot be replaced in one moment.
+
+    Args:
+        ssl_config, local_cert, local_key, peer_cert: see `client_ssl_context`.
+
+    Raises:
+        ValueError: both ways at once, or some of the paths without the others.
+        OSError: a file cannot be read or used.
+    """
+    config, check_hostname = _chosen(ssl_config, local_cert, local_key, peer_cert)
+    if config is None:
+        return lambda: None
+
+    def make() -> ssl.SSLContext:
+        context = config.create_client_context()
+        context.check_hostname = check_hostname
+        return context
+
+    return _Contexts(make, config)
+
+
+def server_ssl_contexts(
+    ssl_config: SimpleSSLConfig | None = None,
+    local_cert: Path | None = None,
+    local_key: Path | None = None,
+    peer_cert: Path | None = None,
+) -> Callable[[], ssl.SSLContext | None]:
+    """Give what gives the context of each new connection, of the side that listens.
+
+    See `client_ssl_contexts`.
+    """
+    config, _ = _chosen(ssl_config, local_cert, local_key, peer_cert)
+    return (lambda: None) if config is None else _Contexts(config.create_server_context, config)
+
+
 def client_ssl_context(
     ssl_config: SimpleSSLConfig | None = None,
     local_cert: Path | None = None,
@@ -97,12 +196,7 @@ def client_ssl_context(
         ValueError: both ways at once, or some of the paths without the others.
         OSError: a file cannot be read or used.
     """
-    config, check_hostname = _chosen(ssl_config, local_cert, local_key, peer_cert)
-    if config is None:
-        return None
-    context = config.create_client_context()
-    context.check_hostname = check_hostname
-    return context
+    return client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)()
 
 
 def server_ssl_context(
@@ -112,5 +206,4 @@ def server_ssl_context(
     peer_cert: Path | None = None,
 ) -> ssl.SSLContext | None:
     """Make the context of the side that listens; see `client_ssl_context`."""
-    config, _ = _chosen(ssl_config, local_cert, local_key, peer_cert)
-    return None if config is None else config.create_server_context()
+    return server_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)()

@@ -121,6 +121,7 @@ class FeedServer(AsyncioServer):
 
     _banner: ClassVar[bytes]
     _logger: ClassVar[logging.Logger]
+    _asks: ClassVar[bool] = True
 
     async def _handle_connection_cr(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -134,6 +135,7 @@ class FeedServer(AsyncioServer):
         except ValueError as exc:
             self._logger.warning("closing the connection from %s: %s", peer, exc)
             return
+        self._settled()
         feed = self._feed(name, peer)
         if feed is None:
             return

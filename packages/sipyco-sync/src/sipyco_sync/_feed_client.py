@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Self, TypeAlias
 from sipyco_rpc.asyncio_server import close_writer
 from sipyco_rpc.framing import MIB, LineReader, LineTooLong
 from sipyco_rpc.keepalive import async_open_connection
-from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
+from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
 
 Callback: TypeAlias = Callable[..., Awaitable[object] | object]
 
@@ -128,11 +128,11 @@ class FeedClient:
     ) -> None:
         if self.__connected:
             raise RuntimeError(f"`{self.__name}` is connected already")
-        context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
 
         async def attempt() -> None:
             self.reader, self.writer = await async_open_connection(
-                host, port, ssl=context, limit=_STREAM_LIMIT
+                host, port, ssl=contexts(), limit=_STREAM_LIMIT
             )
             try:
                 self.writer.write(self._banner + self.__name.encode() + b"\n")

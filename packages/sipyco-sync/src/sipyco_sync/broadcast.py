@@ -6,6 +6,7 @@ import logging
 from typing import Any, Final
 
 from sipyco_pyon import pyon
+from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
@@ -111,13 +112,24 @@ class Broadcaster(FeedServer):
     Args:
         queue_limit: messages that may wait for one receiver.
         max_backlog: bytes that may wait for one receiver; what waits for several is held once.
+        max_connections: most connections at a time. One more takes the place of the one that has
+            waited longest without saying what it wants; if there is none, it is closed.
+        handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
     """
 
     _banner = _BANNER
+    _offers = "read its messages"
     _logger = logger
 
-    def __init__(self, queue_limit: int = 1024, *, max_backlog: int = MAX_BACKLOG) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        queue_limit: int = 1024,
+        *,
+        max_backlog: int = MAX_BACKLOG,
+        max_connections: int = MAX_CONNECTIONS,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+    ) -> None:
+        super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
         if queue_limit < 1:
             raise ValueError(f"queue_limit must be at least 1 message, got {queue_limit}")
         if max_backlog < 1:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
 from sipyco_rpc.pc_rpc import simple_server_loop
 from sipyco_rpc.tls import SimpleSSLConfig
 
@@ -75,6 +76,8 @@ def simple_rexec_server_loop(
     local_cert: str | None = None,
     local_key: str | None = None,
     peer_cert: str | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+    handshake_timeout: float = HANDSHAKE_TIMEOUT,
 ) -> None:
     """Serve a target, and code of clients that uses it, until Ctrl-C or a `terminate()`.
 
@@ -90,6 +93,7 @@ def simple_rexec_server_loop(
         target: the object whose methods are called.
         host, port, description, allow_parallel, loop: see `simple_server_loop`.
         ssl_config, local_cert, local_key, peer_cert: for TLS, likewise.
+        max_connections, handshake_timeout: see `Server`.
 
     Raises:
         OSError: the address cannot be listened on; or an error of TLS.
@@ -107,6 +111,8 @@ def simple_rexec_server_loop(
         local_cert=local_cert,
         local_key=local_key,
         peer_cert=peer_cert,
+        max_connections=max_connections,
+        handshake_timeout=handshake_timeout,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sipyco_rpc.asyncio_server import close_writer
 from sipyco_rpc.keepalive import async_open_connection
-from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
+from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_tools._log_format import MultilineFormatter
 from sipyco_tools._log_server import BANNER
 from sipyco_tools.asyncio_tools import TaskObject
@@ -82,7 +82,7 @@ class LogForwarder(logging.Handler, TaskObject):
         self.port = port
         self.reconnect_timer = reconnect_timer
         self.setFormatter(MultilineFormatter())
-        self._context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        self._contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
         self._queue_size = queue_size
         self._queue: deque[bytes] = deque()
         # A signal handler may log while its thread is in here.
@@ -173,7 +173,7 @@ class LogForwarder(logging.Handler, TaskObject):
                 self._waiting = False
                 try:
                     reader, writer = await async_open_connection(
-                        self.host, self.port, ssl=self._context
+                        self.host, self.port, ssl=self._contexts()
                     )
                 except (OSError, EOFError, UnicodeError) as exc:  # the last of odd host names
                     self._unreachable(exc)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from sipyco_rpc.asyncio_server import AsyncioServer
+from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS, AsyncioServer
 from sipyco_rpc.framing import LineReader, LineTooLong
 from sipyco_tools._log_format import emit_entry
 from sipyco_tools._log_lines import MAX_LINE, MAX_LINES, EntryReader, Refused
@@ -32,10 +32,23 @@ class Server(AsyncioServer):
     Args:
         max_line: longest line to accept, in bytes.
         max_lines: most lines of one record.
+        max_connections: most connections at a time. One more takes the place of the one that has
+            waited longest without sending the banner; if there is none, it is closed.
+        handshake_timeout: seconds for a peer's TLS handshake, and until it has sent the banner.
     """
 
-    def __init__(self, *, max_line: int = MAX_LINE, max_lines: int = MAX_LINES) -> None:
-        super().__init__()
+    _asks: ClassVar[bool] = True
+    _offers: ClassVar[str] = "send it log messages"
+
+    def __init__(
+        self,
+        *,
+        max_line: int = MAX_LINE,
+        max_lines: int = MAX_LINES,
+        max_connections: int = MAX_CONNECTIONS,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+    ) -> None:
+        super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
         LineReader(max_line)  # refuses a limit that makes no sense
         if max_lines < 1:
             raise ValueError(f"max_lines must be at least 1, got {max_lines}")
@@ -51,6 +64,8 @@ class Server(AsyncioServer):
             try:
                 while data := await reader.read(_READ_SIZE):
                     conversation.receive(data)
+                    if conversation.greeted:
+                        self._settled()
             except asyncio.CancelledError:
                 await _take_the_rest(reader, writer, conversation)
                 raise
@@ -70,13 +85,17 @@ def _short(address: Any) -> Any:
 
 
 class _Conversation:
-    """What one peer says, from its banner on."""
+    """What one peer says, from its banner on.
+
+    Attributes:
+        greeted: whether the banner has come.
+    """
 
     def __init__(self, max_line: int, max_lines: int) -> None:
         self._lines = LineReader(max_line)
         self._entries = EntryReader(max_lines)
         self._greeting = b""
-        self._greeted = False
+        self.greeted = False
 
     def receive(self, data: bytes) -> None:
         """Take bytes, and log what they say.
@@ -84,13 +103,13 @@ class _Conversation:
         Raises:
             Refused: it is nothing that could be logged.
         """
-        if not self._greeted:
+        if not self.greeted:
             self._greeting += data
             if not BANNER.startswith(self._greeting[: len(BANNER)]):
                 raise Refused("received an unknown banner", _text(self._greeting))
             if len(self._greeting) < len(BANNER):
                 return
-            self._greeted, data = True, self._greeting[len(BANNER) :]
+            self.greeted, data = True, self._greeting[len(BANNER) :]
         for line in self._lines.feed(data):
             self._take(line)
 
