@@ -124,7 +124,42 @@ def test_a_handler_that_fails_ends_nothing(capsys: pytest.CaptureFixture[str]) -
     assert "from a handler" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("limit", ["max_line", "max_lines"])
+def test_who_never_sends_the_banner_is_closed_and_who_has_sent_it_may_be_silent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        with recorded() as records:
+            async with serving(Server(handshake_timeout=0.05, max_connections=2)) as port:
+                with RawPeer(port, BANNER) as quiet, RawPeer(port, b"ARTIQ") as silent:
+                    try:
+                        assert await silent.ends() == b""
+                    except ConnectionError:
+                        pass  # it ends so, too
+                    quiet.socket.send(b"s:INFO:n:at last\n")
+                    await comes_true(lambda: records == [("n", 20, "at last", "s")])
+
+    asyncio.run(main())
+    [message] = caplog.messages
+    assert message.endswith("it has not said what it is within 0.05 s")
+
+
+def test_forwarders_keep_their_places(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        with recorded() as records:
+            async with serving(Server(max_connections=1)) as port:
+                with RawPeer(port, BANNER + b"s:INFO:n:first\n") as peer:
+                    await comes_true(lambda: records)
+                    with RawPeer(port, BANNER + b"t:INFO:n:too many\n"):
+                        await comes_true(lambda: caplog.messages)
+                        peer.socket.send(b"s:INFO:n:second\n")
+                        await comes_true(lambda: len(records) == 2)
+        assert [record[2] for record in records] == ["first", "second"]
+
+    asyncio.run(main())
+    assert caplog.messages[0].startswith("refusing the connection from 127.0.0.1 port ")
+
+
+@pytest.mark.parametrize("limit", ["max_line", "max_lines", "max_connections"])
 def test_limits_that_make_no_sense(limit: str) -> None:
     with pytest.raises(ValueError, match=limit):
         Server(**{limit: 0})

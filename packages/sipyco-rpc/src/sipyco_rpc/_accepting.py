@@ -52,7 +52,11 @@ class Accepting(asyncio.Protocol):
 async def secured(
     transport: asyncio.Transport, protocol: Any, context: ssl.SSLContext, early: bytes
 ) -> asyncio.Transport:
-    """Have TLS on a connection, of which some bytes may have been read already."""
+    """Have TLS on a connection, of which some bytes may have been read already.
+
+    Raises:
+        OSError: the handshake failed (`ssl.SSLError`), or the connection was lost.
+    """
     loop = asyncio.get_running_loop()
     handshake = asyncio.ensure_future(
         loop.start_tls(
@@ -68,7 +72,8 @@ async def secured(
         # It begins now, and is ready for them in the next pass.
         loop.call_soon(lambda: loop.call_soon(_feed_handshake, transport, early))
     transport_with_tls = await handshake
-    assert transport_with_tls is not None
+    if transport_with_tls is None:  # asyncio's way to say that our side was aborted
+        raise ConnectionAbortedError("the connection was closed in the midst of it")
     return transport_with_tls
 
 
