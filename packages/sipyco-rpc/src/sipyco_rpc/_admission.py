@@ -10,12 +10,23 @@ __all__: list[str] = []
 
 logger = logging.getLogger("sipyco.tools")
 
-# Half of the descriptors that a process usually may have: the program needs some as well.
-MAX_CONNECTIONS: Final = 512
+_MAX_CONNECTIONS: Final = 512  # half of the descriptors that a process usually may have
 
 HANDSHAKE_TIMEOUT: Final = 10.0  # seconds; a slow link with TLS takes two or three
 
 _QUIET: Final = 10.0  # seconds between two complaints: those who flood us shall not flood the log
+
+
+def default_max_connections() -> int:
+    """Tell how many connections leave the program enough descriptors for its own purposes."""
+    try:
+        import resource
+    except ImportError:
+        return _MAX_CONNECTIONS  # Windows
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return _MAX_CONNECTIONS
+    return max(1, min(_MAX_CONNECTIONS, descriptors // 2))
 
 
 class Visitor:
@@ -77,7 +88,7 @@ class Admission:
     """Count the connections of one server, and decide about one more.
 
     Args:
-        max_connections: most connections at a time.
+        max_connections: most connections at a time, or None for `default_max_connections`.
         handshake_timeout: seconds until a peer must have said what it is.
 
     Attributes:
@@ -88,7 +99,9 @@ class Admission:
         ValueError: with such limits nobody could be served.
     """
 
-    def __init__(self, max_connections: int, handshake_timeout: float) -> None:
+    def __init__(self, max_connections: int | None, handshake_timeout: float) -> None:
+        if max_connections is None:
+            max_connections = default_max_connections()
         if max_connections < 1:
             raise ValueError(f"max_connections must be at least 1, got {max_connections}")
         if not handshake_timeout > 0:

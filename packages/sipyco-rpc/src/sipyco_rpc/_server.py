@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
+from sipyco_rpc._admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc._describe import checked_allowed_methods, document_function
 from sipyco_rpc._server_connection import ServerConnection
 from sipyco_rpc._server_session import ServerSession, check_target_names
@@ -42,8 +42,9 @@ class Server(AsyncioServer):
             not wait for each other. Clients that do not know them never notice.
         allowed_methods: for some targets, by their names, the names of the only methods that can
             be called; the others are not listed either. None for all public methods of all.
-        max_connections: most connections at a time. One more takes the place of the one that has
-            waited longest without selecting a target; if there is none, it is closed.
+        max_connections: most connections at a time; by default 512, or half of the descriptors
+            that the process may have. One more takes the place of the one that has waited longest
+            without selecting a target; if there is none, it is closed.
         handshake_timeout: seconds for a client's TLS handshake, and until it has sent the banner.
 
     Raises:
@@ -66,7 +67,7 @@ class Server(AsyncioServer):
         plain_float64: bool = False,
         frames: bool = True,
         allowed_methods: Mapping[str, Iterable[str]] | None = None,
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)

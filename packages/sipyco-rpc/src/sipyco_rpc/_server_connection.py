@@ -150,6 +150,13 @@ class ServerConnection(asyncio.BufferedProtocol):
                 await asyncio.wait({self._closed}, timeout=_CLOSE_PATIENCE)
             finally:
                 self._transport.abort()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Break the circles, so that buffers are freed now, and not when Python comes to it."""
+        self._sender.drained = lambda: None
+        self._handshake = None
+        self._calls = None
 
     # The handshake.
 

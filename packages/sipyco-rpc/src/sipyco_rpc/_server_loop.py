@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
+from sipyco_rpc._admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc._server import Server
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.signals import SignalHandler
@@ -60,7 +60,7 @@ def simple_server_loop(
     plain_float64: bool = False,
     frames: bool = True,
     allowed_methods: Mapping[str, Iterable[str]] | None = None,
-    max_connections: int = MAX_CONNECTIONS,
+    max_connections: int | None = None,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
 ) -> None:
     """Serve targets until Ctrl-C, SIGTERM, SIGHUP (where there is one) or a `terminate()`.

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from sipyco_rpc._accepting import CLOSE_PATIENCE, SILENT, Accepting, feed, secured
-from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS, Admission
+from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, Admission
 from sipyco_rpc._listening import open_to_others, stop_accepting, usable
 from sipyco_rpc.keepalive import set_keepalive
 from sipyco_rpc.tls import server_ssl_contexts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sipyco_rpc._admission import Visitor
     from sipyco_rpc.tls import SimpleSSLConfig
 
-__all__ = ["HANDSHAKE_TIMEOUT", "MAX_CONNECTIONS", "AsyncioServer", "close_writer"]
+__all__ = ["HANDSHAKE_TIMEOUT", "AsyncioServer", "close_writer"]
 
 logger = logging.getLogger("sipyco.tools")
 
@@ -43,8 +43,9 @@ class AsyncioServer:
     it raises is logged. With `async with`, the server is stopped at the end.
 
     Args:
-        max_connections: most connections at a time. One more takes the place of the one that has
-            waited longest without saying what it wants; if there is none, it is closed.
+        max_connections: most connections at a time; by default 512, or half of the descriptors
+            that the process may have. One more takes the place of the one that has waited longest
+            without saying what it wants; if there is none, it is closed.
         handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it is.
 
     Attributes:
@@ -63,7 +64,7 @@ class AsyncioServer:
     def __init__(
         self,
         *,
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         self.server: asyncio.Server | None = None

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
+from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
 from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync._outlet import Outlet
 from sipyco_sync.notifier import Mod, Notifier, PreparedPublish
@@ -169,8 +169,9 @@ class Publisher(FeedServer):
         max_backlog: bytes that may wait for one subscriber. What waits for several is held once.
         dialect: `"pyon_v2"`; or `"pyon_v1"` for subscribers from before 2025, which know no other.
         plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older programs do.
-        max_connections: most connections at a time. One more takes the place of the one that has
-            waited longest without saying what it wants; if there is none, it is closed.
+        max_connections: most connections at a time; by default 512, or half of the descriptors
+            that the process may have. One more takes the place of the one that has waited longest
+            without saying what it wants; if there is none, it is closed.
         handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
 
     Attributes:
@@ -191,7 +192,7 @@ class Publisher(FeedServer):
         max_backlog: int = MAX_BACKLOG,
         dialect: Literal["pyon_v2", "pyon_v1"] = "pyon_v2",
         plain_float64: bool = False,
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)

@@ -6,7 +6,7 @@ import logging
 from typing import Any, Final
 
 from sipyco_pyon import pyon
-from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
+from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
@@ -112,8 +112,9 @@ class Broadcaster(FeedServer):
     Args:
         queue_limit: messages that may wait for one receiver.
         max_backlog: bytes that may wait for one receiver; what waits for several is held once.
-        max_connections: most connections at a time. One more takes the place of the one that has
-            waited longest without saying what it wants; if there is none, it is closed.
+        max_connections: most connections at a time; by default 512, or half of the descriptors
+            that the process may have. One more takes the place of the one that has waited longest
+            without saying what it wants; if there is none, it is closed.
         handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
     """
 
@@ -126,7 +127,7 @@ class Broadcaster(FeedServer):
         queue_limit: int = 1024,
         *,
         max_backlog: int = MAX_BACKLOG,
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)

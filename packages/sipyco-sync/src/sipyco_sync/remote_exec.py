@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
+from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
 from sipyco_rpc.pc_rpc import simple_server_loop
 from sipyco_rpc.tls import SimpleSSLConfig
 
@@ -76,7 +76,7 @@ def simple_rexec_server_loop(
     local_cert: str | None = None,
     local_key: str | None = None,
     peer_cert: str | None = None,
-    max_connections: int = MAX_CONNECTIONS,
+    max_connections: int | None = None,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
 ) -> None:
     """Serve a target, and code of clients that uses it, until Ctrl-C or a `terminate()`.

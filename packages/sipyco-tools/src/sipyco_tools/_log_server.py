@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any, ClassVar, Final
 
-from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS, AsyncioServer
+from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT, AsyncioServer
 from sipyco_rpc.framing import LineReader, LineTooLong
 from sipyco_tools._log_format import emit_entry
 from sipyco_tools._log_lines import MAX_LINE, MAX_LINES, EntryReader, Refused
@@ -32,8 +32,9 @@ class Server(AsyncioServer):
     Args:
         max_line: longest line to accept, in bytes.
         max_lines: most lines of one record.
-        max_connections: most connections at a time. One more takes the place of the one that has
-            waited longest without sending the banner; if there is none, it is closed.
+        max_connections: most connections at a time; by default 512, or half of the descriptors
+            that the process may have. One more takes the place of the one that has waited longest
+            without sending the banner; if there is none, it is closed.
         handshake_timeout: seconds for a peer's TLS handshake, and until it has sent the banner.
     """
 
@@ -45,7 +46,7 @@ class Server(AsyncioServer):
         *,
         max_line: int = MAX_LINE,
         max_lines: int = MAX_LINES,
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)

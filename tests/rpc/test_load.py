@@ -1,0 +1,181 @@
+"""A server as a process, and more peers than it would like: it serves all, and keeps nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sipyco_rpc.pc_rpc import Client
+from support.peers import DEADLINE, HOST, Peer, until
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="what a process has is read from /proc"
+)
+
+MIB = 1024 * 1024
+PROGRAM = Path(__file__).with_name("loaded_program.py")
+AT_ONCE = 500
+IN_SEQUENCE = 10_000
+RESET = struct.pack("ii", 1, 0)  # leave with a reset, and no port that waits for its time
+
+
+@contextlib.contextmanager
+def loaded(*arguments: int, said: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Run the server; give its port and its process. What it logs is written to a file."""
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline()), process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def connect(port: int) -> socket.socket:
+    sock = socket.create_connection((HOST, port), DEADLINE)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    return sock
+
+
+def at_rest(client: Any) -> dict[str, int]:
+    """Wait until the client is the only one, and tell what the server has then."""
+    state: dict[str, int] = {}
+
+    def alone() -> bool:
+        state.update(client.state())
+        return state["tasks"] <= 3  # main, `wait_terminate`, the connection's
+
+    until(alone)
+    return state
+
+
+def test_five_hundred_clients_at_once(tmp_path: Path) -> None:
+    with (
+        loaded(1024, said=tmp_path / "log") as (port, _),
+        Client(HOST, port, "t", DEADLINE) as client,
+    ):
+        before = at_rest(client)
+        peers = [Peer(connect(port)) for _ in range(AT_ONCE)]
+        try:
+            for peer in peers:
+                peer.send(b"ARTIQ pc_rpc\nt pyon_v2\n")
+            for i, peer in enumerate(peers):
+                assert peer.line().startswith(b'{"targets":["t"]')
+                assert b"echo" in peer.line()
+                peer.send(b'{"action":"call","name":"echo","args":[%d],"kwargs":{}}\n' % i)
+            for i, peer in enumerate(peers):
+                assert peer.line() == b'{"status":"ok","ret":%d}\n' % i
+            assert client.state()["tasks"] == before["tasks"] + AT_ONCE
+        finally:
+            for peer in peers:
+                peer.close()
+        after = at_rest(client)
+        assert {**after, "resident": 0} == {**before, "resident": 0}
+
+
+def test_ten_thousand_connections_in_sequence(tmp_path: Path) -> None:
+    says = [
+        b"",
+        b"ARTIQ pc",
+        b"ARTIQ pc_rpc\n",
+        b"ARTIQ pc_rpc\nt pyon_v2\n",
+        b"ARTIQ pc_rpc\nt pyon_v2 frames\n#1 9999999\n",
+        b'ARTIQ pc_rpc\nt\n{"action": "call", "name": "echo", "args": [1], "kwargs": {}}\n',
+    ]
+    with (
+        loaded(1024, said=tmp_path / "log") as (port, _),
+        Client(HOST, port, "t", DEADLINE) as client,
+    ):
+
+        def several(count: int) -> None:
+            for i in range(count):
+                with connect(port) as sock:
+                    sock.sendall(says[i % len(says)])
+                if i % 50 == 0:
+                    assert client.echo(i) == i  # so that there is always room in its queue
+
+        several(IN_SEQUENCE // 10)
+        before = at_rest(client)
+        several(IN_SEQUENCE - IN_SEQUENCE // 10)
+        after = at_rest(client)
+        growth = after.pop("resident") - before.pop("resident")
+        assert after == before
+        assert growth < 4 * MIB  # 500 bytes for each would be more
+
+
+def test_more_connections_than_descriptors_are_served_when_others_leave(tmp_path: Path) -> None:
+    with loaded(40, 10_000, said=tmp_path / "log") as (port, process):
+        peers = [connect(port) for _ in range(100)]
+        try:
+            with pytest.raises((TimeoutError, OSError, EOFError)):
+                Client(HOST, port, "t", timeout=0.2)
+        finally:
+            for peer in peers:
+                peer.close()
+
+        def answers() -> bool:
+            try:
+                with Client(HOST, port, "t", timeout=2) as client:
+                    assert client.echo("there") == "there"
+                    client.terminate()
+                    return True
+            except (OSError, EOFError):
+                return False  # the system closes what it had kept for the server
+
+        until(answers)
+        process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0
+    assert "out of system resource" in (tmp_path / "log").read_text()
+
+
+def test_by_default_there_are_fewer_connections_than_descriptors(tmp_path: Path) -> None:
+    with loaded(60, said=tmp_path / "log") as (port, _):
+        peers = [connect(port) for _ in range(200)]
+        try:
+            with Client(HOST, port, "t", timeout=DEADLINE) as client:
+                assert client.echo("there") == "there"
+                assert client.state()["descriptors"] <= 45  # 30 of them are connections
+        finally:
+            for peer in peers:
+                peer.close()
+    assert "one of 30 (max_connections), is needed" in (tmp_path / "log").read_text()
+
+
+def test_clients_that_never_read_and_never_end_their_lines_cost_little(tmp_path: Path) -> None:
+    """A hundred of each: what they ask for would take 400 MB, what they send has no end."""
+    with (
+        loaded(1024, said=tmp_path / "log") as (port, _),
+        Client(HOST, port, "t", DEADLINE) as client,
+    ):
+        before = at_rest(client)
+        peers = [connect(port) for _ in range(100)]
+        ask = b'{"action":"call","name":"large","args":[],"kwargs":{}}\n'
+        try:
+            for i, peer in enumerate(peers):
+                peer.sendall(b"ARTIQ pc_rpc\nt pyon_v2\n" + ask * 20)
+                if i % 2:
+                    peer.settimeout(0.001)
+                    with contextlib.suppress(TimeoutError):
+                        peer.sendall(b"x" * 4 * MIB)
+            assert client.echo(1) == 1
+            # Each has one reply under way, and no second one is made.
+            growth = client.state()["resident"] - before["resident"]
+            assert growth < 100 * 8 * MIB
+        finally:
+            for peer in peers:
+                peer.close()
+        assert at_rest(client)["descriptors"] == before["descriptors"]
