@@ -105,3 +105,12 @@ def test_a_peer_names_nothing_but_exceptions(name: Any) -> None:
 )
 def test_unpacking_never_fails(pack: dict[str, Any]) -> None:
     assert isinstance(unpack_exception(pack), Exception)
+
+
+def test_the_text_of_a_key_is_parsed_only_if_it_may_be_one() -> None:
+    for message in ("(" * 900 + ")" * 900, "[" * 1_000_000, "9" * 5000, "-" * 100_000):
+        exc = unpack_exception({"class": "KeyError", "message": message, "traceback": []})
+        assert type(exc) is KeyError
+        assert str(exc) == message
+    exc = unpack_exception({"class": "KeyError", "message": "('a', 5)", "traceback": []})
+    assert exc.args == (("a", 5),)

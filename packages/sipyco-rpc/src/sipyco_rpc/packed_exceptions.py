@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 
+_LONGEST_KEY: Final = 1000  # characters of a peer's text that Python's parser is given
+
+
 class GenericRemoteException(Exception):
     """An exception of the remote side of a class that does not exist here.
 
@@ -101,6 +104,8 @@ class _Verbatim(str):
 
 def _key_of(message: str) -> object:
     """Find the key that a `KeyError` was about in its text."""
+    if len(message) > _LONGEST_KEY:
+        return _Verbatim(message)
     import ast  # takes long to load, and is rarely needed
 
     try:
