@@ -203,6 +203,23 @@ def test_it_says_what_goes_where(tmp_path: Path) -> None:
 
 
 @NEEDS_CRYPTOGRAPHY
+def test_the_command_that_it_prints_works(tmp_path: Path) -> None:
+    printed = re.search(r"sipyco_rpctool (--ssl .*) HOST PORT", certs(tmp_path).out)
+    assert printed is not None
+    how = keywords(tmp_path, "server", "clients")
+    with running_server(lambda: Server({"t": Target()}), **how) as port:
+        tool = [sys.executable, "-m", "sipyco_tools.sipyco_rpctool", *printed[1].split()]
+        done = subprocess.run(
+            [*tool, HOST, str(port), "list-targets"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+    assert (done.stdout, done.stderr) == ("Target(s):   t\n", "")
+
+
+@NEEDS_CRYPTOGRAPHY
 @pytest.mark.parametrize("way", [keywords, config])
 def test_they_work_in_tls(made: Path, way: Any) -> None:
     with running_server(lambda: Server({"t": Target()}), **way(made, "server", "clients")) as port:
@@ -416,6 +433,51 @@ def test_force_replaces_what_is_named(copy: Path) -> None:
         lambda: Server({"t": Target()}), **config(copy, "server", "clients")
     ) as port:
         assert call(port, **config(copy, "alice", "server")) == 1
+
+
+@NEEDS_CRYPTOGRAPHY
+@POSIX
+def test_who_could_read_a_file_can_read_the_new_one(copy: Path) -> None:
+    root = os.getuid() == 0
+    (copy / "clients.pem").chmod(0o640)
+    (copy / "server.key").chmod(0o640)
+    for name in ("clients.pem", "server.key", "server.pem"):
+        if root:
+            os.chown(copy / name, 65534, 65533)
+    umask = os.umask(0o077)
+    try:
+        done = certs(copy, "--host", "::1", "--client", "carol", "--client", "bob", "--force")
+    finally:
+        os.umask(umask)
+    assert done.status == 0
+    assert modes(copy) == {
+        "alice.key": "0o600",
+        "alice.pem": "0o644",
+        "bob.key": "0o600",
+        "bob.pem": "0o644",  # as the old one
+        "carol.key": "0o600",
+        "carol.pem": "0o600",  # as the umask says
+        "clients.pem": "0o640",
+        "server.key": "0o600",  # a key is for its owner, whatever the old one was
+        "server.pem": "0o644",
+    }
+    if root:
+        for name in ("clients.pem", "server.key", "server.pem"):
+            status = (copy / name).stat()
+            assert (status.st_uid, status.st_gid) == (65534, 65533)
+
+
+@NEEDS_CRYPTOGRAPHY
+@POSIX
+def test_a_link_to_the_trusted_clients_stays_one(copy: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (copy / "clients.pem").rename(elsewhere / "trusted.pem")
+    (copy / "clients.pem").symlink_to("../elsewhere/trusted.pem")
+    assert certs(copy, "--client", "carol").status == 0
+    assert os.readlink(copy / "clients.pem") == "../elsewhere/trusted.pem"
+    assert in_clients(copy) == ["alice", "bob", "carol"]
+    assert os.listdir(elsewhere) == ["trusted.pem"]
 
 
 # One more client, one less.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +19,9 @@ class NewFile(NamedTuple):
         path: where; another file there is replaced only if `replace` says so.
         data: its content.
         mode: its permission bits, less those of the umask, from the first moment.
-        replace: whether it may take the place of another file.
+        replace: whether it may take the place of another file, which passes on its owner and
+            group if this process may give them, and takes away the bits that it does not have. A
+            symbolic link stays one.
     """
 
     path: Path
@@ -43,8 +47,9 @@ def write_all(files: Iterable[NewFile]) -> None:
         for file in files:
             path = file.path
             if file.replace:
-                path = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
-                renames.append((path, file.path))
+                target = Path(os.path.realpath(path))
+                path = target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
+                renames.append((path, target))
             _write(path, file, made)
         for temporary, path in renames:
             os.replace(temporary, path)
@@ -65,12 +70,29 @@ def _write(path: Path, file: NewFile, made: list[Path]) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode)
         made.append(path)
         with open(descriptor, "wb") as stream:
+            if file.replace and file.path.exists():
+                _take_after(descriptor, file)
             stream.write(file.data)
             stream.flush()
             os.fsync(descriptor)
     except OSError as exc:
         # A full disk names no file, and other errors the temporary one.
         raise OSError(exc.errno, exc.strerror, str(file.path)) from exc
+
+
+def _take_after(descriptor: int, file: NewFile) -> None:
+    """Let a program that could read the old file read the new one, and nobody else."""
+    if sys.platform == "win32":
+        return
+    old, new = file.path.stat(), os.fstat(descriptor)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        for owner in (old.st_uid, -1):  # -1: only root gives files away
+            try:
+                os.fchown(descriptor, owner, old.st_gid)
+                break
+            except OSError:
+                pass  # the file is ours, then, as every new one
+    os.fchmod(descriptor, file.mode & stat.S_IMODE(old.st_mode))
 
 
 def _flush(directory: Path) -> None:
