@@ -350,19 +350,34 @@ def test_a_client_cannot_sign_another(made: Path, tmp_path: Path) -> None:
 
 @NEEDS_CRYPTOGRAPHY
 @pytest.mark.parametrize(
-    ("arguments", "file"),
+    ("arguments", "file", "hint"),
     [
-        (["--client", "alice"], "alice.pem"),
-        (["--client", "carol", "--client", "bob"], "bob.pem"),
-        (["--host", "::1"], "server.pem"),
+        (["--client", "alice"], "alice.pem", "--client alice --force"),
+        (["--client", "carol", "--client", "bob"], "bob.pem", "--client bob --force"),
+        (["--host", "::1"], "server.pem", "--host HOST --force"),
     ],
 )
-def test_nothing_is_overwritten(copy: Path, arguments: list[str], file: str) -> None:
+def test_nothing_is_overwritten(copy: Path, arguments: list[str], file: str, hint: str) -> None:
     before = contents(copy)
     done = certs(copy, *arguments)
     assert done.status == 1
-    assert done.err == f"sipyco_certs: {copy / file} exists already; --force replaces it\n"
+    assert done.err == f"sipyco_certs: {copy / file} exists already; {hint} replaces it\n"
     assert contents(copy) == before
+
+
+@NEEDS_CRYPTOGRAPHY
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [(["--host", "::1"], "client.key"), (["--client", "alice"], "server.key")],
+)
+def test_force_does_not_replace_what_is_not_named(
+    tmp_path: Path, arguments: list[str], file: str
+) -> None:
+    (tmp_path / file).write_text("made by somebody else")
+    done = certs(tmp_path, *arguments, "--force")
+    assert (done.status, done.out) == (1, "")
+    assert f"{tmp_path / file} exists already; " in done.err
+    assert contents(tmp_path) == {file: b"made by somebody else"}
 
 
 @NEEDS_CRYPTOGRAPHY
@@ -506,7 +521,8 @@ def test_one_more_client_where_the_server_is_not(copy: Path) -> None:
     before = contents(copy)
     done = certs(copy, "--client", "alice")  # whose files are elsewhere
     assert done.err == (
-        f"sipyco_certs: {copy / 'clients.pem'} has a client `alice` already; --force replaces it\n"
+        f"sipyco_certs: {copy / 'clients.pem'} has a client `alice` already; "
+        "--client alice --force replaces it\n"
     )
     assert contents(copy) == before
 

@@ -86,31 +86,34 @@ def make(directory: Path, hosts: list[str], clients: list[str], days: int, force
         hosts: addresses and host names of the server.
         clients: names.
         days: how long new certificates are good.
-        force: replace what is there and is asked for.
+        force: replace what is there, if it is asked for by name.
 
     Raises:
-        FileExistsError: something that is asked for is there; nothing was done.
+        FileExistsError: something that is to be made is there; nothing was done.
         ValueError: a certificate that is there cannot be read; nothing was done.
         OSError: the files cannot be written; none is left.
     """
     with _made_directory(directory), _alone(directory):
         trusted, entries = _read(directory / CLIENTS)
+        named = [*([SERVER] if hosts else []), *clients]
         server = bool(hosts) or not (entries or (directory / f"{SERVER}.pem").exists())
         if not clients and not entries:
             clients = [_DEFAULT_CLIENT]
+        stems = [*([SERVER] if server else []), *clients]
+        replaced = set(named) if force else set()
+        _refuse(directory, [stem for stem in stems if stem not in replaced])
         if not force:
-            _refuse(directory, [*([SERVER] if server else []), *clients])
             _refuse_trusted(directory, clients, entries)
         files: list[NewFile] = []
         if server:
             hosts = hosts or _DEFAULT_HOSTS
             pair = make_pair(f"server at {hosts[0]}", hosts, days)
-            files += _files_of(directory, SERVER, pair)
+            files += _files_of(directory, SERVER, pair, SERVER in replaced)
         if clients:
             trusted = _without(trusted, entries, clients)
             for name in clients:
                 pair = make_pair(name, [], days)
-                files += _files_of(directory, name, pair)
+                files += _files_of(directory, name, pair, name in replaced)
                 until = describe(pair.certificate).until
                 trusted += f"# {name}, until {until:%Y-%m-%d}\n".encode() + pair.certificate
             # The last, so that nobody is trusted whose own files are not there.
@@ -119,10 +122,10 @@ def make(directory: Path, hosts: list[str], clients: list[str], days: int, force
         return Made(server, clients)
 
 
-def _files_of(directory: Path, stem: str, pair: Pair) -> Iterator[NewFile]:
+def _files_of(directory: Path, stem: str, pair: Pair, replace: bool) -> Iterator[NewFile]:
     for suffix, data, mode in (("key", pair.key, _PRIVATE), ("pem", pair.certificate, _PUBLIC)):
         path = directory / f"{stem}.{suffix}"
-        yield NewFile(path, data, mode, os.path.lexists(path))
+        yield NewFile(path, data, mode, replace and os.path.lexists(path))
 
 
 def _refuse(directory: Path, stems: list[str]) -> None:
@@ -130,7 +133,8 @@ def _refuse(directory: Path, stems: list[str]) -> None:
     for stem in stems:
         for path in (directory / f"{stem}.pem", directory / f"{stem}.key"):
             if os.path.lexists(path):
-                raise FileExistsError(f"{path} exists already; --force replaces it")
+                option = "--host HOST" if stem == SERVER else f"--client {stem}"
+                raise FileExistsError(f"{path} exists already; {option} --force replaces it")
 
 
 def _refuse_trusted(directory: Path, clients: list[str], entries: list[_Entry]) -> None:
@@ -139,7 +143,7 @@ def _refuse_trusted(directory: Path, clients: list[str], entries: list[_Entry]) 
         if entry.description.name in clients:
             raise FileExistsError(
                 f"{directory / CLIENTS} has a client `{entry.description.name}` already; "
-                "--force replaces it"
+                f"--client {entry.description.name} --force replaces it"
             )
 
 
