@@ -28,6 +28,7 @@ PAIRS = {
     "tools": "sipyco_tools.asyncio_tools",
     "logging_tools": "sipyco_tools.logging_tools",
     "logs": "sipyco_tools.logging_tools",
+    "sipyco_certs": "sipyco_tools.sipyco_certs",
     "sipyco_rpctool": "sipyco_tools.sipyco_rpctool",
 }
 
@@ -95,10 +96,9 @@ def test_they_run_as_programs(tmp_path: Path) -> None:
     assert '"tuple"' in path.read_text()
     done = subprocess.run(convert, capture_output=True, text=True)
     assert "FileExistsError" in done.stderr
-    tool = [sys.executable, "-W", "error", "-m", "sipyco.sipyco_rpctool", "--help"]
-    assert (
-        "list-targets" in subprocess.run(tool, capture_output=True, text=True, check=True).stdout
-    )
+    for name, word in (("sipyco_rpctool", "list-targets"), ("sipyco_certs", "--check")):
+        tool = [sys.executable, "-W", "error", "-m", f"sipyco.{name}", "--help"]
+        assert word in subprocess.run(tool, capture_output=True, text=True, check=True).stdout
 
 
 PROGRAM = """\

@@ -155,6 +155,10 @@ API: dict[str, str] = {
         ChildComm.write(data)
         ChildComm.close()
     """,
+    "sipyco_certs": """
+        get_argparser()
+        main()
+    """,
     "sipyco_rpctool": """
         get_argparser()
         main()

@@ -52,6 +52,15 @@ def test_only_one_module_imports_numpy() -> None:
     assert importing == {"_numpy.py", "_rpctool_values.py"}  # the second for `np` on command lines
 
 
+def test_only_one_module_imports_cryptography() -> None:
+    importing = {
+        path.name
+        for path in PACKAGES.glob("*/src/**/*.py")
+        if any(n.split(".")[0] == "cryptography" for n in imported(ast.parse(path.read_text())))
+    }
+    assert importing == {"_certificates.py"}
+
+
 def test_versions_and_pins_are_in_step() -> None:
     versions = set()
     for path in PACKAGES.glob("*/src/*/__init__.py"):

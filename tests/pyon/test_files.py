@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sipyco_pyon import pyon, pyon_v1
+from sipyco_pyon import _migrate, pyon, pyon_v1
 
 
 def test_store_and_load(tmp_path: Path) -> None:
@@ -47,24 +49,6 @@ def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
     assert pyon.load_file(target) == 2
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
-def test_a_failure_leaves_the_old_file_alone(
-    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.pyon"
-    pyon.store_file(path, "old")
-
-    def fail(*args: object, **kwargs: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, call, fail)
-        with pytest.raises(OSError, match="No space left"):
-            pyon.store_file(path, "new")
-    assert pyon.load_file(path) == "old"
-    assert os.listdir(tmp_path) == ["a.pyon"]
-
-
 def test_what_cannot_be_encoded_touches_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.pyon"
     with pytest.raises(TypeError):
@@ -98,3 +82,86 @@ def test_a_file_that_is_not_v1_is_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "ValueError" in done.stderr
     assert os.listdir(tmp_path) == ["db.pyon"]
+
+
+NO_LINKS = pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+
+
+def without_links(*args: object) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@NO_LINKS
+def test_a_conversion_that_fails_changes_nothing(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "db.pyon"
+    path.write_text("(1, )")
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            _migrate.migrate(path)
+    assert os.listdir(tmp_path) == ["db.pyon"]
+    assert path.read_text() == "(1, )"
+    assert _migrate.migrate(path) == f"{path}_v1"
+    assert pyon.load_file(path) == (1,)
+    assert (tmp_path / "db.pyon_v1").read_text() == "(1, )"
+
+
+@NO_LINKS
+def test_a_conversion_that_is_interrupted_late_is_undone(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "db.pyon"
+    path.write_text("(1, )")
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    store_file = pyon.store_file
+    monkeypatch.setattr(pyon, "store_file", lambda *a: interrupt(store_file(*a)))
+    with pytest.raises(KeyboardInterrupt):
+        _migrate.migrate(path)
+    assert os.listdir(tmp_path) == ["db.pyon"]
+    assert path.read_text() == "(1, )"
+
+
+KILLED = """
+import os, signal, sys
+from sipyco_pyon import _migrate
+
+os.replace = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+_migrate.migrate(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
+def test_a_conversion_that_was_killed_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "db.pyon"
+    path.write_text("(1, )")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=30)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_text() == "(1, )"  # programs still find their file
+    assert convert(path).returncode == 0
+    assert pyon.load_file(path) == (1,)
+    assert (tmp_path / "db.pyon_v1").read_text() == "(1, )"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="on Windows links need privileges")
+def test_a_file_behind_a_symbolic_link_is_converted(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    target, path = tmp_path / "data" / "db", tmp_path / "db.pyon"
+    target.write_text("(1, )")
+    path.symlink_to("data/db")
+    assert _migrate.migrate(path) == f"{path}_v1"
+    assert path.is_symlink()
+    assert pyon.load_file(target) == (1,)
+    assert (tmp_path / "db.pyon_v1").read_text() == "(1, )"

@@ -15,6 +15,10 @@ __all__: list[str] = []
 def migrate(filename: str | PathLike[str]) -> str:
     """Convert a file from v1 to v2.
 
+    A crash at any moment leaves the old file or the new one under the name; to run it again goes
+    on. Where there are no hard links, there may be nothing under the name after a crash, and the
+    old file is the one with `_v1`.
+
     Returns:
         The name of the old file now: that of the file with `_v1` after it.
 
@@ -23,17 +27,26 @@ def migrate(filename: str | PathLike[str]) -> str:
         ValueError: the file is not PYON v1; nothing was done.
     """
     backup = f"{os.fspath(filename)}_v1"
-    if os.path.lexists(backup):
+    interrupted = os.path.exists(backup) and os.path.samefile(filename, backup)
+    if os.path.lexists(backup) and not interrupted:
         raise FileExistsError(f"{backup} exists already: not overwriting it")
     value = pyon_v1.load_file(filename)
     pyon.encode(value)  # before anything changes
     mode = os.stat(filename).st_mode
-    os.rename(filename, backup)
+    target = os.path.realpath(filename)
+    if not interrupted:
+        try:
+            os.link(target, backup)
+        except OSError:  # this file system has none, or a symbolic link comes from another one
+            target = os.fspath(filename)
+            os.rename(target, backup)
     try:
         pyon.store_file(filename, value)
         os.chmod(filename, mode & 0o7777)
     except BaseException:
-        os.replace(backup, filename)
+        os.replace(backup, target)
+        if os.path.lexists(backup):  # two names of one file stay so
+            os.unlink(backup)
         raise
     return backup
 

@@ -274,11 +274,12 @@ def store_file(filename: str | PathLike[str], x: Any, **kwargs: Any) -> None:
     """Write a value to a file in the pretty form, atomically.
 
     A reader, or a crash at any moment, sees the old file or the new one, never a mixture. On
-    failure the old file is untouched, and nothing else is left behind.
+    failure the old file is untouched, and nothing else is left behind. A temporary file that a
+    killed process left in the directory is removed by a later call, when it is ten minutes old.
 
     Raises:
         TypeError, AssertionError, ValueError: as `encode`.
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; the error names it.
     """
     replace_text(filename, encode(x, pretty=True, **kwargs))
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sipyco import pyon as pyon
     from sipyco import pyon_v1 as pyon_v1
     from sipyco import remote_exec as remote_exec
+    from sipyco import sipyco_certs as sipyco_certs
     from sipyco import sipyco_rpctool as sipyco_rpctool
     from sipyco import sync_struct as sync_struct
     from sipyco import test as test
@@ -47,6 +48,7 @@ _MODULES: Final = frozenset(
         "pyon",
         "pyon_v1",
         "remote_exec",
+        "sipyco_certs",
         "sipyco_rpctool",
         "sync_struct",
         "test",
