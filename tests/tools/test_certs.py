@@ -503,7 +503,7 @@ def test_one_more_client_of_the_same_server(copy: Path) -> None:
     before = contents(copy)
     done = certs(copy, "--client", "carol")
     assert done.status == 0
-    assert "the server needs the new clients.pem\n" in done.out
+    assert "the server needs the new clients.pem; it uses it from then on" in done.out
     after = contents(copy)
     assert after.keys() - before.keys() == {"carol.key", "carol.pem"}
     assert {name for name in before if after[name] != before[name]} == {"clients.pem"}
@@ -573,7 +573,7 @@ def test_a_client_that_is_removed_is_refused(copy: Path) -> None:
     assert (done.status, done.err) == (0, "")
     assert done.out == (
         f"removed bob from {copy / 'clients.pem'}\n"
-        "the server needs the new clients.pem; connections that are open stay so\n"
+        "the server needs the new clients.pem, without a restart; open connections stay so\n"
     )
     after = contents(copy)
     assert in_clients(copy) == ["alice"]
@@ -583,6 +583,20 @@ def test_a_client_that_is_removed_is_refused(copy: Path) -> None:
         assert call(port, **keywords(copy, "alice", "server")) == 1
         with pytest.raises((ConnectionResetError, EOFError)):
             call(port, **keywords(copy, "bob", "server"))
+
+
+@NEEDS_CRYPTOGRAPHY
+def test_a_server_that_runs_lets_clients_in_and_shuts_them_out(copy: Path) -> None:
+    with running_server(
+        lambda: Server({"t": Target()}), **keywords(copy, "server", "clients")
+    ) as port:
+        assert call(port, **keywords(copy, "bob", "server")) == 1
+        assert certs(copy, "--client", "carol").status == 0
+        assert call(port, **keywords(copy, "carol", "server")) == 1
+        assert certs(copy, "--remove", "bob").status == 0
+        with pytest.raises((ConnectionResetError, EOFError)):
+            call(port, **keywords(copy, "bob", "server"))
+        assert call(port, **keywords(copy, "carol", "server")) == 1
 
 
 @NEEDS_CRYPTOGRAPHY

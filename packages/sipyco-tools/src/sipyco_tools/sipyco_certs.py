@@ -164,7 +164,7 @@ def _report(directory: Path, made: _certs_directory.Made, force: bool) -> None:
         if force:
             print("each client needs the new server.pem")
     elif made.clients:
-        print("the server needs the new clients.pem")
+        print("the server needs the new clients.pem; it uses it from then on, without a restart")
     for name in made.clients:
         print(f"{name} needs {name}.key, {name}.pem and server.pem:")
         print(f'  local_cert="{name}.pem", local_key="{name}.key", peer_cert="server.pem"')
@@ -182,7 +182,7 @@ def _run(args: argparse.Namespace) -> bool:
     if args.remove is not None:
         _certs_directory.remove(directory, args.remove)
         print(f"removed {args.remove} from {directory / _certs_directory.CLIENTS}")
-        print("the server needs the new clients.pem; connections that are open stay so")
+        print("the server needs the new clients.pem, without a restart; open connections stay so")
         return True
     if not args.check:
         days = args.days or _DAYS
