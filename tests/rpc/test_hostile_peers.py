@@ -510,6 +510,24 @@ def test_calls_that_make_no_sense_call_nothing(call: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "features",
+    [b"pyon_v2 frames", b"frames pyon_v2", b"pyon_v2 frames " * 3000 + b"pyon_v2"],
+    ids=["all", "in another order", "again and again"],
+)
+def test_a_client_that_selects_every_feature(features: bytes) -> None:
+    with rpc_server({"t": Target()}) as port, connected(port) as peer:
+        peer.send(b"ARTIQ pc_rpc\nt " + features + b"\n")
+        assert peer.line().startswith(b'{"targets":["t"]')
+        number, length = peer.line().split()
+        assert number == b"#0"
+        assert b"echo" in peer._file.read(int(length))
+        call = b'{"action":"call","name":"echo","args":[1],"kwargs":{}}'
+        peer.send(b"#3 %d\n%b" % (len(call), call))
+        assert peer.line() == b"#3 23\n"
+        assert peer._file.read(23) == b'{"status":"ok","ret":1}'
+
+
+@pytest.mark.parametrize(
     "said",
     [
         b"ARTIQ sync_struct\n",
