@@ -67,7 +67,7 @@ class Outlet(asyncio.Protocol):
             lines: how many there are.
             counted: whether they count in `waiting`.
         """
-        if self._transport.is_closing():
+        if self._transport.is_closing() or (self._ending and self.idle):
             return
         if self.idle and len(data) <= WRITE_SIZE:
             self._transport.write(data)
@@ -136,7 +136,9 @@ class Outlet(asyncio.Protocol):
             self._pumping = False
         if self.idle:
             if self._ending:
-                self._transport.close()
+                # Not here: asyncio's transport would end the connection twice, as it resumes us in
+                # the midst of writing.
+                asyncio.get_running_loop().call_soon(self._transport.close)
             self.drained()
 
     def _next(self) -> bytes | memoryview:
