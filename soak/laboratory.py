@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from benchmarks.children import Child, ChildError
 from soak.disturbances import Disturbance
 from soak.growth import Sample
+from soak.ledger import Ledger
 from soak.peers import ENDPOINTS, Place
 from soak.schedule import Fault
 from support.proxy import FaultProxy
@@ -149,6 +150,7 @@ class Laboratory:
         self._lock = threading.Lock()
         self._busy: dict[str, threading.Lock] = {}
         self._open: list[FaultProxy] = []
+        self._diary = Ledger(str(folder / "faults"))
 
     def __enter__(self) -> Self:
         try:
@@ -190,6 +192,8 @@ class Laboratory:
             process.close()
         while self._open:
             self._open.pop().__exit__(None, None, None)
+            if not self._open:
+                self._diary.close()
 
     def kill(self) -> None:
         """End all processes at once; nothing is told from here on."""
@@ -210,11 +214,11 @@ class Laboratory:
             except Exception as exc:  # noqa: BLE001  (told with the run's result)
                 self.failure = f"{fault.kind} of {fault.target}: {type(exc).__name__}: {exc}"
                 self.stopping.set()
+            disturbance = Disturbance(begin, time.monotonic(), fault.kind, fault.target)
+            self._diary.write(*disturbance)
             with self._lock:
                 self.counts[fault.kind] += 1
-                self.disturbances.append(
-                    Disturbance(begin, time.monotonic(), fault.kind, fault.target)
-                )
+                self.disturbances.append(disturbance)
 
     def _spoil_process(self, fault: Fault, process: Process) -> None:
         if fault.kind == "pause":

@@ -7,16 +7,15 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sipyco_sync.broadcast import Receiver, SubscriptionState
 from sipyco_sync.sync_struct import Subscriber, ThreadSubscriber
 from sipyco_tools.logging_tools import LogForwarder, SourceFilter
 from soak.callers import Situation
-from soak.peers import FORWARDER, RECEIVER, SUBSCRIBER, THREAD_SUBSCRIBER
 from soak.structures import Progress, WrongState, digest, progress
 
-__all__ = ["LISTENERS", "Copying", "ForwarderPeer"]
+__all__ = ["ForwarderPeer", "ReceiverPeer", "SubscriberPeer", "ThreadSubscriberPeer"]
 
 _RECONNECT: Final = 0.1  # seconds; the wait grows to 12 times
 _TIMEOUT: Final = 3.0  # seconds for a structure to arrive at first
@@ -56,13 +55,6 @@ class _Listener:
         took = time.monotonic() - began
         if took > _CLOSING:
             self._complain("closing took long", f"{took:.1f} s")
-
-
-class Copying(Protocol):
-    """A peer that has a copy of a structure."""
-
-    def copy(self) -> tuple[str, str] | None:
-        """Return the name of the structure and the digest of the copy, or None without one."""
 
 
 class _Watch(_Listener):
@@ -129,7 +121,7 @@ class SubscriberPeer(_AsyncioListener, _Watch):
         return self._situation.loop
 
     def copy(self) -> tuple[str, str] | None:
-        """See `Copying`."""
+        """Return the name of the structure and the digest of the copy, or None without one."""
         if self._structure is None:
             return None
 
@@ -192,7 +184,7 @@ class ThreadSubscriberPeer(_Watch):
         return not self._thread.is_alive()
 
     def copy(self) -> tuple[str, str] | None:
-        """See `Copying`."""
+        """Return the name of the structure and the digest of the copy, or None without one."""
         if self._subscriber is None:
             return None
         return self._situation.name, digest(self._subscriber.copy())
@@ -324,11 +316,3 @@ class ForwarderPeer(_Listener):
             self._logger.info(text)
             number += 1
             self.completed = number
-
-
-LISTENERS: Final[dict[str, Callable[[Situation], Any]]] = {
-    SUBSCRIBER: SubscriberPeer,
-    THREAD_SUBSCRIBER: ThreadSubscriberPeer,
-    RECEIVER: ReceiverPeer,
-    FORWARDER: ForwarderPeer,
-}

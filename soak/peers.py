@@ -64,7 +64,7 @@ ENDPOINTS: Final = {
 }
 
 MOST_PEERS: Final = 500  # a process for ten of them
-_PEERS_OF_A_WORKER: Final = 10
+_OF_A_WORKER: Final = 10
 
 # How numbers are put together, so that each tells whose it is.
 _LIVES: Final = 1000
@@ -109,7 +109,7 @@ def lay_out(peers: int) -> list[Place]:
         else:
             endpoint, name = FLAVOURS[(index // 2 + ten) % len(FLAVOURS)], ""
         linked = (index + ten) % 2 == 1
-        worker = index // _PEERS_OF_A_WORKER
+        worker = index // _OF_A_WORKER
         places.append(Place(index, kind, worker, endpoint, linked, name, ten % 3 == 1))
     return places
 

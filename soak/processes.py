@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +20,26 @@ from sipyco_sync.broadcast import Broadcaster
 from sipyco_sync.sync_struct import Notifier, Publisher
 from sipyco_tools.logging_tools import Server as LogServer
 from soak.accounts import HANG
-from soak.callers import CALLERS, Situation
+from soak.asyncio_callers import AsyncioCaller
+from soak.callers import Situation
 from soak.growth import take
 from soak.ledger import Ledger
-from soak.listeners import LISTENERS, ForwarderPeer
-from soak.peers import STRUCTURES, Place, number_of
+from soak.listeners import ForwarderPeer, ReceiverPeer, SubscriberPeer, ThreadSubscriberPeer
+from soak.peers import (
+    ASYNCIO,
+    BEST_EFFORT,
+    CLIENT,
+    FORWARDER,
+    RECEIVER,
+    STRUCTURES,
+    SUBSCRIBER,
+    THREAD_SUBSCRIBER,
+    Place,
+    number_of,
+)
 from soak.structures import digest, first, step
 from soak.targets import NAME, Target, ThreadedTarget
+from soak.thread_callers import BestEffortCaller, BlockingCaller
 
 __all__ = ["LogService", "PublishingService", "RPCService", "Worker"]
 
@@ -37,6 +50,16 @@ _MAX_BACKLOG: Final = 512 * 1024  # bytes, for the same reason
 _RECORD: Final = re.compile(r"record (\d+) line 0 of (\d)")
 _DROPPED: Final = re.compile(r"(\d+) log messages were dropped, as they could not be sent")
 _SOURCE: Final = re.compile(r"peer(\d+)")
+
+_PEERS: Final[dict[str, Callable[[Situation], Any]]] = {
+    CLIENT: BlockingCaller,
+    ASYNCIO: AsyncioCaller,
+    BEST_EFFORT: BestEffortCaller,
+    SUBSCRIBER: SubscriberPeer,
+    THREAD_SUBSCRIBER: ThreadSubscriberPeer,
+    RECEIVER: ReceiverPeer,
+    FORWARDER: ForwarderPeer,
+}
 
 
 class _Process:
@@ -280,8 +303,7 @@ class Worker(_Process):
                 self.ledger,
                 self.loop,
             )
-            make = CALLERS.get(place.kind) or LISTENERS[place.kind]
-            self._peers[situation.number] = make(situation)
+            self._peers[situation.number] = _PEERS[place.kind](situation)
         self.run(self._start())
 
     async def _start(self) -> None:
