@@ -90,6 +90,7 @@ class Accounts:
             l PEER NUMBER TIME     a record is going to be logged
             s PEER COUNT           so many states of a structure, or messages, were right
             g PEER COUNT           so many messages were missed, with a reason
+            m PEER COUNT           so many were missed, without one
             x WHAT: WHICH          something that should not have been
         """
         what, _, rest = line.partition(" ")
@@ -113,6 +114,10 @@ class Accounts:
         elif what == "g":
             self._tally(number).attempted += int(fields[1])
             self._tally(number).failed[AWAY] += int(fields[1])
+        elif what == "m":
+            self._tally(number).attempted += int(fields[1])
+            self._tally(number).lost += int(fields[1])
+            self.complain("lost", f"{fields[1]} messages to peer {number}, which was connected")
         else:
             raise ValueError(f"unknown line of a ledger: {line!r}")
 

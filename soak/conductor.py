@@ -16,12 +16,12 @@ from soak.disturbances import Disturbance, Excuses, overlap
 from soak.growth import Growth, Sample, judge, least
 from soak.laboratory import Laboratory
 from soak.ledger import Tail
-from soak.peers import FORWARDER, KINDS, Place, lay_out, number_of, worker_of
+from soak.peers import FORWARDER, KINDS, Place, lay_out, number_of, position_of, worker_of
 from soak.schedule import Fault, Phase, plan
 
 __all__ = ["Conductor", "Outcome"]
 
-_POLL: Final = 0.5  # seconds between two looks at the ledgers
+_POLL: Final = 0.2  # seconds between two looks at the ledgers
 _RECOVERY: Final = 15.0  # seconds for every peer to come back: some wait up to 4 between attempts
 _ARRIVAL: Final = 15.0  # seconds for copies to become equal, and for records to arrive
 _SAMPLES: Final = 3  # of each process in a quiet moment
@@ -226,7 +226,10 @@ class Conductor:
                 return False
             self._read()
             self._tell(what)
-            (self._stop if hurry else threading.Event()).wait(_POLL / 2)
+            if hurry:
+                self._stop.wait(_POLL)
+            else:
+                time.sleep(_POLL)
         return True
 
     def _tell(self, what: str) -> None:
@@ -250,7 +253,7 @@ class Conductor:
             self._accounts.arrived(line)
 
     def _place(self, number: int) -> Place:
-        return self._places[number % 1000]
+        return self._places[position_of(number)]
 
     def _described(self, number: int) -> str:
         place = self._place(number)

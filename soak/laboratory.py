@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -104,7 +105,8 @@ class Process:
     def close(self, patience: float = 3.0) -> None:
         """End it. May be repeated."""
         if self._child is not None and not self._child.closed:
-            self.signal(signal.SIGCONT)  # one that is stopped could do nothing else
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                self.signal(signal.SIGCONT)  # one that is stopped could do nothing else
             self._child.close(patience)
 
 

@@ -263,7 +263,7 @@ class ReceiverPeer(_AsyncioListener, _Listener):
             if missed > 0 and (away or run != latest[0]):
                 self._ledger.write("g", self._situation.number, missed)
             elif missed > 0:
-                self._complain("lost", f"{missed} messages after {latest}")
+                self._ledger.write("m", self._situation.number, missed)
         self._right()
 
 

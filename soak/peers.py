@@ -16,6 +16,7 @@ __all__ = [
     "lay_out",
     "number_of",
     "peer_of",
+    "position_of",
     "token_of",
     "worker_of",
 ]
@@ -119,9 +120,14 @@ def number_of(place: Place, life: int) -> int:
     return (place.worker * _LIVES + life) * _PLACES + place.position
 
 
+def position_of(peer: int) -> int:
+    """Return which peer it is, from its number."""
+    return peer % _PLACES
+
+
 def kind_of(peer: int) -> str:
     """Return the kind of a peer, from its number."""
-    return _PATTERN[peer % _PLACES % len(_PATTERN)]
+    return _PATTERN[position_of(peer) % len(_PATTERN)]
 
 
 def worker_of(peer: int) -> tuple[int, int]:
