@@ -22,6 +22,7 @@ _MOST_SENDINGS: Final = 3  # of one log record; the documentation of `LogForward
 _SHOWN: Final = 20  # complaints of one kind: the first tell enough
 
 KILLED: Final = "its process was killed"
+GIVEN_UP: Final = "given up by its caller"
 UNSENT: Final = "in the buffers when a connection broke"
 DROPPED: Final = "dropped from a short queue, or in the buffers"
 AWAY: Final = "sent while it was not connected"
@@ -58,8 +59,9 @@ class Accounts:
         self._under_way: dict[int, tuple[float, str]] = {}  # since when, and what
         self._answered: set[int] = set()
         self._executed: set[int] = set()
-        # Calls that took long: the token, its times, and why it failed, if it did.
+        # Calls that took long, and those that failed: the token, its times, and why it failed.
         self._slow: list[tuple[int, float, float, str | None]] = []
+        self._failed: list[tuple[int, float, float, str]] = []
         self._records: dict[int, _Records] = {}
         self.dropped = 0  # log messages of which forwarders said that they dropped them
 
@@ -135,6 +137,8 @@ class Accounts:
                 self._answered.add(token)
         else:
             tally.failed[reason] += 1
+            if reason != GIVEN_UP:
+                self._failed.append((token, begin, float(fields[1]), reason))
         if float(fields[1]) - begin > HANG:
             self._slow.append((token, begin, float(fields[1]), reason))
 
@@ -183,6 +187,7 @@ class Accounts:
         self,
         killed: Collection[tuple[int, int]],
         paused: Callable[[int, float, float], float],
+        disturbed: Callable[[int, float, float], bool],
         excuses: Mapping[int, Excuses],
         short: Collection[int],
     ) -> None:
@@ -191,6 +196,7 @@ class Accounts:
         Args:
             killed: the workers that were killed, each with the number of its life.
             paused: tells for how many seconds of a time the worker of a peer was stopped.
+            disturbed: tells whether anything on the way of a peer was disturbed at a time.
             excuses: when the records of a peer may be lost.
             short: peers whose queue is so short that it drops records.
         """
@@ -211,6 +217,11 @@ class Accounts:
                 else:
                     tally.failed[reason] -= 1
                 self.complain("lost", f"call {token} ended after {took:.1f} s")
+        for token, begin, end, reason in self._failed:
+            if not disturbed(peer_of(token), begin, end):
+                self.complain(
+                    "a failure without a fault", f"{reason} of call {token}, begun at {begin:.3f}"
+                )
         for token in sorted(self._answered - self._executed):
             self.complain("a call was answered that the server has not executed", str(token))
         for peer, records in self._records.items():

@@ -9,6 +9,7 @@ import time
 from random import Random
 from typing import Any, Final, NamedTuple
 
+from soak.accounts import GIVEN_UP
 from soak.ledger import Ledger
 from soak.peers import token_of
 from soak.targets import Operation, choose, is_right
@@ -22,7 +23,6 @@ _PAUSE: Final = (0.03, 0.2)  # seconds between two calls of one thread or task
 _RETRY: Final = (0.05, 0.3)  # seconds until another attempt to connect
 _CLOSING: Final = 10.0  # seconds: `close_rpc` promises about one, on a machine with time to spare
 
-_GIVEN_UP: Final = "given up by its caller"
 
 # What a client may raise when its connection breaks: see the documentation of `Client`.
 _DOCUMENTED: Final = (TimeoutError, EOFError, ConnectionError)
@@ -113,7 +113,7 @@ class Caller:
         """Put down that a call has timed out as its caller wanted; or tell that it has not."""
         if operation.patience is None or not isinstance(exc, TimeoutError):
             return False
-        self._fail(operation.token, _GIVEN_UP)
+        self._fail(operation.token, GIVEN_UP)
         return True
 
     def _closed(self, began: float) -> None:

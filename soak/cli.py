@@ -37,13 +37,14 @@ what is done to it
 
 what is checked
   Every call is written down before and after it, and by the server. It completes with the right
-  answer, fails for a documented reason, or is lost: none may be, and no call may be executed
-  twice or answered without. Every copy seen was a state of the structure, none goes back, and all
-  are equal to it in the end. Messages come in order, and are missed only while a receiver was
-  away. Log records arrive unchanged, and are lost only in the buffers of the system when a
-  connection breaks, or out of a full queue. All peers are back within 15 s of quiet. Memory,
-  descriptors, threads and tasks of each process are compared between an early and a late quiet
-  moment of its life, and must be flat. Nothing of the library may log an error.
+  answer, fails for a documented reason while something is wrong on its way, or is lost: none may
+  be, and no call may be executed twice or answered without. Every copy seen was a state of the
+  structure, none goes back, and all are equal to it in the end. Messages come in order, and are
+  missed only while a receiver was away. Log records arrive unchanged, and are lost only in the
+  buffers of the system when a connection breaks, or out of a full queue. All peers are back within
+  15 s of quiet. Memory, descriptors, threads and tasks of each process are compared between an
+  early and a late quiet moment of its life, and must be flat. Nothing of the library may log an
+  error.
 
 exit status
   0 if all that held; 1 if not; 2 for a wrong command line; 130 after Ctrl-C, with what there was

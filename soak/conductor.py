@@ -12,11 +12,22 @@ from typing import Final
 
 from benchmarks.children import ChildError
 from soak.accounts import Accounts, Tally
-from soak.disturbances import Disturbance, Excuses, overlap
+from soak.disturbances import Excuses, overlap, touches
 from soak.growth import Growth, Sample, judge, least
 from soak.laboratory import Laboratory
 from soak.ledger import Tail
-from soak.peers import FORWARDER, KINDS, Place, lay_out, number_of, position_of, worker_of
+from soak.peers import (
+    BEST_EFFORT,
+    FORWARDER,
+    KINDS,
+    Place,
+    kind_of,
+    lay_out,
+    number_of,
+    position_of,
+    way_of,
+    worker_of,
+)
 from soak.schedule import Fault, Phase, plan
 
 __all__ = ["Conductor", "Outcome"]
@@ -24,6 +35,8 @@ __all__ = ["Conductor", "Outcome"]
 _POLL: Final = 0.2  # seconds between two looks at the ledgers
 _RECOVERY: Final = 15.0  # seconds for every peer to come back: some wait up to 4 between attempts
 _ARRIVAL: Final = 15.0  # seconds for copies to become equal, and for records to arrive
+_AFTERMATH: Final = 1.5  # seconds after a fault in which calls may still fail by it
+_LONG_AFTERMATH: Final = 6.0  # the same of a `BestEffortClient`, which waits up to 4.3 to connect
 _SAMPLES: Final = 3  # of each process in a quiet moment
 _BETWEEN_SAMPLES: Final = 0.2  # seconds
 
@@ -267,18 +280,29 @@ class Conductor:
 
         def paused(peer: int, begin: float, end: float) -> float:
             name = f"worker {worker_of(peer)[0]}"
-            return overlap((each for each in disturbances if each.target == name), begin, end)
+            own = (disturbance for disturbance in disturbances if disturbance.target == name)
+            return overlap(own, begin, end)
+
+        ways = {
+            place.position: [
+                disturbance for disturbance in disturbances if disturbance.target in way_of(place)
+            ]
+            for place in self._places
+        }
+
+        def disturbed(peer: int, begin: float, end: float) -> bool:
+            aftermath = _LONG_AFTERMATH if kind_of(peer) == BEST_EFFORT else _AFTERMATH
+            return touches(ways[position_of(peer)], begin, end, aftermath)
 
         excuses, short = {}, set()
         for place in self._places:
             if place.kind == FORWARDER:
-                on_the_way = _on_the_way(place, disturbances)
                 for life in range(laboratory.workers[place.worker].life + 1):
                     number = number_of(place, life)
-                    excuses[number] = Excuses(on_the_way, outage=place.alternative)
+                    excuses[number] = Excuses(ways[place.position], outage=place.alternative)
                     if place.alternative:
                         short.add(number)
-        accounts.judge(laboratory.killed, paused, excuses, short)
+        accounts.judge(laboratory.killed, paused, disturbed, excuses, short)
         growths = []
         for process in laboratory.processes.values():
             lives = [judge(samples) for samples in process.samples.values()]
@@ -304,11 +328,3 @@ class Conductor:
 def _reached(at: float) -> Callable[[], bool]:
     """Return what tells whether it is that time."""
     return lambda: time.monotonic() >= at
-
-
-def _on_the_way(place: Place, disturbances: list[Disturbance]) -> list[Disturbance]:
-    """Return what concerned the records of a forwarder."""
-    names = {f"worker {place.worker}", "log server"}
-    if place.linked:
-        names.add("logs")
-    return [disturbance for disturbance in disturbances if disturbance.target in names]

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from soak.schedule import BREAKING, PROCESS_FAULTS
 
-__all__ = ["Disturbance", "Excuses", "overlap"]
+__all__ = ["Disturbance", "Excuses", "overlap", "touches"]
 
 # Seconds in which a program that was held up catches up, and in which it learns of a break: a
 # moment, but on a machine that is busy with all this.
@@ -32,6 +32,22 @@ def overlap(disturbances: Iterable[Disturbance], begin: float, end: float) -> fl
     """Return for how many seconds of a time disturbances lasted; they do not overlap."""
     return sum(
         max(0.0, min(end, disturbance.end) - max(begin, disturbance.begin))
+        for disturbance in disturbances
+    )
+
+
+def touches(
+    disturbances: Iterable[Disturbance], begin: float, end: float, aftermath: float
+) -> bool:
+    """Tell whether a time saw a disturbance, or the aftermath of one.
+
+    Args:
+        disturbances: in any order.
+        begin, end: of the time.
+        aftermath: seconds.
+    """
+    return any(
+        disturbance.begin - SLACK <= end and begin <= disturbance.end + aftermath
         for disturbance in disturbances
     )
 

@@ -18,6 +18,7 @@ __all__ = [
     "peer_of",
     "position_of",
     "token_of",
+    "way_of",
     "worker_of",
 ]
 
@@ -113,6 +114,12 @@ def lay_out(peers: int) -> list[Place]:
         worker = index // _OF_A_WORKER
         places.append(Place(index, kind, worker, endpoint, linked, name, ten % 3 == 1))
     return places
+
+
+def way_of(place: Place) -> set[str]:
+    """Return the names of what is between a peer and what it connects to, both included."""
+    way = {f"worker {place.worker}", ENDPOINTS[place.endpoint]}
+    return way | {place.endpoint} if place.linked else way
 
 
 def number_of(place: Place, life: int) -> int:

@@ -44,6 +44,7 @@ from soak.thread_callers import BestEffortCaller, BlockingCaller
 __all__ = ["LogService", "PublishingService", "RPCService", "Worker"]
 
 _STOPPING: Final = 10.0  # seconds: servers promise 3, on a machine with time to spare
+_LAST_MOMENT: Final = 2.0  # seconds, at least, for a peer to end
 _STEP: Final = 0.1  # seconds between two steps of a structure
 _SEND_BUFFER: Final = 64 * 1024  # bytes: a subscriber that is stopped is soon behind
 _MAX_BACKLOG: Final = 512 * 1024  # bytes, for the same reason
@@ -340,5 +341,9 @@ class Worker(_Process):
     def stop(self) -> list[str]:
         """End all peers; return what did not end."""
         deadline = time.monotonic() + HANG
-        stuck = [number for number, peer in self._peers.items() if not peer.stop(deadline)]
-        return [f"peer {number} is stuck" for number in stuck]
+        stuck = []
+        for number, peer in self._peers.items():
+            # One that is stuck must not make others seem so.
+            if not peer.stop(max(deadline, time.monotonic() + _LAST_MOMENT)):
+                stuck.append(f"peer {number} is stuck")
+        return stuck

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from soak.accounts import HANG, KILLED, UNSENT, Accounts
-from soak.disturbances import SLACK, Disturbance, Excuses
-from soak.peers import KINDS, kind_of, lay_out, number_of, peer_of, token_of, worker_of
+from soak.accounts import GIVEN_UP, HANG, KILLED, UNSENT, Accounts
+from soak.disturbances import SLACK, Disturbance, Excuses, overlap, touches
+from soak.peers import KINDS, kind_of, lay_out, number_of, peer_of, token_of, way_of, worker_of
 
 CLIENT = number_of(lay_out(10)[0], 0)
 FORWARDER = number_of(lay_out(10)[4], 0)
@@ -22,6 +22,7 @@ def judged(
     *,
     killed: Iterable[tuple[int, int]] = (),
     paused: float = 0.0,
+    disturbed: bool = True,
     disturbances: Iterable[Disturbance] = (),
 ) -> Accounts:
     accounts = Accounts(KINDS)
@@ -32,7 +33,13 @@ def judged(
     for line in arrived:
         accounts.arrived(line)
     excuses = {FORWARDER: Excuses(disturbances)}
-    accounts.judge(set(killed), lambda peer, begin, end: paused, excuses, set())
+    accounts.judge(
+        set(killed),
+        lambda peer, begin, end: paused,
+        lambda peer, begin, end: disturbed,
+        excuses,
+        set(),
+    )
     return accounts
 
 
@@ -77,6 +84,15 @@ def test_a_call_that_ends_long_after_its_time_is_lost_unless_its_process_was_sto
     assert tally.lost == lost
     assert tally.completed + tally.failed.total() + tally.lost == tally.attempted
     assert bool(accounts.complaints()) == bool(lost)
+
+
+def test_a_failure_without_a_fault_is_wrong() -> None:
+    timed_out = call(0, "f {} 4.0 TimeoutError")
+    assert judged(timed_out, disturbed=True).complaints() == []
+    assert judged(timed_out, disturbed=False).complaints() == [
+        f"a failure without a fault: TimeoutError of call {T0}, begun at 1.000"
+    ]
+    assert judged(call(0, f"f {{}} 4.0 {GIVEN_UP}"), disturbed=False).complaints() == []
 
 
 def test_a_call_that_is_executed_twice_is_wrong() -> None:
@@ -201,6 +217,19 @@ def test_a_break_loses_what_was_held_up_before_it() -> None:
     assert excused(pause, late) == [10, 11]
 
 
+def test_a_time_is_touched_by_what_overlaps_it_and_by_its_aftermath() -> None:
+    cut = Disturbance(5.0, 8.0, "cut", "logs")
+    assert [touches([cut], begin, begin + 0.5, 1.5) for begin in (3.0, 3.5, 6.0, 9.5, 10.0)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert not touches([], 0.0, 9.0, 9.0)
+    assert overlap([cut, Disturbance(10.0, 11.0, "cut", "logs")], 6.0, 10.5) == 2.5
+
+
 def test_a_link_may_break_at_any_time_of_its_fault() -> None:
     assert excused(Disturbance(5.5, 8.5, "truncate", "logs")) == [5, 6, 7, 8, 9]
 
@@ -214,6 +243,8 @@ def test_every_number_tells_whose_it_is() -> None:
         assert kind_of(number) == place.kind
         assert worker_of(number) == (place.worker, 3)
         assert peer_of(token_of(number, 9_999_999)) == number
+    assert way_of(places[0]) == {"worker 0", "rpc server"}
+    assert way_of(places[14]) == {"worker 1", "log server", "logs"}
     assert {place.kind for place in places[:10]} == set(KINDS)
     assert {(place.kind, place.linked) for place in places} == {
         (kind, linked) for kind in KINDS for linked in (False, True)
