@@ -102,6 +102,8 @@ class Outlet(asyncio.Protocol):
     def detach(self) -> None:
         """Give the connection back to the streams, which close it."""
         self._queue.clear()
+        if self._paused and not self._transport.is_closing():
+            self._streams.pause_writing()  # they will be told when that is over
         self._transport.set_protocol(self._streams)
 
     def pause_writing(self) -> None:
