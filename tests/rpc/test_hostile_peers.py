@@ -558,6 +558,23 @@ def test_a_wrong_handshake_is_closed_with_a_reason(
     assert all(record.levelname == "WARNING" for record in caplog.records)
 
 
+def test_one_that_is_closed_with_a_reply_under_way_is_closed_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    call = b'{"action":"call","name":"big","args":[],"kwargs":{}}'
+    with rpc_server({"t": Target()}, frames=True) as port:
+        with connected(port) as peer:
+            peer.send(b"ARTIQ pc_rpc\nt pyon_v2 frames\n#3 %d\n" % len(call) + call)
+            peer.socket.recv(1 << 20, socket.MSG_WAITALL)  # the reply is under way
+            peer.send(b"no frame\n")
+            with contextlib.suppress(ConnectionResetError):
+                while peer.socket.recv(1 << 20):
+                    pass
+        until(lambda: bool(caplog.messages))
+    assert len(caplog.messages) == 1
+    assert "closing the connection" in caplog.messages[0]
+
+
 @pytest.mark.parametrize("said", [b"", b"ARTIQ", b"ARTIQ pc_rpc\n", b"ARTIQ pc_rpc\nt"])
 def test_a_client_that_leaves_during_the_handshake_is_no_news(
     said: bytes, caplog: pytest.LogCaptureFixture

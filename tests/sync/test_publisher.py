@@ -175,6 +175,41 @@ def test_a_peer_that_closes_its_half_gets_the_snapshot_and_the_end() -> None:
     asyncio.run(main())
 
 
+def test_a_slow_peer_that_closes_its_half_is_closed_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        publisher = Publisher({"n": Notifier([BIG])})
+        async with serving(publisher) as port:
+            assert publisher.server is not None
+            for sock in publisher.server.sockets:  # what is accepted has the same
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            with peer_of(port) as peer:
+                peer.socket.shutdown(socket.SHUT_WR)
+                await comes_true(lambda: publisher._names)
+                assert pyon.decode(await peer.ends())["struct"] == [BIG]
+                await comes_true(lambda: not publisher._names)
+
+    asyncio.run(main())
+    assert caplog.messages == []  # asyncio logs it if it has to end a connection twice
+
+
+def test_a_slow_peer_that_reads_again_while_it_stops_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        publisher = Publisher({"n": Notifier([BIG * 7])})
+        async with serving(publisher) as port:
+            assert publisher.server is not None
+            for sock in publisher.server.sockets:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            with peer_of(port) as peer:
+                await comes_true(lambda: publisher._names)
+                _, received = await asyncio.gather(publisher.stop(), peer.ends())
+                assert received.startswith(b'{"action":"init","struct":["xxx')
+
+    asyncio.run(main())
+    assert caplog.messages == []  # such as that asyncio's streams were resumed, and not paused
+
+
 def test_notifiers_come_and_go_while_it_runs() -> None:
     async def main() -> None:
         publisher = Publisher({})

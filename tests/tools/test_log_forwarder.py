@@ -287,6 +287,28 @@ def test_what_has_arrived_is_not_sent_twice(
     run(main)
 
 
+def test_nothing_is_sent_into_a_tunnel_whose_server_is_away(
+    logger: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> list[bytes]:
+        sink = Sink()
+        sink.lines_before_end = [0, 0, 0]  # it accepts, and then knows better
+        async with sink.running() as port:
+            forwarder = attached(logger, port)
+            forwarder.start()
+            for number in range(50):
+                logger.info("%d", number)
+            await comes_true(lambda: len(sink.lines) >= 50)
+            await forwarder.stop()
+        return sink.lines
+
+    lines = asyncio.run(main())
+    assert lines == [b"mine:INFO:under.test:%d\n" % number for number in range(50)]
+    said = [record.getMessage() for record in caplog.records if record.name == "sipyco.logs"]
+    assert len(said) == 1  # and not once for each attempt
+    assert said[0].startswith("no connection to the log server")
+
+
 def test_a_message_that_is_refused_whenever_it_comes_does_not_stop_the_others(
     logger: logging.Logger,
 ) -> None:

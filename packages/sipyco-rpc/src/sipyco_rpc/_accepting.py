@@ -94,3 +94,13 @@ def feed(protocol: Any, data: bytes) -> None:
         memory[:size] = data[:size]
         protocol.buffer_updated(size)
         data = data[size:]
+
+
+def abort(transport: asyncio.WriteTransport) -> None:
+    """End a connection at once; it may have ended already."""
+    try:
+        transport.abort()
+    except AttributeError:
+        # asyncio's transport has no loop any more if it was closed while it had something to send,
+        # and has got rid of that.
+        pass

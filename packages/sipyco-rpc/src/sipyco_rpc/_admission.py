@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import Final
 
+from sipyco_rpc._accepting import abort
+
 __all__: list[str] = []
 
 logger = logging.getLogger("sipyco.tools")
@@ -68,13 +70,13 @@ class Visitor:
         """Close the connection at once."""
         self.turned_out = True
         self.settled()
-        self.transport.abort()
+        abort(self.transport)
 
     def left(self) -> None:
         """Its connection has ended."""
         self.settled()
         self._admission.count -= 1
-        self.transport.abort()
+        abort(self.transport)
 
     def _late(self) -> None:
         self.turn_out()
@@ -123,7 +125,7 @@ class Admission:
         """
         if self.count >= self.max_connections:
             if not self.unsettled:
-                transport.abort()
+                abort(transport)
                 self.complain(
                     f"refusing the connection from {peer}: there are {self.count} already, which "
                     "is the limit (max_connections)"

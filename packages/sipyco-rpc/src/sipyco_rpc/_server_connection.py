@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
+from sipyco_rpc._accepting import abort
 from sipyco_rpc._describe import public_method_names
 from sipyco_rpc._sender import Sender
 from sipyco_rpc._server_calls import ServerCalls, size_of
@@ -149,7 +150,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             try:
                 await asyncio.wait({self._closed}, timeout=_CLOSE_PATIENCE)
             finally:
-                self._transport.abort()
+                abort(self._transport)
                 self._let_go()
 
     def _let_go(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from sipyco_rpc._accepting import CLOSE_PATIENCE, SILENT, Accepting, feed, secured
+from sipyco_rpc._accepting import CLOSE_PATIENCE, SILENT, Accepting, abort, feed, secured
 from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, Admission
 from sipyco_rpc._listening import open_to_others, stop_accepting, usable
 from sipyco_rpc.keepalive import set_keepalive
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sipyco_rpc._admission import Visitor
     from sipyco_rpc.tls import SimpleSSLConfig
 
-__all__ = ["HANDSHAKE_TIMEOUT", "AsyncioServer", "close_writer"]
+__all__ = ["HANDSHAKE_TIMEOUT", "AsyncioServer", "abort", "close_writer"]
 
 logger = logging.getLogger("sipyco.tools")
 
@@ -134,7 +134,7 @@ class AsyncioServer:
             _, resisting = await asyncio.wait(handlers, timeout=_STOP_PATIENCE)
             for task in resisting:
                 logger.warning("%r does not end; closing its connection", task.get_name())
-                self._handlers[task].transport.abort()
+                abort(self._handlers[task].transport)
         self._admission.speak()
         if server is not None:
             await _let_pass()
@@ -259,4 +259,4 @@ async def close_writer(writer: asyncio.StreamWriter) -> None:
     except (OSError, EOFError):
         pass  # it is closed all the same; TimeoutError is an OSError
     finally:
-        writer.transport.abort()
+        abort(writer.transport)

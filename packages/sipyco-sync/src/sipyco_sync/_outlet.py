@@ -67,7 +67,7 @@ class Outlet(asyncio.Protocol):
             lines: how many there are.
             counted: whether they count in `waiting`.
         """
-        if self._transport.is_closing():
+        if self._transport.is_closing() or (self._ending and self.idle):
             return
         if self.idle and len(data) <= WRITE_SIZE:
             self._transport.write(data)
@@ -102,6 +102,8 @@ class Outlet(asyncio.Protocol):
     def detach(self) -> None:
         """Give the connection back to the streams, which close it."""
         self._queue.clear()
+        if self._paused and not self._transport.is_closing():
+            self._streams.pause_writing()  # they will be told when that is over
         self._transport.set_protocol(self._streams)
 
     def pause_writing(self) -> None:
@@ -136,7 +138,9 @@ class Outlet(asyncio.Protocol):
             self._pumping = False
         if self.idle:
             if self._ending:
-                self._transport.close()
+                # Not here: asyncio's transport would end the connection twice, as it resumes us in
+                # the midst of writing.
+                asyncio.get_running_loop().call_soon(self._transport.close)
             self.drained()
 
     def _next(self) -> bytes | memoryview:

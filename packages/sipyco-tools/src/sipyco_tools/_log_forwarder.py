@@ -27,6 +27,10 @@ _MAX_LINE: Final = 10_000  # characters of a line; older servers take no more th
 _ATTEMPTS: Final = 3  # to send one message; a server may refuse it whenever it comes
 _FLUSH_PATIENCE: Final = 1.0  # seconds for `stop` to send what waits
 _RESET_PATIENCE: Final = 0.1  # seconds for the answer to what came after the server had closed
+# Seconds for a tunnel whose server is away to end what it has accepted: at first, where programs
+# want to see their records at once, and after an outage, when more is at stake.
+_PROBATION: Final = 0.1
+_LONG_PROBATION: Final = 0.5
 _IN_FLIGHT: Final = 0.1  # seconds that a message may take to be read at the other end
 _READ_SIZE: Final = 4096  # a log server says nothing
 
@@ -44,7 +48,8 @@ class LogForwarder(logging.Handler, TaskObject):
     Records may come from any thread, before and after `start`; logging never waits and never
     fails because of it. While there is no connection they are kept, the latest `queue_size` of
     them; how many were dropped is said in the log itself once there is a connection again. The
-    record that was being sent when a connection broke is sent again.
+    record that was being sent when a connection broke is sent again. Those before it are lost if
+    the server had not read them: nobody could tell, as the protocol has no receipts.
 
     Args:
         host, port: of the log server.
@@ -187,12 +192,16 @@ class LogForwarder(logging.Handler, TaskObject):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send what there is until the connection ends."""
-        if not self._reachable:
-            self._reachable = True
-            self._tell(logging.INFO, "connected to the log server at %s again", self._where)
         connection = _Connection(reader, writer, self._wake)
         try:
-            await self._send_all(connection)
+            await connection.begin(_PROBATION if self._reachable else _LONG_PROBATION)
+            if not connection.ended:
+                if not self._reachable:
+                    self._reachable = True
+                    self._tell(
+                        logging.INFO, "connected to the log server at %s again", self._where
+                    )
+                await self._send_all(connection)
             in_doubt = await connection.in_doubt()
         finally:
             await connection.close()
@@ -201,7 +210,6 @@ class LogForwarder(logging.Handler, TaskObject):
             self._send_again(in_doubt)
 
     async def _send_all(self, connection: _Connection) -> None:
-        await connection.send(BANNER)
         while not connection.ended:
             self._wake.clear()
             entry = self._next()
@@ -285,6 +293,18 @@ class _Connection:
         self.ended = True
         self._wake.set()
 
+    async def begin(self, probation: float) -> None:
+        """Send the banner, and see whether the connection lasts.
+
+        A tunnel, or a proxy, accepts before it knows whether the server is there. All entries that
+        wait would be sent, and lost, before the connection ends.
+
+        Args:
+            probation: seconds to wait for that.
+        """
+        await self.send(BANNER)
+        await asyncio.wait([self._watching], timeout=probation)
+
     async def send(self, data: bytes) -> None:
         """Send an entry, or the banner. An error ends the connection; it is not raised."""
         if data is not BANNER:
@@ -300,6 +320,8 @@ class _Connection:
 
         One that is sent twice does less harm than one that is lost.
         """
+        if self._last is None:
+            return None
         if self.error is not None or time.monotonic() - self._sent < _IN_FLIGHT:
             return self._last
         # A server that closes with something unread, or is sent something after that, answers
