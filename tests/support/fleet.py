@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -24,6 +25,7 @@ from support.histories import (
 )
 from support.peers import DEADLINE, HOST
 
+BUFFER_SIZE = 16_384  # bytes that a socket holds, so that a stall is felt soon
 LONG = DEADLINE / 2  # seconds for what does not wait for anything that a test holds back
 RETRY = 0.002  # seconds until a `BestEffortClient` tries again
 
@@ -110,7 +112,10 @@ class ServerHost:
             self._target = Target(self._executed)
             self._server = Server({"target": self._target}, **self._options)
             await self._server.start(HOST, self.port)
-            self.port = self._server.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+            assert self._server.server is not None
+            [listening] = self._server.server.sockets
+            _shrink(listening)  # those that it accepts are like it
+            self.port = listening.getsockname()[1]
 
         if not self.alive:
             self._thread.run(start())
@@ -187,6 +192,7 @@ class Fleet:
             put(Refused(name, exc, best_effort))
         else:
             put(Connected(name, best_effort))
+            _shrink(_socket_of(client))
             self.clients[name] = client
 
     async def _connected(self, limit: float) -> AsyncioClient:
@@ -204,6 +210,7 @@ class Fleet:
         size: int = 0,
         items: int = 0,
         cancel_after: int | None = None,
+        may_time_out: bool = True,
     ) -> None:
         """Begin calls at the same time, from as many threads or tasks.
 
@@ -215,10 +222,11 @@ class Fleet:
             size: of the data that each takes there and back, in bytes.
             items: how many a generator is to give; 0 for a method that is none.
             cancel_after: after so many passes of the loop they are cancelled; None for never.
+            may_time_out: whether there is a reason why the limit should be needed.
         """
         cancelled = cancel_after is not None
         calls = [
-            Begun(name, next(self._tokens), size, items, limited=True, cancelled=cancelled)
+            Begun(name, next(self._tokens), size, items, limited=may_time_out, cancelled=cancelled)
             for _ in range(count)
         ]
         client = self.clients[name]
@@ -297,6 +305,20 @@ class Fleet:
 
 async def _closed(client: AsyncioClient) -> None:
     await client.close_rpc()
+
+
+def _socket_of(client: Any) -> Any:
+    """Find the socket of a client; None if that is not known."""
+    connection = client.__dict__.get(f"_{type(client).__name__}__connection")
+    if isinstance(client, AsyncioClient):
+        return connection.transport.get_extra_info("socket")
+    return None if connection is None else connection.wire._socket
+
+
+def _shrink(sock: Any) -> None:
+    """Let a socket hold little of what is to be sent: the system would take megabytes."""
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_SIZE)
 
 
 def _arguments(call: Begun) -> tuple[Any, ...]:
