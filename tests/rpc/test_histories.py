@@ -6,17 +6,22 @@ What happens is made up by hypothesis, recorded, and judged by `support.historie
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sipyco_rpc.framing import MIB
 from support.fleet import BUFFER_SIZE, LONG, Fleet, LoopThread, ServerHost
-from support.histories import Answered, Event, Executed, Failed, Recorder, judge
-from support.peers import until
+from support.histories import Answered, Begun, Event, Executed, Failed, Recorder, judge
+from support.peers import DEADLINE, until
 from support.proxy import FaultProxy
 from support.records import recorded
 
@@ -215,3 +220,81 @@ def test_every_history_keeps_the_contract() -> None:
             assert (servers.errors, clients.errors, errors) == ([], [], [])
 
         play()
+
+
+class ServerProcess:
+    """A server in a process of its own, which is killed and comes back on its port."""
+
+    def __init__(self, path: Path, frames: str) -> None:
+        self.port = 0
+        self._path = path
+        self._frames = frames
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        arguments = [Path(__file__).with_name("history_server.py"), self.port, self._path]
+        self._process = subprocess.Popen(
+            [sys.executable, *map(str, arguments), self._frames],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate(timeout=DEADLINE)
+            self._process = None
+
+    def executed(self) -> list[int]:
+        return [int(line) for line in self._path.read_text().split()]
+
+
+@pytest.mark.parametrize("frames", ["frames", "lines"])
+def test_a_killed_process_has_executed_each_call_once_at_most(tmp_path: Path, frames: str) -> None:
+    recorder = Recorder()
+    host = ServerProcess(tmp_path / "executed", frames)
+    try:
+        host.start()
+        with LoopThread() as clients, ThreadPoolExecutor() as pool:
+            fleet = Fleet(host.port, recorder, clients, pool)
+            for round_, back in enumerate([True, False]):
+                for kind in KINDS:
+                    if f"{kind}0" not in fleet.clients or kind != "BestEffortClient":
+                        fleet.connect(f"{kind}{round_}", kind, LONG)
+                for client in fleet.clients:
+                    fleet.call(client, "echo", LONG, count=3, size=3000)
+                fleet.join()
+                for client in fleet.clients:
+                    for _ in range(30):
+                        fleet.call(client, "echo", LONG, count=2, size=10)
+                done = len(host.executed())
+                until(lambda done=done: len(host.executed()) > done)  # type: ignore[misc]
+                host.kill()  # in the midst of them
+                fleet.join()
+                for client in fleet.clients:
+                    fleet.call(client, "echo", LONG)  # fails, or is None
+                fleet.join()
+                if back:
+                    host.start()
+            for client in fleet.clients:
+                fleet.close(client)
+    finally:
+        host.kill()
+    executed = host.executed()
+    assert len(set(executed)) == len(executed)
+    # They were executed after they had begun, and before they ended: let the judge see them there.
+    begun = {event.token: event for event in recorder.events if isinstance(event, Begun)}
+    assert set(executed) <= set(begun)
+    history: list[Event] = []
+    for event in recorder.events:
+        history.append(event)
+        if isinstance(event, Begun) and event.token in executed:
+            history.append(Executed(event.token))
+    assert judge(history) == [], "\n".join(map(repr, history))
+    lost = [
+        e for e in history if isinstance(e, Failed) or (isinstance(e, Answered) and not e.value)
+    ]
+    assert lost, "the process was killed in vain"
