@@ -19,9 +19,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sipyco_rpc.framing import MIB
+from sipyco_rpc.pc_rpc import AsyncioClient, Client, IncompatibleServer, LineTooLong
 from support.fleet import BUFFER_SIZE, LONG, Fleet, LoopThread, ServerHost
 from support.histories import Answered, Begun, Event, Executed, Failed, Recorder, judge
-from support.peers import DEADLINE, until
+from support.peers import DEADLINE, HOST, until
 from support.proxy import FaultProxy
 from support.records import recorded
 
@@ -298,3 +299,63 @@ def test_a_killed_process_has_executed_each_call_once_at_most(tmp_path: Path, fr
         e for e in history if isinstance(e, Failed) or (isinstance(e, Answered) and not e.value)
     ]
     assert lost, "the process was killed in vain"
+
+
+def has_reason(exc: Exception) -> bool:
+    """Tell whether an exception is one that a client documents, or comes from the server."""
+    if any("Remote traceback" in note for note in getattr(exc, "__notes__", ())):
+        return True  # the server could not take the request
+    known = (OSError, EOFError, IncompatibleServer, LineTooLong, TypeError, AttributeError)
+    return isinstance(exc, known) and bool(str(exc))
+
+
+def test_a_corrupted_byte_stops_nobody_and_harms_no_other_connection() -> None:
+    executed: list[int] = []
+    with (
+        LoopThread() as servers,
+        LoopThread() as clients,
+        recorded("sipyco", logging.ERROR) as errors,
+    ):
+
+        def converse(port: int, kind: str) -> None:
+            if kind == "Client":
+                with Client(HOST, port, timeout=SHORT) as client:
+                    client.echo(1, bytes(2000))
+                    client.echo(2, b"")
+                    list(client.items(3, 20))
+            else:
+                clients.run(converse_in_loop(port))
+
+        async def converse_in_loop(port: int) -> None:
+            async with AsyncioClient(timeout=SHORT) as client:
+                await client.connect_rpc(HOST, port)
+                await client.echo(1, bytes(2000))
+                await client.echo(2, b"")
+                async for _ in await client.items(3, 20):
+                    pass
+
+        @settings(max_examples=80)
+        @given(
+            st.sampled_from(["Client", "AsyncioClient"]),
+            st.sampled_from(["up", "down"]),
+            st.integers(0, 400) | st.integers(0, 3000),
+            st.integers(0, 7).map(lambda bit: 1 << bit),
+        )
+        def play(kind: str, direction: Any, at: int, mask: int) -> None:
+            with FaultProxy(host.port) as proxy:
+                proxy.corrupt(at, direction, mask)
+                try:
+                    converse(proxy.port, kind)
+                except Exception as exc:
+                    if not has_reason(exc):
+                        raise
+            assert witness.echo(7, b"x") == (7, b"x")
+            assert (servers.errors, clients.errors, errors) == ([], [], [])
+
+        host = ServerHost(servers, executed.append)
+        host.start()
+        try:
+            with Client(HOST, host.port, timeout=DEADLINE) as witness:
+                play()
+        finally:
+            host.kill()
