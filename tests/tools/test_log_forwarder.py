@@ -212,7 +212,7 @@ def test_threads_are_never_kept_waiting_and_the_oldest_are_dropped(
 
 
 def dropping(logger: logging.Logger, port: int = 1) -> tuple[LogForwarder, bytes]:
-    """Give a forwarder that has dropped 3 records, and what it says of that, which is under way."""
+    """Give a forwarder that has dropped 3 records, and what it says of that as it sends it."""
     forwarder = attached(logger, port, queue_size=2, reconnect_timer=1000.0)
     for i in range(5):
         logger.info("%d", i)
