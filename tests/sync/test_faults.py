@@ -185,11 +185,13 @@ STALLED = [
     ("resume", "down"),
     ("change", "a", (2, 3, 4), 1),
 ]
+RESTARTED = [("flood", "a", (0, 0, 0), BIG), ("restart",), ("change", "a", (0, 0, 0), 1)]
 
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(CHANGES, FAULTS, CHANGES), min_size=3, max_size=8))
 @example([tuple(STALLED)])
+@example([tuple(RESTARTED)])
 def test_copies_are_never_wrong_and_converge(rounds: list[tuple[Any, ...]]) -> None:
     with recorded("sipyco", logging.ERROR) as errors:
         asyncio.run(play([step for round_ in rounds for step in round_]))

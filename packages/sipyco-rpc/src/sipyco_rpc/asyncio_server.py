@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sipyco_rpc.tls import SimpleSSLConfig
 
-__all__ = ["AsyncioServer", "close_writer"]
+__all__ = ["AsyncioServer", "abort", "close_writer"]
 
 logger = logging.getLogger("sipyco.tools")
 
@@ -154,7 +154,7 @@ class AsyncioServer:
             _, resisting = await asyncio.wait(handlers, timeout=_STOP_PATIENCE)
             for task in resisting:
                 logger.warning("%r does not end; closing its connection", task.get_name())
-                self._handlers[task].abort()
+                abort(self._handlers[task])
         if server is not None:
             await _let_pass()
 
@@ -177,7 +177,7 @@ class AsyncioServer:
 
     def _handler_done(self, task: asyncio.Task[None]) -> None:
         # A task that is cancelled before it has begun closes nothing.
-        self._handlers.pop(task).abort()
+        abort(self._handlers.pop(task))
 
     async def _run_handler(
         self,
@@ -322,4 +322,16 @@ async def close_writer(writer: asyncio.StreamWriter) -> None:
     except (OSError, EOFError):
         pass  # it is closed all the same; TimeoutError is an OSError
     finally:
-        writer.transport.abort()
+        abort(writer.transport)
+
+
+def abort(transport: asyncio.WriteTransport) -> None:
+    """Abort a connection; it may have ended already.
+
+    Args:
+        transport: of the connection.
+    """
+    try:
+        transport.abort()
+    except AttributeError:
+        pass  # asyncio's own, where the transport has closed after it had sent what was left

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
-from sipyco_rpc.asyncio_server import close_writer
+from sipyco_rpc.asyncio_server import abort, close_writer
 from sipyco_rpc.framing import MIB, LineReader, LineTooLong
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
@@ -162,7 +162,7 @@ class FeedClient:
             return
         self.__connected = False
         if task is asyncio.current_task():
-            self.writer.transport.abort()
+            abort(self.writer.transport)
         elif task is not None:
             task.cancel()
             # A callback may resist; it is not waited for longer than the other side is.
@@ -191,7 +191,7 @@ class FeedClient:
                     return
         finally:
             if asyncio.current_task() is self.__task:
-                self.writer.transport.abort()
+                abort(self.writer.transport)
                 self.__connected = False
 
     async def __receive(self, where: str) -> bool:

@@ -103,6 +103,8 @@ class Outlet(asyncio.Protocol):
         """Give the connection back to the streams, which close it."""
         self._queue.clear()
         self._transport.set_protocol(self._streams)
+        if self._paused:
+            self._streams.pause_writing()  # they will be told to resume
 
     def pause_writing(self) -> None:
         self._paused = True
