@@ -147,9 +147,8 @@ async def play(steps: list[tuple[Any, ...]]) -> None:
                 async def settle() -> None:
                     await comes_true(lambda: all(copy.is_current() for copy in copies))
 
-                faulty = False
-                # A connection that was closed by half would never say so.
-                for step in [*steps, ("clear",), ("reset",), ("settle",)]:
+                faulty = silent = False
+                for step in [*steps, ("clear",), ("settle",)]:
                     match step:
                         case ("change", name, numbers, value):
                             published[name].change(numbers, value)
@@ -167,9 +166,10 @@ async def play(steps: list[tuple[Any, ...]]) -> None:
                                 await settle()
                         case (fault, *details):
                             getattr(proxy, fault)(*details)
-                            if fault == "clear":
-                                proxy.reset()
+                            if fault == "clear" and silent:
+                                proxy.reset()  # what was closed by half would never say so
                             faulty = fault != "clear" and (faulty or fault != "reset")
+                            silent = fault != "clear" and (silent or fault == "half_close")
                     await asyncio.sleep(0)
                 assert [copy.wrong for copy in copies] == [[], [], [], []]
     finally:
