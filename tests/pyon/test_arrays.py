@@ -252,3 +252,32 @@ def test_the_older_dialect_stays_as_it_is() -> None:
         pyon_v1.encode(array, buffer_callback=print)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="not part of PYON v1"):
         pyon_v1.decode("nparray((2, 3), '<f8', buffer(0))")
+
+
+@pytest.mark.parametrize(
+    ("scalar", "text"),
+    [
+        (np.str_(""), '{"__jsonclass__":["npscalar",["<U0","AAAAAA=="]]}'),
+        (np.bytes_(b""), '{"__jsonclass__":["npscalar",["|S0","AA=="]]}'),
+        (np.str_("\0"), '{"__jsonclass__":["npscalar",["<U1","AAAAAA=="]]}'),
+        (np.bytes_(b"\0"), '{"__jsonclass__":["npscalar",["|S1","AA=="]]}'),
+    ],
+)
+def test_empty_strings_are_scalars_of_no_characters(scalar: Any, text: str) -> None:
+    assert pyon.encode(scalar) == text
+    for form in (text, text.replace("AAAAAA==", "").replace("AA==", "") if not scalar else text):
+        decoded = pyon.decode(form)
+        assert type(decoded) is type(scalar)
+        assert decoded == scalar
+        assert len(decoded) == len(scalar)
+
+
+def test_an_empty_string_has_no_other_bytes() -> None:
+    for dtype, data in (
+        ("<U0", "AQAAAA=="),
+        ("|S0", "AQ=="),
+        ("|S0", "AAAAAA=="),
+        ("|V0", "AA=="),
+    ):
+        with pytest.raises(ValueError, match="has 0 bytes"):
+            pyon.decode(f'{{"__jsonclass__":["npscalar",["{dtype}","{data}"]]}}')

@@ -67,11 +67,13 @@ class Link:
                     group.create_task(pipe.run())
         except* OSError:
             self.reset = True  # what one side has suffered, the other shall
-        finally:
-            for end in self._ends:
-                if self.reset:
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                end.close()
+
+    def close(self) -> None:
+        """Close both ends, once the task has ended; it may have ended before it began."""
+        for end in self._ends:
+            if self.reset:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            end.close()
 
     def end(self) -> None:
         """End both directions."""

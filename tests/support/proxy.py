@@ -208,6 +208,7 @@ class FaultProxy:
 
     def _forget(self, link: Link, _: object) -> None:
         self._links.discard(link)
+        link.close()
 
     async def _reset(self) -> None:
         links = list(self._links)

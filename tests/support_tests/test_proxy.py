@@ -6,7 +6,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -276,6 +276,18 @@ def test_reset_is_one_for_both_sides(line: Line, strike: Callable[[FaultProxy], 
     pairs = [line.ends(), line.ends()]
     strike(line.proxy)
     assert all(is_reset(end) for pair in pairs for end in pair)
+
+
+def test_a_connection_is_reset_in_the_very_moment_in_which_it_is_accepted(line: Line) -> None:
+    ends = []
+
+    def strike() -> Awaitable[None]:
+        ends.append(line.dial())
+        line.proxy._accept()
+        return line.proxy._reset()
+
+    line.proxy._do(strike)
+    assert is_reset(ends[0])
 
 
 def test_reset_spares_later_connections(line: Line) -> None:

@@ -169,3 +169,17 @@ def test_a_peer_that_says_no_more_gets_what_waits(waits: bool) -> None:
         assert b"too late\n" not in transport.writes
 
     asyncio.run(main())
+
+
+def test_streams_that_get_a_full_connection_back_are_told_so() -> None:
+    async def main() -> None:
+        transport = Transport()
+        streams = transport.protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
+        outlet = Outlet(transport, "a peer")
+        transport.full = True
+        outlet.send(b"1\n")
+        outlet.detach()
+        assert transport.protocol is streams
+        transport.resume()  # they would refuse to resume what was not paused
+
+    asyncio.run(main())

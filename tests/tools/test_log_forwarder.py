@@ -211,6 +211,54 @@ def test_threads_are_never_kept_waiting_and_the_oldest_are_dropped(
     run(main)
 
 
+def dropping(logger: logging.Logger, port: int = 1) -> tuple[LogForwarder, bytes]:
+    """Give a forwarder that has dropped 3 records, and what it says of that as it sends it."""
+    forwarder = attached(logger, port, queue_size=2, reconnect_timer=1000.0)
+    for i in range(5):
+        logger.info("%d", i)
+    notice = forwarder._next()
+    assert notice is not None
+    assert notice.endswith(b":3 log messages were dropped, as they could not be sent\n")
+    return forwarder, notice
+
+
+def test_a_count_that_was_not_sent_is_not_lost(logger: logging.Logger) -> None:
+    forwarder, notice = dropping(logger)
+    forwarder._send_again(notice)  # the connection broke; there is no room to keep it
+    again = forwarder._next()
+    assert again == notice
+    logger.info("5")  # the queue was full: one more goes
+    assert forwarder._next() == notice.replace(b":3 log", b":1 log")
+    forwarder, notice = dropping(logger)
+    forwarder._next()
+    forwarder._send_again(notice)  # there is room
+    logger.info("6")  # it is the oldest now, and has to go
+    assert forwarder._next() == notice
+
+
+def test_a_count_that_is_refused_whenever_it_comes_is_not_lost(logger: logging.Logger) -> None:
+    forwarder, notice = dropping(logger)
+    forwarder._next()
+    for _ in range(_log_forwarder._ATTEMPTS - 1):
+        forwarder._send_again(notice)
+        assert forwarder._next() is notice
+    forwarder._send_again(notice)
+    assert forwarder._next() == notice
+
+
+def test_stop_counts_what_a_notice_stands_for(
+    logger: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        forwarder, notice = dropping(logger)
+        forwarder._next()
+        forwarder._send_again(notice)
+        await forwarder.stop()
+
+    run(main)
+    assert own_messages(caplog)[-1].startswith("4 log messages were not sent to ")
+
+
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_what_was_being_sent_when_the_connection_broke_is_sent_again(
     reset: bool, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch

@@ -162,7 +162,7 @@ class FeedClient:
             return
         self.__connected = False
         if task is asyncio.current_task():
-            self.writer.transport.abort()
+            abort(self.writer.transport)
         elif task is not None:
             task.cancel()
             # A callback may resist; it is not waited for longer than the other side is.

@@ -125,7 +125,7 @@ class LogForwarder(logging.Handler, TaskObject):
             )
             settled.cancel()
         await TaskObject.stop(self)
-        left = len(self._queue) + self._dropped
+        left = sum(map(_records_in, self._queue)) + self._dropped
         if left:
             self._tell(logging.WARNING, "%d log messages were not sent to %s", left, self._where)
         self._queue.clear()
@@ -154,8 +154,7 @@ class LogForwarder(logging.Handler, TaskObject):
         with self._mutex:
             self._queue.append(entry)
             while len(self._queue) > self._queue_size:
-                self._queue.popleft()
-                self._dropped += 1
+                self._dropped += _records_in(self._queue.popleft())
             if self._loop is None or self._waking:
                 return
             self._waking = True  # before the call, which may be made at once
@@ -232,7 +231,9 @@ class LogForwarder(logging.Handler, TaskObject):
             if self._dropped:
                 count, self._dropped = self._dropped, 0
                 text = f"{count} log messages were dropped, as they could not be sent"
-                return f"{self._source}:WARNING:{logger.name}:{text}\n".encode()
+                notice = _Notice(f"{self._source}:WARNING:{logger.name}:{text}\n".encode())
+                notice.records = count
+                return notice
             return self._queue.popleft() if self._queue else None
 
     def _send_again(self, entry: bytes) -> None:
@@ -241,7 +242,7 @@ class LogForwarder(logging.Handler, TaskObject):
             self._attempts = self._attempts + 1 if entry is self._doubtful else 1
             self._doubtful = entry
             if self._attempts >= _ATTEMPTS or len(self._queue) >= self._queue_size:
-                self._dropped += 1
+                self._dropped += _records_in(entry)
             else:
                 self._queue.appendleft(entry)
 
@@ -260,6 +261,20 @@ class LogForwarder(logging.Handler, TaskObject):
     def _tell(self, level: int, message: str, *args: object) -> None:
         """Log something about ourselves: to others, as it would come back to this queue."""
         logger.log(level, message, *args, extra={_OWN: True})
+
+
+class _Notice(bytes):
+    """An entry that tells of records which were dropped.
+
+    Attributes:
+        records: how many. They count as dropped again if the notice is dropped itself.
+    """
+
+    records = 0
+
+
+def _records_in(entry: bytes) -> int:
+    return entry.records if isinstance(entry, _Notice) else 1
 
 
 class _Connection:

@@ -1,0 +1,82 @@
+"""Connections that are closed with something still to be sent: it arrives, and nothing goes wrong.
+
+asyncio's transports then close by themselves, and fail to be aborted after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from sipyco_rpc.asyncio_server import AsyncioServer
+from sipyco_rpc.pc_rpc import Server
+from support.feeds import RawPeer, comes_true, port_of
+
+SIZE = 1 << 20  # bytes; more than the system takes at once
+
+
+class Talker(AsyncioServer):
+    """Says much, and is done with it."""
+
+    async def _handle_connection_cr(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        writer.write(bytes(SIZE))
+
+
+class Target:
+    def much(self) -> bytes:
+        return bytes(SIZE)
+
+
+def closing(server: AsyncioServer) -> bool:
+    return any(transport.is_closing() for transport in server._handlers.values())
+
+
+async def told(
+    server: AsyncioServer, greeting: bytes, lines: int = 0, last_words: bytes = b""
+) -> bytes:
+    """Return what a peer gets that reads only when the server is closing the connection.
+
+    Args:
+        server: to talk to.
+        greeting: what the peer says at first.
+        lines: how many lines it reads before its last words.
+        last_words: what it says then.
+    """
+    errors: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    async with server:
+        await server.start("127.0.0.1", 0)
+        assert server.server is not None
+        for listening in server.server.sockets:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with RawPeer(port_of(server), greeting, receive_buffer=2048) as peer:
+            for _ in range(lines):
+                await peer.line()
+            peer.socket.send(last_words)
+            await comes_true(lambda: closing(server))
+            received = await peer.ends()
+            await comes_true(lambda: not server._handlers)
+    assert errors == []
+    return received
+
+
+def test_what_a_handler_has_said_last_arrives(caplog: pytest.LogCaptureFixture) -> None:
+    assert asyncio.run(told(Talker(), b"")) == bytes(SIZE)
+    assert caplog.messages == []
+
+
+def test_a_peer_that_has_to_go_gets_what_was_on_its_way(caplog: pytest.LogCaptureFixture) -> None:
+    request = b'{"action":"call","name":"much","args":[],"kwargs":{}}'
+    greeting = b"ARTIQ pc_rpc\ntarget pyon_v2 frames\n#3 %d\n%b" % (len(request), request)
+    server = Server({"target": Target()})
+    # The identification, the header of the methods, and theirs with that of the reply.
+    received = asyncio.run(told(server, greeting, 3, b"nonsense"))
+    assert received.rstrip(b"\0").endswith(b'["bytes",[{"__jsonclass__":["buffer",[0]]}]]}}')
+    assert received.count(0) > 10_000
+    [message] = caplog.messages
+    assert message.endswith("expected a frame, got 'nonsense'")

@@ -1,0 +1,365 @@
+"""Both ends of an RPC conversation without a socket; bytes arrive as the test says.
+
+`SessionPair` joins the sans-I/O core, `memory_client` an `AsyncioClient` and a `Server`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import accumulate, cycle
+from types import SimpleNamespace
+from typing import Any
+
+from sipyco_rpc.framing import LineTooLong
+from sipyco_rpc.messages import MessageReader
+from sipyco_rpc.pc_rpc import AsyncioClient, Server
+from sipyco_rpc.protocol import AutoTarget, CallRequest, ClientSession, ListRequest, ServerSession
+from support.peers import DEADLINE
+
+# The offsets in a stream at which its pieces end; after the last of them it comes whole.
+Ends = Iterable[int]
+
+_WINDOW = 64 * 1024  # bytes: what a connection takes before its sender has to wait
+
+
+def pieces_of(sizes: Sequence[int]) -> Ends:
+    """Cut a stream into pieces of these sizes, over and over; whole if there are none."""
+    return accumulate(cycle(sizes))
+
+
+class Line:
+    """One direction: what was sent and has not arrived.
+
+    Args:
+        arrive: takes what arrives.
+        ends: where it is cut.
+        lost_after: so many bytes arrive, and nothing after them.
+
+    Attributes:
+        sent: all that was ever sent.
+        arrived: how much of it has arrived.
+    """
+
+    def __init__(
+        self, arrive: Callable[[bytes], object], ends: Ends = (), lost_after: int | None = None
+    ) -> None:
+        self.sent = bytearray()
+        self.arrived = 0
+        self._arrive = arrive
+        self._ends = iter(ends)
+        self._end: int | None = 0  # of the next piece
+        self._lost_after = lost_after
+
+    @property
+    def pending(self) -> int:
+        """How many bytes are on their way."""
+        reach = len(self.sent) if self._lost_after is None else self._lost_after
+        return min(len(self.sent), reach) - self.arrived
+
+    @property
+    def lost(self) -> bool:
+        """Whether all has arrived that ever will."""
+        return self._lost_after is not None and self.arrived >= self._lost_after
+
+    def send(self, *pieces: bytes | memoryview) -> None:
+        self.sent += b"".join(pieces)
+
+    def deliver(self) -> bool:
+        """Have the next piece arrive, as far as it was sent; tell whether there was any of it."""
+        if not self.pending:
+            return False
+        while self._end is not None and self._end <= self.arrived:
+            self._end = next(self._ends, None)
+        size = self.pending if self._end is None else min(self.pending, self._end - self.arrived)
+        piece = bytes(self.sent[self.arrived : self.arrived + size])
+        self.arrived += size
+        self._arrive(piece)
+        return True
+
+
+def _messages(incoming: MessageReader, data: bytes) -> Iterator[Any]:
+    """Put bytes where they belong; give each message before the next one is looked at."""
+    while data:
+        memory = incoming.memory()
+        size = min(len(memory), len(data))
+        memory[:size] = data[:size]
+        incoming.received(size)
+        data = data[size:]
+        while (message := incoming.next()) is not None:
+            yield message
+
+
+class SessionPair:
+    """A `ClientSession` that makes calls, and a `ServerSession` that has them answered.
+
+    Args:
+        answer: gives the result of a call, or raises; of the name and the arguments.
+        features: what the server offers.
+        up, down: where the bytes of each direction are cut.
+        lost_up, lost_down: how many bytes of each arrive at most.
+
+    Attributes:
+        results: what came of each call, in the order of the calls: a pair ("returned", value) or
+            ("raised", exception).
+        executed: the calls that the server was asked for.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[..., Any],
+        features: Sequence[str] = ("pyon_v2", "frames"),
+        *,
+        up: Ends = (),
+        down: Ends = (),
+        lost_up: int | None = None,
+        lost_down: int | None = None,
+        max_message: int = 1 << 20,
+    ) -> None:
+        self.client = ClientSession(max_message)
+        self.server = ServerSession(["lda"], max_message=max_message)
+        self.server._features = list(features)
+        self.executed: list[Any] = []
+        self.up = Line(self._serve, up, lost_up)
+        self.down = Line(self._receive, down, lost_down)
+        self._answer = answer
+        self._results: dict[int, tuple[str, Any]] = {}
+        self._calls: list[int] = []
+        self._waiting: deque[Callable[[], Any]] = deque()  # until the handshake is over
+        self._client_step: Callable[[Any], None] = self._greeted
+        self._banner: bytes | None = b""
+        self._selected = False
+        self._request(self.client.hello())
+
+    @property
+    def results(self) -> list[tuple[str, Any]]:
+        return [self._results[number] for number in self._calls if number in self._results]
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Have the client make a call, once it can."""
+        self._waiting.append(lambda: self.client.request_call(name, args, kwargs))
+        self._send_waiting()
+
+    def list_methods(self) -> None:
+        """Have the client ask for the signatures, once it can."""
+        self._waiting.append(lambda: self.client.request(self.client.list_methods()))
+        self._send_waiting()
+
+    def run(self) -> None:
+        """Deliver what is on its way, until there is nothing."""
+        while self.up.deliver() | self.down.deliver():
+            pass
+
+    def _request(self, request: tuple[int, list[Any]]) -> int:
+        number, pieces = request
+        self.client.asked += 1
+        self.up.send(*pieces)
+        return number
+
+    def _send_waiting(self) -> None:
+        while self._waiting and self._client_step == self._replied:
+            self._calls.append(self._request(self._waiting.popleft()()))
+
+    # The client.
+
+    def _receive(self, data: bytes) -> None:
+        for message in _messages(self.client.incoming, data):
+            self._client_step(message)
+            self._send_waiting()
+
+    def _greeted(self, message: Any) -> None:
+        self.client.receive_identification(message)
+        self._client_step = self._told_methods
+        self._request(self.client.select(AutoTarget))
+
+    def _told_methods(self, message: Any) -> None:
+        self.client.receive_methods(message)
+        self._client_step = self._replied
+
+    def _replied(self, message: Any) -> None:
+        number = message[0]
+        assert number in self._calls, "a reply to no call"
+        assert number not in self._results, "a second reply"
+        try:
+            self._results[number] = "returned", self.client.receive_reply(message)
+        except Exception as exc:
+            self._results[number] = "raised", exc
+
+    # The server.
+
+    def _serve(self, data: bytes) -> None:
+        if self._banner is not None:
+            self._banner += data
+            if not self.server.check_banner(self._banner):
+                return
+            data, self._banner = self._banner[len(b"ARTIQ pc_rpc\n") :], None
+            self.down.send(self.server.identification())
+        for number, text, buffers in _messages(self.server.incoming, data):
+            if not self._selected:
+                self._selected = True
+                assert not isinstance(text, LineTooLong)
+                self.server.receive_selection(bytes(text))
+                self.down.send(*self.server.pack(0, self.server.methods({"f", "g"})))
+                continue
+            self.down.send(*self.server.pack(number, self._reply((number, text, buffers))))
+
+    def _reply(self, message: Any) -> Any:
+        try:
+            request = self.server.receive_request(message)
+            if isinstance(request, ListRequest):
+                return self.server.result({"docstring": None, "methods": {}})
+            assert isinstance(request, CallRequest)
+            self.executed.append((request.name, list(request.args), request.kwargs))
+            result = self._answer(request.name, *request.args, **request.kwargs)
+            return self.server.result(result)
+        except Exception as exc:
+            return self.server.failure(exc.with_traceback(None))  # a shorter stream
+
+
+class MemoryTransport(asyncio.Transport):
+    """One end of a connection in memory.
+
+    Args:
+        changed: is set when there may be something to do for `step`.
+        ends, lost_after: of the line to the other end.
+    """
+
+    other: MemoryTransport
+
+    def __init__(self, changed: asyncio.Event, ends: Ends, lost_after: int | None) -> None:
+        super().__init__()
+        self.line = Line(self._arrive, ends, lost_after)  # to the other
+        self.reading = True
+        self.closed = False
+        self._protocol: Any = None
+        self._changed = changed
+        self._closing = False
+        self._paused = False
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        known: dict[str, Any] = {
+            "socket": SimpleNamespace(family=None),
+            "peername": ("memory", 0),
+            "sockname": ("memory", 0),
+        }
+        return known.get(name, default)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def write(self, data: Any) -> None:
+        if self._closing:
+            return
+        self.line.send(data)
+        self._changed.set()
+        if self.line.pending > _WINDOW and not self._paused:
+            self._paused = True
+            self._protocol.pause_writing()
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+        self._changed.set()
+
+    def close(self) -> None:
+        self._closing = True
+        self._changed.set()
+
+    def abort(self) -> None:
+        self._closing = True
+        self._lose(None)
+        self.other._lose(ConnectionResetError("aborted"))
+
+    def step(self) -> bool:
+        """Let something happen; tell whether there was anything to do."""
+        if self.closed or (not self.other.reading and not self.other.closed):
+            return False
+        if self.line.deliver():
+            if self._paused and not self.line.pending and not self.closed:
+                self._paused = False
+                self._protocol.resume_writing()
+            return True
+        if self.line.lost or self._closing:
+            self._lose(None)
+            if not self.other._closing and not self.other._protocol.eof_received():
+                self.other.close()
+            return True
+        return False
+
+    def _arrive(self, data: bytes) -> None:
+        other = self.other
+        while data and not other._closing:
+            memory = memoryview(other._protocol.get_buffer(len(data)))
+            size = min(len(memory), len(data))
+            memory[:size] = data[:size]
+            other._protocol.buffer_updated(size)
+            data = data[size:]
+
+    def _lose(self, exc: Exception | None) -> None:
+        if not self.closed:
+            self.closed = self._closing = True
+            self._changed.set()
+            asyncio.get_running_loop().call_soon(self._protocol.connection_lost, exc)
+
+
+async def _deliver(one: MemoryTransport, other: MemoryTransport, changed: asyncio.Event) -> None:
+    """Deliver what is on its way, a piece of each direction in each pass of the loop."""
+    while not (one.closed and other.closed):
+        changed.clear()
+        if one.step() | other.step():
+            await asyncio.sleep(0)
+        else:
+            await changed.wait()
+
+
+@asynccontextmanager
+async def memory_client(
+    server: Server,
+    *,
+    up: Ends = (),
+    down: Ends = (),
+    lost_up: int | None = None,
+    lost_down: int | None = None,
+) -> AsyncIterator[tuple[AsyncioClient, MemoryTransport, MemoryTransport]]:
+    """Join an asyncio client to a server that does not listen; give it, and both transports.
+
+    The client's handshake is still to be done, by `connect_rpc` with any address.
+    """
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+    ours = MemoryTransport(changed, up, lost_up)
+    theirs = MemoryTransport(changed, down, lost_down)
+    ours.other, theirs.other = theirs, ours
+    tasks: list[asyncio.Task[None]] = []
+
+    async def connect(make: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
+        protocol, serving = make(), server._new_protocol()
+        ours.set_protocol(protocol)
+        theirs.set_protocol(serving)
+        serving.connection_made(theirs)
+        protocol.connection_made(ours)
+        tasks.append(asyncio.create_task(server._serve(theirs, serving, "memory")))
+        tasks.append(asyncio.create_task(_deliver(ours, theirs, changed)))
+        return ours, protocol
+
+    client, before = AsyncioClient(), loop.create_connection
+    loop.create_connection = connect  # type: ignore[method-assign, assignment]
+    try:
+        yield client, ours, theirs
+    finally:
+        loop.create_connection = before  # type: ignore[method-assign]
+        await client.close_rpc()
+        for task in tasks[:1]:
+            task.cancel()  # as `stop` does: what has begun would go on
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*tasks, return_exceptions=True)
