@@ -343,7 +343,9 @@ async def memory_client(
     tasks: list[asyncio.Task[None]] = []
 
     async def connect(make: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
-        protocol, serving = make(), server._new_protocol()
+        visitor = server._admission.admit(theirs, "memory")
+        assert visitor is not None
+        protocol, serving = make(), server._new_protocol(visitor)
         ours.set_protocol(protocol)
         theirs.set_protocol(serving)
         serving.connection_made(theirs)

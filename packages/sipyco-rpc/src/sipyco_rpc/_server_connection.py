@@ -14,7 +14,6 @@ from sipyco_rpc._describe import public_method_names
 from sipyco_rpc._sender import Sender
 from sipyco_rpc._server_calls import ServerCalls, size_of
 from sipyco_rpc._session import BANNER, ProtocolError
-from sipyco_rpc.asyncio_server import abort
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.framing import MIB, LineTooLong
 
