@@ -125,8 +125,8 @@ class ServerHost:
 
         async def kill() -> None:
             assert self._server is not None
-            for transport in list(self._server._handlers.values()):
-                transport.abort()
+            for visitor in list(self._server._handlers.values()):
+                visitor.transport.abort()
             await self._server.stop()
 
         if self.alive:
