@@ -121,7 +121,7 @@ def encode(
     Raises:
         TypeError: a value of a type that cannot be encoded; the text shows it.
         AssertionError: a dictionary has the key `__jsonclass__`.
-        ValueError: a structure contains itself.
+        ValueError: a structure contains itself, or an integer has more than 100,000 digits.
         RecursionError: a structure is nested too deeply, or contains itself.
     """
     if pretty or kwargs:
@@ -197,7 +197,7 @@ def decode(
 
     Raises:
         ValueError: it is not JSON (`json.JSONDecodeError`), or a tagged value is malformed, or
-            does not fit the buffers.
+            does not fit the buffers, or an integer has more than 100,000 digits.
         TypeError: a tag is unknown.
         ImportError: it holds NumPy values, and NumPy is not installed.
         RecursionError: it is nested too deeply.

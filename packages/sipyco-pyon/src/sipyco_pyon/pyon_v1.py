@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any, Final
 
 from sipyco_pyon._files import read_text, replace_text
-from sipyco_pyon._numbers import from_decimal, to_decimal
+from sipyco_pyon._numbers import check_digits, from_decimal, to_decimal
 from sipyco_pyon.pyon import is_fraction, numpy_class, rebuild, shown
 
 __all__ = ["decode", "encode", "load_file", "store_file"]
@@ -34,6 +34,10 @@ _SCALARS: Final = frozenset(
     }.items()
     for size in sizes
 )
+
+
+# What a slice shows in a way that is read back.
+_SHOWN: Final = frozenset({bool, float, int, str, type(None)})
 
 
 class _Writer:
@@ -100,9 +104,19 @@ class _Writer:
         return [f"{self.write(key)}: {self.write(value[key])}" for key in keys]
 
     def _slice(self, value: slice) -> str:
-        for bound in (value.start, value.stop, value.step):
-            self.write(bound)  # refuses what cannot be read back
-        return repr(value)
+        bounds = (value.start, value.stop, value.step)
+        return f"slice({', '.join([self._bound(bound) for bound in bounds])})"
+
+    def _bound(self, bound: Any) -> str:
+        """Write a bound of a slice as Python shows it, where a reader can make something of that."""
+        text = self.write(bound)
+        items = bound if type(bound) is tuple else (bound,)
+        if _SHOWN.issuperset(map(type, items)):
+            try:
+                return repr(bound)
+            except ValueError:
+                pass  # an integer beyond the interpreter's limit of digits
+        return text
 
     def _ordered_dict(self, value: OrderedDict[Any, Any]) -> str:
         pairs = [f"({self.write(key)}, {self.write(item)})" for key, item in value.items()]
@@ -148,6 +162,7 @@ def encode(x: Any, pretty: bool = False) -> str:
 
     Raises:
         TypeError: a value of a type that cannot be encoded; the text shows it.
+        ValueError: an integer has more than 100,000 digits.
         RecursionError: a structure is nested too deeply, or contains itself.
     """
     return _Writer(pretty).write(x)
@@ -165,7 +180,7 @@ _NAMES: Final[dict[str, Any]] = {
 _CALLS: Final = frozenset({"Fraction", "OrderedDict", "nparray", "npscalar", "slice"})
 
 # A number that Python's own parser may refuse for its length.
-_LONG_NUMBER: Final = re.compile(r"\d{600,}")
+_LONG_NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{600,}")
 
 
 class _Reader:
@@ -185,6 +200,8 @@ class _Reader:
         value: Any = node.value
         if value is Ellipsis:
             raise ValueError("not part of PYON v1: ...")
+        if type(value) is int:
+            check_digits(value)  # it may be hexadecimal
         return value
 
     def _name(self, node: ast.Name) -> Any:
@@ -232,10 +249,13 @@ class _Reader:
     def _sum(self, node: ast.BinOp) -> Any:
         left, right = self.read(node.left), self.read(node.right)
         if type(left) in (int, float) and type(right) is complex:
-            if isinstance(node.op, ast.Add):
-                return left + right
-            if isinstance(node.op, ast.Sub):
-                return left - right
+            try:
+                if isinstance(node.op, ast.Add):
+                    return left + right
+                if isinstance(node.op, ast.Sub):
+                    return left - right
+            except OverflowError as exc:
+                raise ValueError(f"not PYON v1: {exc}") from exc
         raise ValueError("not part of PYON v1: an operator but in a complex number")
 
     def _call(self, node: ast.Call) -> Any:
@@ -257,9 +277,11 @@ _READERS: Final[dict[type, Callable[[_Reader, Any], Any]]] = {
     ast.Call: _Reader._call,
 }
 
-# Strings, and numbers outside of them that are too long for the parser.
+# Strings, and numbers outside of them that are too long for the parser. A string that is not
+# terminated goes on to the end, or its quotes would all be looked at as beginnings of others.
 _STRING_OR_NUMBER: Final = re.compile(
-    r"""(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?<![\w.])(?P<number>\d{600,})(?![\w.])""",
+    r"""(?P<string>"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?)"""
+    r"""|(?<![\w.])(?P<number>[0-9]{600,})(?![\w.])""",
     re.DOTALL,
 )
 

@@ -1,0 +1,91 @@
+"""`MessageReader` and `LineReader`: any bytes, however they arrive."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sipyco_rpc.frames import FrameBody, FrameError
+from sipyco_rpc.framing import LineReader, LineTooLong
+from sipyco_rpc.messages import MessageReader
+
+__all__ = ["one_input"]
+
+_LIMITS: Final = (10, 300, 2**27)  # bytes of a message
+_STEPS: Final = (1, 2, 3, 7, 64, 2**20)  # bytes of a read
+_FIRST_STEP: Final = 2**20  # bytes of memory that a header is worth, and no more of a text
+
+
+def one_input(data: bytes) -> None:
+    """Cut bytes into lines, then into frames. The first byte says how many lines, and the limit."""
+    if not data:
+        return
+    lines, limit = data[0] % 4, _LIMITS[data[0] // 4 % len(_LIMITS)]
+    stream = data[1:]
+    expected = _messages(stream, lines, limit, len(stream))
+    for step in _STEPS:
+        assert _messages(stream, lines, limit, step) == expected, (step, expected)
+    _check_lines(stream, limit)
+
+
+def _messages(stream: bytes, lines: int, limit: int, step: int) -> list[Any]:
+    """Give what a stream consists of, if it arrives in such pieces."""
+    reader = MessageReader(limit)
+    found: list[Any] = []
+    if not lines:
+        reader.expect_frames()
+    position, received = 0, 0
+    try:
+        while position < len(stream):
+            memory = reader.memory()
+            assert len(memory), "there is no room for what comes"
+            size = min(step, len(memory), len(stream) - position)
+            memory[:size] = stream[position : position + size]
+            position += size
+            received += size
+            if lines:
+                # Frames begin after a line, in the midst of what has been read.
+                reader.received(size)
+                while reader.lines < lines and (message := reader.next()) is not None:
+                    found.append(_shown(message))
+                if reader.lines == lines:
+                    lines = 0
+                    reader.expect_frames()
+                    found += map(_shown, reader.take(0))
+            else:
+                found += map(_shown, reader.take(size))
+            _check_memory(reader, received)
+    except FrameError as exc:
+        # What stands there may end where the read has ended.
+        assert str(exc).startswith(("expected a frame, got ", "a frame has at most 4096 buffers"))
+        found.append("no frame")
+    return found
+
+
+def _shown(message: Any) -> Any:
+    number, text, buffers = message
+    if isinstance(text, LineTooLong):
+        return number, "too long", text.size, text.limit
+    return number, bytes(text), [bytes(memoryview(buffer)) for buffer in buffers]
+
+
+def _check_memory(reader: MessageReader, received: int) -> None:
+    """Check that a text takes no more memory than twice what has come of it."""
+    body = reader.body
+    if isinstance(body, FrameBody):
+        held = len(body.text) + sum(map(len, body._parts))
+        assert held <= 2 * received + _FIRST_STEP, (held, received)
+
+
+def _check_lines(stream: bytes, limit: int) -> None:
+    """Check lines against what they are by definition."""
+    *lines, rest = stream.split(b"\n")
+    expected = [line if len(line) <= limit else len(line) for line in lines]
+    for step in (1, 5, max(1, len(stream))):
+        reader = LineReader(limit)
+        found: list[Any] = []
+        for start in range(0, len(stream), step):
+            for line in reader.feed(stream[start : start + step]):
+                found.append(line.size if isinstance(line, LineTooLong) else bytes(line))
+        assert found == expected
+        assert reader.pending_size == len(rest)
+        assert reader.pending == (rest if len(rest) <= limit else b"")
