@@ -1,4 +1,4 @@
-"""Values as something that can be compared and shown, whatever is in them. No entry points here."""
+"""Values as something that can be compared, whatever is in them. No entry points here."""
 
 from __future__ import annotations
 

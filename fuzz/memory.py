@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, Final, TypeVar
 
 __all__ = ["MemoryTransport", "deliver", "loop", "reads", "recorded", "run", "settle"]
@@ -18,6 +19,8 @@ T = TypeVar("T")
 _HANG: Final = 20.0  # seconds; nothing here waits for time, so it is far more than it takes
 _PASSES: Final = 500  # of the loop, in which everything must have come to rest
 _MOST_UNREAD: Final = 64 * 1024  # bytes that a peer who reads nothing lets come
+
+_NO_SOCKET: Final = SimpleNamespace(family=None)  # of no family that has keepalive
 
 _loop: asyncio.AbstractEventLoop | None = None
 
@@ -72,7 +75,7 @@ class MemoryTransport(asyncio.Transport):
     """
 
     def __init__(self, protocol: Any, *, slow: bool = False) -> None:
-        super().__init__({"peername": ("memory", 1)})
+        super().__init__({"peername": ("memory", 1), "socket": _NO_SOCKET})
         self.written = bytearray()
         self.reading = True
         self.closed = False
@@ -82,7 +85,6 @@ class MemoryTransport(asyncio.Transport):
         self._unread = 0
 
     def write(self, data: Any) -> None:
-        assert not self.closed or True
         self.written += data
         if not self._slow or self.closed:
             return

@@ -41,6 +41,14 @@ _ALL: Final = (
     Target("pyon_v1", "pyon_v1.decode", "sipyco_pyon"),
     Target("frames", "MessageReader and LineReader: lines, frames", "sipyco_rpc"),
     Target("server", "all that a client may send to an RPC server", "sipyco_rpc"),
+    Target("session", "all that an RPC server may send to a ClientSession", "sipyco_rpc"),
+    Target("client", "all that an RPC server may send to a Client", "sipyco_rpc"),
+    Target("asyncio_client", "all that an RPC server may send to an AsyncioClient", "sipyco_rpc"),
+    Target("mods", "sync_struct: mods as lines, and applied to a structure", "sipyco_sync"),
+    Target("subscriber", "all that is sent to a Subscriber or a Receiver", "sipyco_sync"),
+    Target("feed_server", "all that is sent to a Publisher or a Broadcaster", "sipyco_sync"),
+    Target("log_server", "all that a program may send to a log server", "sipyco_tools"),
+    Target("log_parser", "all that a child may write to a LogParser", "sipyco_tools"),
 )
 
 TARGETS: Final = {target.name: target for target in _ALL}

@@ -49,6 +49,9 @@ __all__ = [
 # write them.
 _SMALL = 8
 
+# As much as may be taken at once for who only says that more will come.
+_MAPPED_FROM = 1024 * 1024
+
 # Long lists mostly hold one class, and to count it is quicker than to look up that of each item.
 _LONG = 1000
 
@@ -217,15 +220,31 @@ def decode(
 def new_buffer(size: int) -> Any:
     """Return writable memory for a buffer that is to be received, with any content.
 
-    It is an array of NumPy if that is loaded, which takes no time to be filled with zeros, and a
-    `bytearray` otherwise. `decode` makes an array of either without a copy.
+    It is an array of NumPy if that is loaded. Otherwise it is a `bytearray`, or an anonymous `mmap`
+    if it is long. Of either, the system gives the pages only as they are written to: who announces
+    much and sends little takes little. `decode` makes an array of each without a copy.
 
     Args:
         size: in bytes.
     """
     numpy: Any = sys.modules.get("numpy")
     empty = getattr(numpy, "empty", None)
-    return bytearray(size) if empty is None else empty(size, numpy.uint8)
+    if empty is not None:
+        return empty(size, numpy.uint8)
+    return bytearray(size) if size < _MAPPED_FROM else _mapped(size)
+
+
+def _mapped(size: int) -> Any:
+    """Return memory of which nothing is taken yet."""
+    import mmap  # without NumPy, and for long buffers only
+
+    try:
+        if sys.platform == "win32":
+            return mmap.mmap(-1, size)
+        # Private, or a child process would share it.
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:
+        return bytearray(size)  # a system with a limit on their number
 
 
 def register(

@@ -108,7 +108,7 @@ class _Writer:
         return f"slice({', '.join([self._bound(bound) for bound in bounds])})"
 
     def _bound(self, bound: Any) -> str:
-        """Write a bound of a slice as Python shows it, where a reader can make something of that."""
+        """Write a bound of a slice as Python shows it, if that can be read back."""
         text = self.write(bound)
         items = bound if type(bound) is tuple else (bound,)
         if _SHOWN.issuperset(map(type, items)):
@@ -315,7 +315,7 @@ def decode(s: str) -> Any:
         tree = _parse(text)
     except (SyntaxError, ValueError, MemoryError) as exc:
         # The parser's ways to say no; MemoryError is what it says of deep nesting.
-        raise ValueError(f"not PYON v1: {exc or 'nested too deeply'}") from exc
+        raise ValueError(f"not PYON v1: {str(exc) or 'nested too deeply'}") from exc
     return _Reader(numbers).read(tree)
 
 

@@ -98,15 +98,7 @@ class ClientSession(Session):
                 and isinstance(features, (list, tuple))
             ):
                 raise TypeError("a member of the greeting has the wrong type")
-        except (
-            ValueError,
-            SyntaxError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            RecursionError,
-            MemoryError,
-        ) as exc:
+        except Exception as exc:  # what is no greeting may be an array, for example
             raise IncompatibleServer(
                 f"not an RPC server: expected its identification, got {excerpt(line)}"
             ) from exc

@@ -164,14 +164,15 @@ def unpack_exception(pack: Mapping[str, Any]) -> Exception:
         The exception, with the remote traceback in `parent_traceback` and as a note.
     """
     name, message = pack.get("class"), pack.get("message")
-    message = message if isinstance(message, str) else repr(message)
+    message = message if isinstance(message, str) else pyon.shown(message)
     cls = _CLASSES.get(name) if isinstance(name, str) else None
     exc: Exception
     if cls is not None and issubclass(cls, Exception):
         exc = _build(cls, message, pack.get("args"))
     elif cls is not None or name != GenericRemoteException.__name__:
         # KeyboardInterrupt and the like end programs: not on a peer's word.
-        exc = GenericRemoteException(f"{name}: {message}" if message else str(name))
+        name = name if isinstance(name, str) else pyon.shown(name)
+        exc = GenericRemoteException(f"{name}: {message}" if message else name)
     else:
         exc = GenericRemoteException(message)
     lines = pack.get("traceback")
