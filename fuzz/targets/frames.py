@@ -12,6 +12,7 @@ __all__ = ["one_input"]
 
 _LIMITS: Final = (10, 300, 2**27)  # bytes of a message
 _STEPS: Final = (1, 2, 3, 7, 64, 2**20)  # bytes of a read
+_NO_FRAME: Final = "no frame"
 _FIRST_STEP: Final = 2**20  # bytes of memory that a header is worth, and no more of a text
 
 
@@ -24,39 +25,49 @@ def one_input(data: bytes) -> None:
     expected = _messages(stream, lines, limit, len(stream))
     for step in _STEPS:
         assert _messages(stream, lines, limit, step) == expected, (step, expected)
+        taken = _messages(stream, lines, limit, step, take=True)
+        if expected[-1:] == [_NO_FRAME]:
+            # What came in one read with that is lost, as the connection is.
+            assert taken.pop() == _NO_FRAME
+            assert taken == expected[: len(taken)]
+        else:
+            assert taken == expected
     _check_lines(stream, limit)
 
 
-def _messages(stream: bytes, lines: int, limit: int, step: int) -> list[Any]:
-    """Give what a stream consists of, if it arrives in such pieces."""
+def _messages(
+    stream: bytes, lines: int, limit: int, step: int, *, take: bool = False
+) -> list[Any]:
+    """Give what a stream consists of, if it arrives in such pieces, one by one or as taken."""
     reader = MessageReader(limit)
     found: list[Any] = []
     if not lines:
         reader.expect_frames()
-    position, received = 0, 0
+    received = 0
     try:
-        while position < len(stream):
+        while received < len(stream):
             memory = reader.memory()
             assert len(memory), "there is no room for what comes"
-            size = min(step, len(memory), len(stream) - position)
-            memory[:size] = stream[position : position + size]
-            position += size
+            size = min(step, len(memory), len(stream) - received)
+            memory[:size] = stream[received : received + size]
             received += size
-            if lines:
-                # Frames begin after a line, in the midst of what has been read.
-                reader.received(size)
-                while reader.lines < lines and (message := reader.next()) is not None:
-                    found.append(_shown(message))
+            if take and not lines:
+                found += map(_shown, reader.take(size))
+                continue
+            reader.received(size)
+            while (message := reader.next()) is not None:
+                found.append(_shown(message))
                 if reader.lines == lines:
+                    # Frames begin after a line, in the midst of what has been read.
                     lines = 0
                     reader.expect_frames()
-                    found += map(_shown, reader.take(0))
-            else:
-                found += map(_shown, reader.take(size))
+                    if take:
+                        found += map(_shown, reader.take(0))
+                        break
             _check_memory(reader, received)
     except FrameError:
         # Its text shows what had been read, which is more or less.
-        found.append("no frame")
+        found.append(_NO_FRAME)
     return found
 
 

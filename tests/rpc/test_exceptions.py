@@ -105,3 +105,18 @@ def test_a_peer_names_nothing_but_exceptions(name: Any) -> None:
 )
 def test_unpacking_never_fails(pack: dict[str, Any]) -> None:
     assert isinstance(unpack_exception(pack), Exception)
+
+
+@pytest.mark.parametrize("number", [10**5000, [10**5000]], ids=["integer", "list"])
+def test_what_cannot_be_shown_is_no_obstacle(number: Any) -> None:
+    """Python refuses to show an integer of more than 4,300 digits."""
+    for pack in (
+        {"class": "ValueError", "message": number},
+        {"class": number, "message": "m"},
+        {"class": "GenericRemoteException", "message": number},
+        {"class": "Other", "message": number, "args": [number], "traceback": number},
+        {"class": "KeyError", "message": number, "args": [number]},
+    ):
+        exc = unpack_exception(pack)
+        assert "which cannot be shown>" in str(exc)
+        assert isinstance(repr(exc), str)

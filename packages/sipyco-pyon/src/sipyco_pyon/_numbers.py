@@ -19,7 +19,7 @@ _CHUNK: Final = 600  # digits that are always allowed: the limit cannot be set b
 _MAX_BITS: Final = 332_193  # of an integer with so many digits, at most
 
 
-def _too_long(digits: int) -> ValueError:
+def _too_long(digits: object) -> ValueError:
     """Make the error of an integer that has too many digits."""
     return ValueError(f"an integer has at most {MAX_DIGITS} digits, got {digits}")
 
@@ -31,7 +31,7 @@ def check_digits(value: int) -> None:
         ValueError: that is so.
     """
     if value.bit_length() > _MAX_BITS:
-        raise _too_long(value.bit_length() * MAX_DIGITS // _MAX_BITS)
+        raise _too_long(f"about {value.bit_length() * MAX_DIGITS // _MAX_BITS}")
 
 
 def to_decimal(value: int) -> str:

@@ -220,9 +220,9 @@ def decode(
 def new_buffer(size: int) -> Any:
     """Return writable memory for a buffer that is to be received, with any content.
 
-    It is an array of NumPy if that is loaded. Otherwise it is a `bytearray`, or an anonymous `mmap`
-    if it is long. Of either, the system gives the pages only as they are written to: who announces
-    much and sends little takes little. `decode` makes an array of each without a copy.
+    It is an array of NumPy if that is loaded; otherwise a `bytearray`, or an anonymous `mmap` if
+    it is long. The system gives pages of long memory only as they are written to: who announces
+    much and sends little takes little. `decode` makes an array of any of them without a copy.
 
     Args:
         size: in bytes.

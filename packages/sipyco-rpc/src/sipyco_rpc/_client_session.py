@@ -131,11 +131,15 @@ class ClientSession(Session):
             selected = self.target_names[0]
         else:
             raise TypeError(f"a target name is a str or AutoTarget, got {target_name!r}")
+        try:
+            word = selected.encode()
+        except UnicodeEncodeError as exc:  # JSON may have what is no text
+            raise IncompatibleServer(f"no target can have the name {selected!a}") from exc
         self.selected_target = selected
         features = [PYON_V2, FRAMES] if PYON_V2 in self._features else []
         features = [feature for feature in features if feature in self._features]
         self._use(features)
-        line = " ".join([selected, *features]).encode() + b"\n"
+        line = b" ".join([word, *[feature.encode() for feature in features]]) + b"\n"
         return 0 if self.framed else self.asked + 1, [line]
 
     def receive_methods(self, message: Message) -> None:
