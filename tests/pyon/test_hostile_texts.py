@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -28,7 +29,7 @@ def test_the_longest_integer_round_trips(module: ModuleType) -> None:
 @BOTH
 @pytest.mark.parametrize("text", ["1%s", "-1%s", "[1%s]", '{"a": 1%s}'])
 def test_a_longer_integer_is_refused_in_reading(module: ModuleType, text: str) -> None:
-    for zeros in (DIGITS, 5_000_000):
+    for zeros in (DIGITS, 2_000_000):
         with pytest.raises(ValueError) as exc_info:
             module.decode(text % ("0" * zeros))
         assert str(exc_info.value).endswith(
@@ -198,3 +199,54 @@ class Bound:
 def test_what_a_slice_of_the_older_dialect_has_can_be_read_back(value: Any) -> None:
     read = pyon_v1.decode(pyon_v1.encode(value))
     assert (read.start, read.stop, read.step) == (value.start, value.stop, value.step)
+
+
+MOST = 4 * 1024 * 1024  # characters of a text of the older dialect beside its strings
+FEW = 1000  # the same, where a test has to be quick
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + "0," * (FEW // 2) + "]",
+        "[" + '"",' * (FEW // 2) + "]",
+        "\"\"''" * (FEW // 2 + 1),
+        "['''a'b\"'''," + "0," * (FEW // 2) + '"x"]',
+        '["""a"b\'""",' + "0," * (FEW // 2) + "'x']",
+        '[ # "\n' + "0," * (FEW // 2) + '"x"]',
+    ],
+    ids=["items", "strings", "adjacent strings", "apostrophes", "quotes", "comment"],
+)
+def test_a_text_that_is_not_mostly_strings_is_not_too_long(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's parser takes some 500 times of the memory: 60 GB for the longest line."""
+    monkeypatch.setattr(pyon_v1, "_MAX_SYNTAX", FEW)
+    with pytest.raises(ValueError, match="beside its strings it has more than 1000 characters"):
+        pyon_v1.decode(text)
+
+
+def test_a_list_as_long_as_the_longest_line_takes_no_memory() -> None:
+    text = "[" + "0," * (16 * MOST)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="it has more than 4194304 characters; arrays have"):
+            pyon_v1.decode(text)
+        assert tracemalloc.get_traced_memory()[1] < MOST
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("prefix", ["f", "F", "rf", "fR", "t", "Rt"])
+def test_expressions_cannot_hide_in_strings(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyon_v1, "_MAX_SYNTAX", FEW)
+    with pytest.raises(ValueError, match="not part of PYON v1: a string with expressions in it"):
+        pyon_v1.decode(f'[{prefix}"{{' + "0," * (FEW // 2) + '}"]')
+
+
+def test_long_strings_are_no_syntax() -> None:
+    data = "a" * MOST
+    text = f"""(1, "{data}", b'{data}', br"{data}", '''{data}''', 'f', # {data}\n)"""
+    number, *strings, letter = pyon_v1.decode(text)
+    assert strings == [data, data.encode(), data.encode(), data]
+    assert (number, letter) == (1, "f")

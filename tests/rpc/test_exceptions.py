@@ -120,3 +120,12 @@ def test_what_cannot_be_shown_is_no_obstacle(number: Any) -> None:
         exc = unpack_exception(pack)
         assert "which cannot be shown>" in str(exc)
         assert isinstance(repr(exc), str)
+
+
+def test_a_long_key_is_not_parsed() -> None:
+    """Python's parser takes some 500 times of the memory."""
+    short, long = "[" + "0, " * 20_000 + "0]", "[" + "0, " * 22_000 + "0]"
+    assert unpack_exception({"class": "KeyError", "message": short}).args == ([0] * 20_001,)
+    exc = unpack_exception({"class": "KeyError", "message": long})
+    assert type(exc) is KeyError
+    assert str(exc) == exc.args[0] == long

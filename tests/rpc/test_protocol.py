@@ -95,6 +95,7 @@ class TestClient:
             b"(" * 5000,
             b'{"__jsonclass__":["nparray",[[1],"<i4","AAAAAA=="]]}',
             b'{"__jsonclass__":["npscalar",["<i4","AAAAAA=="]]}',
+            b"{'targets': ['lda'], 'description': None" + b" " * 65_536 + b"}",
         ],
     )
     def test_refuses_other_greetings(self, greeting: bytes) -> None:

@@ -277,13 +277,43 @@ _READERS: Final[dict[type, Callable[[_Reader, Any], Any]]] = {
     ast.Call: _Reader._call,
 }
 
-# Strings, and numbers outside of them that are too long for the parser. A string that is not
-# terminated goes on to the end, or its quotes would all be looked at as beginnings of others.
-_STRING_OR_NUMBER: Final = re.compile(
-    r"""(?P<string>"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?)"""
-    r"""|(?<![\w.])(?P<number>[0-9]{600,})(?![\w.])""",
-    re.DOTALL,
+# A string that is not terminated goes on to the end, or its quotes would all be looked at as
+# beginnings of others.
+_STRING: Final = (
+    r'''"""(?:[^"\\]++|\\.|"(?!""))*+(?:""")?|"[^"\\]*+(?:\\.[^"\\]*+)*+"?'''
+    r"""|'''(?:[^'\\]++|\\.|'(?!''))*+(?:''')?|'[^'\\]*+(?:\\.[^'\\]*+)*+'?"""
 )
+_STRING_OR_NUMBER: Final = re.compile(
+    rf"{_STRING}|(?<![\w.])(?P<number>[0-9]{{600,}})(?![\w.])", re.DOTALL
+)
+
+# A comment may have what looks like the beginning of a string.
+_STRING_OR_COMMENT: Final = re.compile(rf"{_STRING}|#[^\r\n]*", re.DOTALL)
+
+# What makes a string one with expressions in it, before its first quote.
+_FORMATTED: Final = re.compile(r"[ft]r?|r[ft]", re.IGNORECASE)
+
+# Of a text beside its strings, in characters. Python's parser takes up to 550 bytes for each: so
+# no more in all than values of the other dialect take, in the longest line of the protocols.
+_MAX_SYNTAX: Final = 4 * 1024 * 1024
+
+
+def _check_size(text: str) -> None:
+    """Refuse a text that would take too much memory."""
+    size, position = 0, 0
+    for match in _STRING_OR_COMMENT.finditer(text):
+        start = match.start()
+        if _FORMATTED.search(text, max(position, start - 2), start):
+            raise ValueError("not part of PYON v1: a string with expressions in it")
+        size += start - position + 1
+        position = match.end()
+        if size > _MAX_SYNTAX:
+            break
+    if size + len(text) - position > _MAX_SYNTAX:
+        raise ValueError(
+            f"not PYON v1: beside its strings it has more than {_MAX_SYNTAX} characters; "
+            "arrays have none, and PYON v2 has no such limit"
+        )
 
 
 def _parse(text: str) -> ast.expr:
@@ -309,6 +339,8 @@ def decode(s: str) -> Any:
         return f"_long_{len(numbers) - 1}"
 
     text = s.strip(" \t")
+    if len(text) > _MAX_SYNTAX:
+        _check_size(text)
     if _LONG_NUMBER.search(text):
         text = _STRING_OR_NUMBER.sub(stand_in, text)
     try:

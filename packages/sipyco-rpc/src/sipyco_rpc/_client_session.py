@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _NO_KWARGS: Final = b',"kwargs":{}}'
 
+# Of a greeting that is Python source, in bytes: to parse it takes up to 550 times of the memory.
+_MAX_LITERAL: Final = 64 * 1024
+
 
 class Stream:
     """Stands for the result of a method that returns a generator: its items are to come."""
@@ -85,6 +88,8 @@ class ClientSession(Session):
             try:
                 greeting = pyon.decode(text)  # it is plain JSON; this is there, `json` may not be
             except ValueError:
+                if len(line) > _MAX_LITERAL:
+                    raise
                 import ast  # only servers of the first years need it
 
                 greeting = ast.literal_eval(text.strip())

@@ -90,6 +90,10 @@ def current_exc_packed() -> dict[str, Any]:
     return pack_exception(exc)
 
 
+# Characters of a key that is shown: to parse it takes up to 550 times of the memory.
+_MAX_KEY: Final = 64 * 1024
+
+
 class _Verbatim(str):
     """A text that is its own `repr`, for `KeyError`, which shows the `repr` of its argument."""
 
@@ -101,6 +105,8 @@ class _Verbatim(str):
 
 def _key_of(message: str) -> object:
     """Find the key that a `KeyError` was about in its text."""
+    if len(message) > _MAX_KEY:
+        return _Verbatim(message)
     import ast  # takes long to load, and is rarely needed
 
     try:
