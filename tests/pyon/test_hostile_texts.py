@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from sipyco_pyon import pyon, pyon_v1
+from sipyco_pyon import _v1_text, pyon, pyon_v1
 
 BOTH = pytest.mark.parametrize("module", [pyon, pyon_v1], ids=["v2", "v1"])
 DIGITS = 100_000  # of the longest integer
@@ -221,9 +222,20 @@ def test_a_text_that_is_not_mostly_strings_is_not_too_long(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python's parser takes some 500 times of the memory: 60 GB for the longest line."""
-    monkeypatch.setattr(pyon_v1, "_MAX_SYNTAX", FEW)
+    monkeypatch.setattr(_v1_text, "MAX_SYNTAX", FEW)
     with pytest.raises(ValueError, match="beside its strings it has more than 1000 characters"):
         pyon_v1.decode(text)
+
+
+def test_a_file_of_ours_may_have_any_length(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_v1_text, "MAX_SYNTAX", FEW)
+    path = tmp_path / "datasets.pyon"
+    pyon_v1.store_file(path, [0.5] * FEW)
+    assert pyon_v1.load_file(path) == [0.5] * FEW
+    with pytest.raises(ValueError, match="beside its strings"):
+        pyon_v1.decode(path.read_text())
 
 
 def test_a_list_as_long_as_the_longest_line_takes_no_memory() -> None:
@@ -239,14 +251,14 @@ def test_a_list_as_long_as_the_longest_line_takes_no_memory() -> None:
 
 @pytest.mark.parametrize("prefix", ["f", "F", "rf", "fR", "t", "Rt"])
 def test_expressions_cannot_hide_in_strings(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pyon_v1, "_MAX_SYNTAX", FEW)
+    monkeypatch.setattr(_v1_text, "MAX_SYNTAX", FEW)
     with pytest.raises(ValueError, match="not part of PYON v1: a string with expressions in it"):
         pyon_v1.decode(f'[{prefix}"{{' + "0," * (FEW // 2) + '}"]')
 
 
 def test_long_strings_are_no_syntax() -> None:
     data = "a" * MOST
-    text = f"""(1, "{data}", b'{data}', br"{data}", '''{data}''', 'f', # {data}\n)"""
-    number, *strings, letter = pyon_v1.decode(text)
+    text = f"""(inf,"{data}", b'{data}', br"{data}", '''{data}''', 'f', # {data}\n)"""
+    infinity, *strings, letter = pyon_v1.decode(text)
     assert strings == [data, data.encode(), data.encode(), data]
-    assert (number, letter) == (1, "f")
+    assert (infinity, letter) == (float("inf"), "f")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from os import PathLike
 from typing import Any, Final
 
 from sipyco_pyon._files import read_text, replace_text
-from sipyco_pyon._numbers import check_digits, from_decimal, to_decimal
+from sipyco_pyon._numbers import check_digits, to_decimal
+from sipyco_pyon._v1_text import check_size, take_numbers
 from sipyco_pyon.pyon import is_fraction, numpy_class, rebuild, shown
 
 __all__ = ["decode", "encode", "load_file", "store_file"]
@@ -179,9 +179,6 @@ _NAMES: Final[dict[str, Any]] = {
 }
 _CALLS: Final = frozenset({"Fraction", "OrderedDict", "nparray", "npscalar", "slice"})
 
-# A number that Python's own parser may refuse for its length.
-_LONG_NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{600,}")
-
 
 class _Reader:
     """Turn the syntax tree of a text into its value; nothing is evaluated."""
@@ -277,44 +274,6 @@ _READERS: Final[dict[type, Callable[[_Reader, Any], Any]]] = {
     ast.Call: _Reader._call,
 }
 
-# A string that is not terminated goes on to the end, or its quotes would all be looked at as
-# beginnings of others.
-_STRING: Final = (
-    r'''"""(?:[^"\\]++|\\.|"(?!""))*+(?:""")?|"[^"\\]*+(?:\\.[^"\\]*+)*+"?'''
-    r"""|'''(?:[^'\\]++|\\.|'(?!''))*+(?:''')?|'[^'\\]*+(?:\\.[^'\\]*+)*+'?"""
-)
-_STRING_OR_NUMBER: Final = re.compile(
-    rf"{_STRING}|(?<![\w.])(?P<number>[0-9]{{600,}})(?![\w.])", re.DOTALL
-)
-
-# A comment may have what looks like the beginning of a string.
-_STRING_OR_COMMENT: Final = re.compile(rf"{_STRING}|#[^\r\n]*", re.DOTALL)
-
-# What makes a string one with expressions in it, before its first quote.
-_FORMATTED: Final = re.compile(r"[ft]r?|r[ft]", re.IGNORECASE)
-
-# Of a text beside its strings, in characters. Python's parser takes up to 550 bytes for each: so
-# no more in all than values of the other dialect take, in the longest line of the protocols.
-_MAX_SYNTAX: Final = 4 * 1024 * 1024
-
-
-def _check_size(text: str) -> None:
-    """Refuse a text that would take too much memory."""
-    size, position = 0, 0
-    for match in _STRING_OR_COMMENT.finditer(text):
-        start = match.start()
-        if _FORMATTED.search(text, max(position, start - 2), start):
-            raise ValueError("not part of PYON v1: a string with expressions in it")
-        size += start - position + 1
-        position = match.end()
-        if size > _MAX_SYNTAX:
-            break
-    if size + len(text) - position > _MAX_SYNTAX:
-        raise ValueError(
-            f"not PYON v1: beside its strings it has more than {_MAX_SYNTAX} characters; "
-            "arrays have none, and PYON v2 has no such limit"
-        )
-
 
 def _parse(text: str) -> ast.expr:
     with warnings.catch_warnings():
@@ -326,23 +285,18 @@ def decode(s: str) -> Any:
     """Read a value from PYON v1.
 
     Raises:
-        ValueError: it is not PYON v1, or a value in it is malformed.
+        ValueError: it is not PYON v1, or a value in it is malformed. An integer has more than
+            100,000 digits, or the text more than 4 MiB beside its strings.
         ImportError: it holds NumPy values, and NumPy is not installed.
         RecursionError: it is nested too deeply.
     """
-    numbers: list[int] = []
+    check_size(s)
+    return _decode(s)
 
-    def stand_in(match: re.Match[str]) -> str:
-        if match["number"] is None:
-            return match[0]
-        numbers.append(from_decimal(match["number"]))
-        return f"_long_{len(numbers) - 1}"
 
-    text = s.strip(" \t")
-    if len(text) > _MAX_SYNTAX:
-        _check_size(text)
-    if _LONG_NUMBER.search(text):
-        text = _STRING_OR_NUMBER.sub(stand_in, text)
+def _decode(s: str) -> Any:
+    """Read a value from a text of any length."""
+    text, numbers = take_numbers(s.strip(" \t"))
     try:
         tree = _parse(text)
     except (SyntaxError, ValueError, MemoryError) as exc:
@@ -357,5 +311,5 @@ def store_file(filename: str | PathLike[str], x: Any) -> None:
 
 
 def load_file(filename: str | PathLike[str]) -> Any:
-    """Read a value from a file; see `decode`."""
-    return decode(read_text(filename))
+    """Read a value from a file, which may be of any length; see `decode`."""
+    return _decode(read_text(filename))
