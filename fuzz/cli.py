@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,8 @@ _MERGE_SECONDS: Final = 300
 
 # What a corpus may hold: it is read by people, and replayed by every run of the tests.
 _KEPT_INPUTS: Final = 150
-_KEPT_BYTES: Final = 32 * 1024
+_KEPT_SHORT: Final = 100  # of them
+_KEPT_BYTES: Final = 40 * 1024
 
 _EPILOG: Final = """\
 how to read it
@@ -149,50 +151,74 @@ def _take(target: Target, inputs: Iterable[bytes]) -> int:
 def _fuzz(target: Target, path: Path, seconds: int, keep: bool) -> int:
     """Fuzz a target from the inputs of a file on; print what breaks its contract."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        inputs, found = Path(folder, "inputs"), Path(folder, "found")
+        engine = _Engine(target, Path(folder))
+        inputs = Path(folder, "inputs")
         inputs.mkdir()
-        found.mkdir()
         for data in corpus.read(path) if path.exists() else []:
             (inputs / sha256(data).hexdigest()).write_bytes(data)
-        limits = [
-            f"-timeout={_MAX_TIME}",
-            f"-rss_limit_mb={_MAX_MEMORY}",
-            f"-artifact_prefix={found}/",
-        ]
-        status = _engine(
-            target,
+        status = engine.run(
             f"-max_total_time={seconds}",
             f"-max_len={_MAX_INPUT}",
             f"-dict={_TOKENS}",
             "-print_final_stats=1",
-            *limits,
-            str(inputs),
+            inputs,
         )
-        broken = [file.read_bytes() for file in sorted(found.iterdir())]
+        broken = engine.found()
         for data in broken:
             print(f"{target.name} breaks its contract with\n{data!r}", file=sys.stderr)
         if keep:
-            _keep(target, path, inputs, Path(folder, "small"), limits)
+            kept = _needed(engine, inputs, Path(folder, "small"))
+            corpus.write(path, kept)
+            print(f"{target.name}: {len(kept)} inputs are in {path}")
         return 1 if broken or status else 0
 
 
-def _keep(target: Target, path: Path, inputs: Path, small: Path, limits: list[str]) -> None:
-    """Write the inputs that the coverage needs to the corpus; the short ones first."""
+def _needed(engine: _Engine, inputs: Path, small: Path) -> list[bytes]:
+    """Give the inputs that the coverage needs, as many as are to be kept.
+
+    These are the shortest ones, and some of each length: long ones take other ways.
+    """
     small.mkdir()
-    _engine(
-        target, "-merge=1", f"-max_total_time={_MERGE_SECONDS}", *limits, str(small), str(inputs)
-    )
+    engine.run("-merge=1", f"-max_total_time={_MERGE_SECONDS}", small, inputs)
+    ordered = sorted([file.read_bytes() for file in small.iterdir()], key=len)
+    short, rest = ordered[:_KEPT_SHORT], ordered[_KEPT_SHORT:]
+    step = max(1, len(rest) // (_KEPT_INPUTS - _KEPT_SHORT))
     kept: list[bytes] = []
     room = _KEPT_BYTES
-    for data in sorted([file.read_bytes() for file in small.iterdir()], key=len):
-        room -= len(data)
-        if room < 0 or len(kept) == _KEPT_INPUTS:
-            break
-        kept.append(data)
-    corpus.write(path, kept)
-    print(f"{target.name}: {len(kept)} inputs are in {path}")
+    for data in short + rest[::step]:
+        if len(data) <= room and len(kept) < _KEPT_INPUTS:
+            kept.append(data)
+            room -= len(data)
+    return kept
 
 
-def _engine(target: Target, *options: str) -> int:
-    command = [sys.executable, "-m", "fuzz.engine", target.name, *options]
-    return subprocess.run(command, cwd=_ROOT, check=False).returncode
+class _Engine:
+    """Runs the fuzzer in processes of their own.
+
+    Args:
+        target: what to fuzz.
+        folder: where this may write; it exists.
+    """
+
+    def __init__(self, target: Target, folder: Path) -> None:
+        self._found = folder / "found"
+        self._found.mkdir()
+        # A program that can be started by its name, as libFuzzer does with itself to merge.
+        self._program = folder / "engine"
+        python, name = shlex.quote(sys.executable), shlex.quote(target.name)
+        self._program.write_text(f'#!/bin/sh\nexec {python} -m fuzz.engine {name} "$0" "$@"\n')
+        self._program.chmod(0o700)
+
+    def run(self, *options: str | Path) -> int:
+        """Run it; return its exit status."""
+        limits = [
+            f"-timeout={_MAX_TIME}",
+            f"-rss_limit_mb={_MAX_MEMORY}",
+            f"-artifact_prefix={self._found}/",
+        ]
+        command = [str(self._program), *limits, *map(str, options)]
+        return subprocess.run(command, cwd=_ROOT, check=False).returncode
+
+    def found(self) -> list[bytes]:
+        """Return the inputs that broke the contract."""
+        return [file.read_bytes() for file in sorted(self._found.iterdir())]

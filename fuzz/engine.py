@@ -19,13 +19,13 @@ _PACKAGES: Final = ["sipyco_pyon", "sipyco_rpc", "sipyco_sync", "sipyco_tools"]
 
 
 def main() -> None:
-    """Fuzz a target, the first argument; the others are libFuzzer's."""
-    name, *options = sys.argv[1:]
+    """Fuzz a target: the arguments are its name, how this was started, and libFuzzer's own."""
+    name, command, *options = sys.argv[1:]
     atheris: Any = import_module("atheris")
     with atheris.instrument_imports(include=_PACKAGES):
         one_input: Callable[[bytes], None] = TARGETS[name].load()
         import_module("sipyco_pyon._numpy")  # the library does so at the first need only
-    atheris.Setup([sys.argv[0], *options], one_input)
+    atheris.Setup([command, *options], one_input)  # libFuzzer may start it once more
     atheris.Fuzz()
 
 
