@@ -90,6 +90,35 @@ def test_where_there_is_no_fuzzer_the_command_says_so(
     assert capsys.readouterr().err.startswith("fuzzing needs atheris, which is not installed here")
 
 
+class Merging:
+    """Stands for the fuzzer, to which the coverage of every input is new."""
+
+    def run(self, *options: str | Path) -> int:
+        assert options[0] == "-merge=1"
+        small, inputs = map(Path, options[-2:])
+        for file in inputs.iterdir():
+            (small / file.name).write_bytes(file.read_bytes())
+        return 0
+
+
+def test_short_inputs_are_kept_and_some_of_each_length(tmp_path: Path) -> None:
+    inputs, small = tmp_path / "inputs", tmp_path / "small"
+    inputs.mkdir()
+    for size in range(1, 401):
+        (inputs / str(size)).write_bytes(b"x" * size)
+    kept = cli._needed(Merging(), inputs, small)  # type: ignore[arg-type]
+    assert list(map(len, kept)) == [*range(1, 101), *range(101, 401, 6)]
+
+
+def test_a_corpus_has_room_for_so_many_bytes(tmp_path: Path) -> None:
+    inputs, small = tmp_path / "inputs", tmp_path / "small"
+    inputs.mkdir()
+    for number in range(10):
+        (inputs / str(number)).write_bytes(bytes([number]) * 6000)
+    kept = cli._needed(Merging(), inputs, small)  # type: ignore[arg-type]
+    assert len(kept) == 6  # in 40 KiB
+
+
 def test_every_module_of_a_target_is_in_the_list() -> None:
     folder = Path(targets.__file__).parent
     modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}

@@ -280,6 +280,19 @@ def test_a_path_into_an_array_leads_to_a_part_of_it_and_makes_no_copy() -> None:
                 process_mod(target, {"action": "pop", "path": path, "i": 0})
 
 
+def test_a_copy_of_a_part_of_an_array_is_no_part_to_change() -> None:
+    """The change would be lost, here and in every copy of the structure."""
+    np = pytest.importorskip("numpy")
+    n, mods = recorded({"a": np.zeros(4)})
+    n["a"][1:][0] = 1
+    with pytest.raises(ValueError, match="no part of an array is at an index of <class 'list'>"):
+        n["a"][[0, 1]][0] = 1
+    assert [mod["path"] for mod in mods] == [["a", slice(1, None)]]
+    assert n.raw_view["a"].tolist() == [0, 1, 0, 0]
+    n["a"][[0, 2]] = 3
+    assert n.raw_view["a"].tolist() == [3, 1, 3, 0]
+
+
 def test_a_path_leads_through_other_containers_by_any_key() -> None:
     struct = {(1, 2): {None: [[], {1.5: []}]}}
     process_mod(struct, {"action": "append", "path": [(1, 2), None, 1, 1.5], "x": 1})

@@ -229,6 +229,7 @@ class Notifier:
         part = self
         while (whole := part._parent) is not None:
             container, key = whole.raw_view, part._path[-1]
+            _check_step(container, key)
             there = part.raw_view
             if isinstance(container, dict):
                 there = container.get(key, _ABSENT)
