@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from sipyco_rpc.framing import LineTooLong
 from sipyco_rpc.protocol import IncompatibleServer
 
@@ -18,6 +20,7 @@ _TEXTS = {
 
 def check_error(exc: Exception) -> None:
     """Check that an error is one that a client documents; if it is none, it passes."""
+    assert "".join(traceback.format_exception(exc)) + repr(exc)  # programs show it
     if hasattr(exc, "parent_traceback") or hasattr(exc.__cause__, "parent_traceback"):
         return  # what the server says that a method has raised; of coroutines Python may wrap it
     if isinstance(exc, (OSError, EOFError, IncompatibleServer, LineTooLong)):

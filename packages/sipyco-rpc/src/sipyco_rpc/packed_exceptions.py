@@ -90,6 +90,8 @@ def current_exc_packed() -> dict[str, Any]:
     return pack_exception(exc)
 
 
+_MAX_PLACE: Final = 10**6  # of a syntax error; `traceback` may mark as many characters
+
 # Characters of a key that is shown: to parse it takes up to 550 times of the memory.
 _MAX_KEY: Final = 64 * 1024
 
@@ -116,12 +118,30 @@ def _key_of(message: str) -> object:
     return key
 
 
-def _is_sound(cls: type[Exception], arguments: Any) -> bool:
-    """Tell whether the arguments of an exception may be trusted by its `str`.
+def _is_place(details: Any) -> bool:
+    """Tell whether this is the place of a syntax error: file, line, offset, text, and end."""
+    if not isinstance(details, (tuple, list)) or len(details) not in (4, 6):
+        return False
+    for index, detail in enumerate(details):
+        if detail is None:
+            continue
+        if index in (0, 3):
+            if type(detail) is not str:
+                return False
+        elif type(detail) is not int or not 0 <= detail <= _MAX_PLACE:
+            return False
+    return True
 
-    Those of Unicode errors index the text that they are about without looking, and a position
-    outside of it crashes the interpreter (CPython issue 123378).
+
+def _is_sound(cls: type[Exception], arguments: Any) -> bool:
+    """Tell whether the arguments of an exception may be trusted by its `str` and by `traceback`.
+
+    Unicode errors index the text that they are about without looking, and a position outside of it
+    crashes the interpreter (CPython issue 123378). A place in a source that is none makes
+    `traceback` raise an error of its own when it is to show a syntax error.
     """
+    if issubclass(cls, SyntaxError):
+        return len(arguments) < 2 or (len(arguments) == 2 and _is_place(arguments[1]))
     if not issubclass(cls, UnicodeError) or cls is UnicodeError:
         return True
     if cls is UnicodeTranslateError:
