@@ -6,6 +6,7 @@ What a peer says is cut into reads by the byte 0xFF, so that an input says that 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ def loop() -> asyncio.AbstractEventLoop:
     global _loop
     if _loop is None or _loop.is_closed():
         _loop = asyncio.new_event_loop()
+        atexit.register(_loop.close)
     return _loop
 
 

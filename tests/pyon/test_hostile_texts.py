@@ -238,8 +238,8 @@ def test_a_file_of_ours_may_have_any_length(
         pyon_v1.decode(path.read_text())
 
 
-def test_a_list_as_long_as_the_longest_line_takes_no_memory() -> None:
-    text = "[" + "0," * (16 * MOST)
+def test_a_list_that_is_too_long_takes_no_memory() -> None:
+    text = "[" + "0," * (2 * MOST)
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match="it has more than 4194304 characters; arrays have"):
