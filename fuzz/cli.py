@@ -30,9 +30,8 @@ _MAX_MEMORY: Final = 1024  # MiB of the whole process
 _MERGE_SECONDS: Final = 300
 
 # What a corpus may hold: it is read by people, and replayed by every run of the tests.
-_KEPT_INPUTS: Final = 150
-_KEPT_SHORT: Final = 100  # of them
-_KEPT_BYTES: Final = 40 * 1024
+_MOST_INPUTS: Final = 180
+_MOST_BYTES: Final = 36 * 1024
 
 _EPILOG: Final = """\
 how to read it
@@ -80,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="inputs to begin with (default: fuzz/corpora/TARGET.txt)",
     )
-    add("--keep", action="store_true", help="write what was found to the corpus, made small")
+    add("--keep", action="store_true", help="add what leads further to the corpus, if it has room")
     add("--replay", action="store_true", help="take the inputs of the corpus, and no others")
     add("--input", metavar="LITERAL", help="take one input, such as: b'[1,\\xff'")
     return parser
@@ -108,6 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _take(targets[0], [_literal(parser, options.input)])
     paths = [options.corpus or corpus.path_of(target.name) for target in targets]
     if options.replay:
+        for path in paths:
+            if not path.exists():
+                parser.error(f"there is no file {path}")
         return max(_take(t, corpus.read(p)) for t, p in zip(targets, paths, strict=True))
     if find_spec("atheris") is None:
         print(
@@ -153,9 +155,7 @@ def _fuzz(target: Target, path: Path, seconds: int, keep: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         engine = _Engine(target, Path(folder))
         inputs = Path(folder, "inputs")
-        inputs.mkdir()
-        for data in corpus.read(path) if path.exists() else []:
-            (inputs / sha256(data).hexdigest()).write_bytes(data)
+        _fill(inputs, corpus.read(path))
         status = engine.run(
             f"-max_total_time={seconds}",
             f"-max_len={_MAX_INPUT}",
@@ -167,29 +167,37 @@ def _fuzz(target: Target, path: Path, seconds: int, keep: bool) -> int:
         for data in broken:
             print(f"{target.name} breaks its contract with\n{data!r}", file=sys.stderr)
         if keep:
-            kept = _needed(engine, inputs, Path(folder, "small"))
+            kept = _with_news(engine, corpus.read(path), inputs, Path(folder, "merged"))
             corpus.write(path, kept)
             print(f"{target.name}: {len(kept)} inputs are in {path}")
         return 1 if broken or status else 0
 
 
-def _needed(engine: _Engine, inputs: Path, small: Path) -> list[bytes]:
-    """Give the inputs that the coverage needs, as many as are to be kept.
+def _with_news(engine: _Engine, known: list[bytes], inputs: Path, merged: Path) -> list[bytes]:
+    """Add to the inputs of a corpus those that lead further, as far as there is room.
 
     These are the shortest ones, and some of each length: long ones take other ways.
     """
-    small.mkdir()
-    engine.run("-merge=1", f"-max_total_time={_MERGE_SECONDS}", small, inputs)
-    ordered = sorted([file.read_bytes() for file in small.iterdir()], key=len)
-    short, rest = ordered[:_KEPT_SHORT], ordered[_KEPT_SHORT:]
-    step = max(1, len(rest) // (_KEPT_INPUTS - _KEPT_SHORT))
-    kept: list[bytes] = []
-    room = _KEPT_BYTES
-    for data in short + rest[::step]:
-        if len(data) <= room and len(kept) < _KEPT_INPUTS:
+    _fill(merged, known)
+    engine.run("-merge=1", f"-max_total_time={_MERGE_SECONDS}", merged, inputs)
+    found = {file.read_bytes() for file in merged.iterdir()}
+    news = sorted(found - set(known), key=len)
+    places, room = _MOST_INPUTS - len(known), _MOST_BYTES - sum(map(len, known))
+    short = max(0, places) // 2
+    step = max(1, (len(news) - short) // max(1, places - short))
+    kept = list(known)
+    for data in news[:short] + news[short::step]:
+        if len(data) <= room and len(kept) < _MOST_INPUTS:
             kept.append(data)
             room -= len(data)
     return kept
+
+
+def _fill(folder: Path, inputs: Iterable[bytes]) -> None:
+    """Make a folder of inputs as libFuzzer has it."""
+    folder.mkdir()
+    for data in inputs:
+        (folder / sha256(data).hexdigest()).write_bytes(data)
 
 
 class _Engine:

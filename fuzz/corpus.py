@@ -23,11 +23,13 @@ def path_of(target: str) -> Path:
 
 
 def read(path: Path) -> list[bytes]:
-    """Read the inputs of a file.
+    """Read the inputs of a file; if there is none, there are none.
 
     Raises:
         ValueError: a line is no literal of `bytes`.
     """
+    if not path.exists():
+        return []
     inputs = []
     for number, line in enumerate(path.read_text("ascii").splitlines(), 1):
         if not line or line.startswith("#"):

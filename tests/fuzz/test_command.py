@@ -70,6 +70,7 @@ def test_a_line_that_is_no_input_is_named(line: str, tmp_path: Path) -> None:
         (["nothing"], "or `all`, got nothing"),
         (["pyon", "--seconds", "0"], "--seconds: expected 1 or more, got 0"),
         (["pyon", "--input", "text"], "--input: expected a literal of bytes, got text"),
+        (["pyon", "--replay", "--corpus", "nosuch.txt"], "there is no file nosuch.txt"),
         (["all", "--input", "b''"], "--corpus and --input are of one target"),
     ],
 )
@@ -95,28 +96,33 @@ class Merging:
 
     def run(self, *options: str | Path) -> int:
         assert options[0] == "-merge=1"
-        small, inputs = map(Path, options[-2:])
+        merged, inputs = map(Path, options[-2:])
         for file in inputs.iterdir():
-            (small / file.name).write_bytes(file.read_bytes())
+            (merged / file.name).write_bytes(file.read_bytes())
         return 0
 
 
+def lengths_kept(tmp_path: Path, known: list[bytes], found: list[bytes]) -> list[int]:
+    inputs, merged = tmp_path / "inputs", tmp_path / "merged"
+    cli._fill(inputs, found)
+    kept = cli._with_news(Merging(), known, inputs, merged)  # type: ignore[arg-type]
+    assert kept[: len(known)] == known
+    return [len(data) for data in kept[len(known) :]]
+
+
 def test_short_inputs_are_kept_and_some_of_each_length(tmp_path: Path) -> None:
-    inputs, small = tmp_path / "inputs", tmp_path / "small"
-    inputs.mkdir()
-    for size in range(1, 401):
-        (inputs / str(size)).write_bytes(b"x" * size)
-    kept = cli._needed(Merging(), inputs, small)  # type: ignore[arg-type]
-    assert list(map(len, kept)) == [*range(1, 101), *range(101, 401, 6)]
+    found = [b"x" * size for size in range(1, 401)]
+    kept = lengths_kept(tmp_path, [b"known"] * 20 + found[:3], found)
+    assert kept[:78] == list(range(4, 82))
+    assert kept[78:] == list(range(82, 395, 4))[:79]
+    assert len(kept) + 23 == 180
 
 
 def test_a_corpus_has_room_for_so_many_bytes(tmp_path: Path) -> None:
-    inputs, small = tmp_path / "inputs", tmp_path / "small"
-    inputs.mkdir()
-    for number in range(10):
-        (inputs / str(number)).write_bytes(bytes([number]) * 6000)
-    kept = cli._needed(Merging(), inputs, small)  # type: ignore[arg-type]
-    assert len(kept) == 6  # in 40 KiB
+    found = [bytes([number]) * 6000 for number in range(10)]
+    assert lengths_kept(tmp_path, [b"k" * 7000], [b"short", *found]) == [5, *[6000] * 4]
+    (tmp_path / "full").mkdir()
+    assert lengths_kept(tmp_path / "full", [b"k"] * 180, found) == []
 
 
 def test_every_module_of_a_target_is_in_the_list() -> None:
