@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -152,3 +155,90 @@ def test_memory_for_a_buffer_is_writable() -> None:
     assert (memory.format, memory.nbytes) == ("B", 5)
     assert bytes(memory) == b"abcde"
     assert memoryview(pyon.new_buffer(0)).nbytes == 0
+
+
+@pytest.fixture
+def without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+
+
+@pytest.mark.usefixtures("without_numpy")
+def test_long_memory_for_a_buffer_is_mapped_where_there_is_no_numpy() -> None:
+    assert type(pyon.new_buffer(0)) is bytearray
+    assert type(pyon.new_buffer(2**20 - 1)) is bytearray
+    mapped = pyon.new_buffer(2**20)
+    assert type(mapped) is mmap.mmap
+    memory = memoryview(mapped)
+    assert (memory.format, memory.nbytes, memory.ndim) == ("B", 2**20, 1)
+    assert not memory.readonly
+    memory[-3:] = b"end"
+    text = '{"__jsonclass__":["bytes",[{"__jsonclass__":["buffer",[0]]}]]}'
+    value = pyon.decode(text, buffers=[mapped])
+    assert type(value) is bytes
+    assert value == bytes(2**20 - 3) + b"end"
+    del memory
+    mapped.close()
+    assert value[-3:] == b"end"
+
+
+@pytest.mark.usefixtures("without_numpy")
+def test_where_no_memory_can_be_mapped_it_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(12, "too many")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    memory = pyon.new_buffer(2**20)
+    assert type(memory) is bytearray
+    assert len(memory) == 2**20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
+def test_memory_for_a_buffer_is_not_shared_with_a_child_process() -> None:
+    program = """
+import os, sys
+sys.modules["numpy"] = None
+from sipyco_pyon import pyon
+memory = pyon.new_buffer(2**20)
+memory[:1] = b"p"
+child = os.fork()
+if not child:
+    memory[:1] = b"c"
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+print(type(memory).__name__, status, memory[:1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30
+    )
+    assert (done.stdout, done.stderr) == ("mmap 0 b'p'\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measured by /proc")
+@pytest.mark.parametrize("blocked", [True, False], ids=["without NumPy", "with NumPy"])
+def test_who_announces_much_and_sends_little_takes_little(blocked: bool) -> None:
+    """As the system counts it, which knows pages that nobody has written to."""
+    program = f"""
+import sys
+if {blocked}:
+    sys.modules["numpy"] = None
+else:
+    try:
+        import numpy
+    except ImportError:
+        pass  # then it is as if it were blocked
+from pathlib import Path
+from sipyco_pyon import pyon
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+before = resident()
+buffers = [pyon.new_buffer(2**27) for _ in range(8)]
+for buffer in buffers:
+    memoryview(buffer)[:3] = b"abc"
+print(resident() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30
+    )
+    assert done.stderr == ""
+    assert 0 <= int(done.stdout) < 32 * 1024, "KiB, of a gigabyte that was announced"

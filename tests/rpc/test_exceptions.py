@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import pytest
@@ -114,3 +115,65 @@ def test_the_text_of_a_key_is_parsed_only_if_it_may_be_one() -> None:
         assert str(exc) == message
     exc = unpack_exception({"class": "KeyError", "message": "('a', 5)", "traceback": []})
     assert exc.args == (("a", 5),)
+
+
+@pytest.mark.parametrize("number", [10**5000, [10**5000]], ids=["integer", "list"])
+def test_what_cannot_be_shown_is_no_obstacle(number: Any) -> None:
+    """Python refuses to show an integer of more than 4,300 digits."""
+    for pack in (
+        {"class": "ValueError", "message": number},
+        {"class": number, "message": "m"},
+        {"class": "GenericRemoteException", "message": number},
+        {"class": "Other", "message": number, "args": [number], "traceback": number},
+        {"class": "KeyError", "message": number, "args": [number]},
+    ):
+        exc = unpack_exception(pack)
+        assert "which cannot be shown>" in str(exc)
+        assert isinstance(repr(exc), str)
+
+
+def test_a_long_key_is_not_parsed() -> None:
+    """Python's parser takes some 500 times of the memory."""
+    short, long = "[" + "0, " * 20_000 + "0]", "[" + "0, " * 22_000 + "0]"
+    assert unpack_exception({"class": "KeyError", "message": short}).args == ([0] * 20_001,)
+    exc = unpack_exception({"class": "KeyError", "message": long})
+    assert type(exc) is KeyError
+    assert str(exc) == exc.args[0] == long
+
+
+@pytest.mark.parametrize("name", ["SyntaxError", "IndentationError"])
+@pytest.mark.parametrize(
+    "details",
+    [
+        ["f", 10**5000, 1, "text"],
+        ["f", "x", 1, "text"],
+        ["f", 1, "x", "text"],
+        ["f", 1, 1.5, "text"],
+        ["f", 1, 1, 5],
+        ["f", 1, 1, "text", "a", "b"],
+        ["f", 1, 1, "text", 1, []],
+        ["f", 1, -5, "text", 1, 10**30],
+        [5, 1, 1, "text"],
+        ["f", 1, 1],
+        5,
+    ],
+    ids=lambda details: str(len(details)) if isinstance(details, list) else "none",
+)
+def test_a_place_that_is_none_does_not_break_the_traceback(name: str, details: Any) -> None:
+    """`traceback` raises an error of its own in showing it, in the midst of handling one."""
+    for message in ("m", "m (f, line 1)", "m (line 1)", "m (f, line -1)"):
+        pack = {"class": name, "message": message, "args": ["m", details]}
+        exc = unpack_exception(pack)
+        assert type(exc).__name__ == name
+        assert str(exc) == message
+        assert message in "".join(traceback.format_exception(exc))
+
+
+def test_the_place_of_a_syntax_error_comes_along() -> None:
+    with pytest.raises(SyntaxError) as exc_info:
+        compile("a = (", "driver.py", "exec")
+    exc = there_and_back(exc_info.value)
+    assert isinstance(exc, SyntaxError)
+    assert (exc.filename, exc.lineno) == ("driver.py", 1)
+    assert exc.text is not None
+    assert exc.text.rstrip() == "a = ("

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
@@ -11,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipyco_rpc.frames import MAX_BUFFERS, MAX_HEADER, FrameError, pack_frame
+from sipyco_rpc import messages
+from sipyco_rpc.frames import MAX_BUFFERS, MAX_HEADER, FrameError, match_header, pack_frame
 from sipyco_rpc.framing import MIB, LineTooLong
 from sipyco_rpc.messages import MessageReader
 from sipyco_rpc.protocol import CallRequest, ClientSession, ServerSession
@@ -210,6 +213,62 @@ def test_a_promise_of_much_text_takes_no_memory() -> None:
     finally:
         tracemalloc.stop()
     assert reader.pending_size > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measured by /proc")
+@pytest.mark.parametrize("numpy", ["None", "__import__('numpy')"])
+def test_a_promise_of_long_buffers_takes_no_memory(numpy: str) -> None:
+    """As the system counts it: what headers announce is not taken before it comes."""
+    if numpy != "None":
+        pytest.importorskip("numpy")
+    program = f"""
+import sys
+sys.modules["numpy"] = {numpy}
+from pathlib import Path
+from sipyco_rpc.messages import MessageReader
+def resident():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+readers = [MessageReader() for _ in range(20)]
+before = resident()
+for reader in readers:
+    reader.expect_frames()
+    assert reader.feed(b"#1 2 134217000 700\\n{{}}abc") == []
+    assert len(reader.memory()) == 134217000 - 3
+print(resident() - before)
+reader.memory()[-3:] = b"end"
+reader.received(134217000 - 3)
+[(number, text, buffers)] = reader.feed(b"x" * 700)
+print(number, bytes(text), [bytes(memoryview(buffer)[-3:]) for buffer in buffers])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30
+    )
+    assert done.stderr == ""
+    taken, message = done.stdout.splitlines()
+    assert int(taken) < 32 * 1024, "KiB, of two and a half gigabytes that were announced"
+    assert message == "1 b'{}' [b'end', b'xxx']"
+
+
+def test_a_long_header_that_comes_byte_by_byte_is_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All that had come was once read anew with each byte."""
+    looked: list[int] = []
+
+    def match(memory: bytearray, start: int, end: int) -> Any:
+        looked.append(end - start)
+        return match_header(memory, start, end)
+
+    monkeypatch.setattr(messages, "match_header", match)
+    header = b"#1 2" + b" 0000000000" * (MAX_BUFFERS - 1) + b"\n"
+    assert len(header) < MAX_HEADER
+    reader = frames_reader()
+    for byte in header:
+        assert received(reader, bytes([byte])) == []
+    [(number, text, buffers)] = received(reader, b"{}")
+    assert (number, bytes(text), len(buffers)) == (1, b"{}", MAX_BUFFERS - 1)
+    assert looked == [len(header)]
 
 
 @pytest.mark.parametrize("header", [b"#3 100000000\n", b"#3 0 100000000\n", b"#3 1 99999998 1\n"])

@@ -93,11 +93,21 @@ class TestClient:
             b"__import__('os').getcwd()",
             b"[" * 100_000,
             b"(" * 5000,
+            b'{"__jsonclass__":["nparray",[[1],"<i4","AAAAAA=="]]}',
+            b'{"__jsonclass__":["npscalar",["<i4","AAAAAA=="]]}',
+            b"{'targets': ['lda'], 'description': None" + b" " * 65_536 + b"}",
         ],
     )
     def test_refuses_other_greetings(self, greeting: bytes) -> None:
         with pytest.raises(IncompatibleServer, match="not an RPC server"):
             ClientSession().receive_identification(line(greeting))
+
+    def test_a_target_whose_name_is_no_text_cannot_be_selected(self) -> None:
+        session = ClientSession()
+        session.receive_identification(line(b'{"targets":["a\\ud800"],"description":null}'))
+        with pytest.raises(IncompatibleServer, match=r"no target can have the name 'a\\ud800'$"):
+            session.select(AutoTarget)
+        assert session.selected_target is None
 
     def test_says_which_targets_there_are(self) -> None:
         session = ClientSession()

@@ -256,3 +256,44 @@ def test_it_needs_no_event_loop() -> None:
         thread.join()
     assert sorted(n.raw_view) == [0, 1, 2, 3]
     assert len(mods) == 4
+
+
+def test_a_path_into_an_array_leads_to_a_part_of_it_and_makes_no_copy() -> None:
+    """Indices in a list would give as many copies, of an array that may be large."""
+    np = pytest.importorskip("numpy")
+    array = np.zeros((4, 3), [("a", "<i4"), ("b", "<f8", (2,))])
+    for path, key, value in [
+        ([], (slice(1, 3), 0), (1, 2.0)),
+        ([0, 1], "a", 5),
+        (["b", slice(0, 2), (1, None)], (0, 1), 7.0),
+        ([np.int64(3), -1, "b"], [0, 1], [8.0, 9.0]),
+    ]:
+        for target in (array, Notifier(array)):
+            process_mod(target, {"action": "setitem", "path": path, "key": key, "value": value})
+    assert array["a"].tolist() == [[0, 5, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert array["b"][1, 1].tolist() == [7.0, 7.0]
+    assert array["b"][3, 2].tolist() == [8.0, 9.0]
+    for index in ([0] * 9, np.zeros(9, int), ((0, 0), 1), ([0], 1), ..., 1.5):
+        for target in (array, Notifier(array), {"x": array}):
+            path = ["x", index] if isinstance(target, dict) else [index]
+            with pytest.raises(ValueError, match="no part of an array is at an index of <class "):
+                process_mod(target, {"action": "pop", "path": path, "i": 0})
+
+
+def test_a_copy_of_a_part_of_an_array_is_no_part_to_change() -> None:
+    """The change would be lost, here and in every copy of the structure."""
+    np = pytest.importorskip("numpy")
+    n, mods = recorded({"a": np.zeros(4)})
+    n["a"][1:][0] = 1
+    with pytest.raises(ValueError, match="no part of an array is at an index of <class 'list'>"):
+        n["a"][[0, 1]][0] = 1
+    assert [mod["path"] for mod in mods] == [["a", slice(1, None)]]
+    assert n.raw_view["a"].tolist() == [0, 1, 0, 0]
+    n["a"][[0, 2]] = 3
+    assert n.raw_view["a"].tolist() == [3, 1, 3, 0]
+
+
+def test_a_path_leads_through_other_containers_by_any_key() -> None:
+    struct = {(1, 2): {None: [[], {1.5: []}]}}
+    process_mod(struct, {"action": "append", "path": [(1, 2), None, 1, 1.5], "x": 1})
+    assert struct == {(1, 2): {None: [[], {1.5: [1]}]}}

@@ -1,7 +1,8 @@
-"""Integers of any size as decimal text, whatever limit the interpreter has. No PYON here.
+"""Long integers as decimal text, whatever limit the interpreter has. No PYON here.
 
 Python limits conversions between `int` and `str` (4,300 digits by default) because they take
-quadratic time. These take less than that, and leave the limit of the program alone.
+quadratic time. These take less than that, and leave the limit of the program alone. They have one
+of their own all the same: a peer must not be able to stop a program for hours by one number.
 """
 
 from __future__ import annotations
@@ -12,15 +13,38 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+MAX_DIGITS: Final = 100_000  # take some 50 ms; twice as many would take three times as long
+
 _CHUNK: Final = 600  # digits that are always allowed: the limit cannot be set below 640
+_MAX_BITS: Final = 332_193  # of an integer with so many digits, at most
+
+
+def _too_long(digits: object) -> ValueError:
+    """Make the error of an integer that has too many digits."""
+    return ValueError(f"an integer has at most {MAX_DIGITS} digits, got {digits}")
+
+
+def check_digits(value: int) -> None:
+    """Refuse an integer that surely has too many digits, without counting them.
+
+    Raises:
+        ValueError: that is so.
+    """
+    if value.bit_length() > _MAX_BITS:
+        raise _too_long(f"about {value.bit_length() * MAX_DIGITS // _MAX_BITS}")
 
 
 def to_decimal(value: int) -> str:
-    """Write an integer in decimal."""
+    """Write an integer in decimal.
+
+    Raises:
+        ValueError: it has more than `MAX_DIGITS` digits.
+    """
     if value.bit_length() <= 3 * _CHUNK:
         return int.__repr__(value)
     if value < 0:
         return "-" + to_decimal(-value)
+    check_digits(value)
     powers = [10**_CHUNK]
     while powers[-1] <= value:
         powers.append(powers[-1] ** 2)
@@ -35,16 +59,25 @@ def to_decimal(value: int) -> str:
         write(low, level - 1)
 
     write(value, len(powers) - 1)
-    return "".join(pieces).lstrip("0")
+    text = "".join(pieces).lstrip("0")
+    if len(text) > MAX_DIGITS:
+        raise _too_long(len(text))
+    return text
 
 
 def from_decimal(text: str) -> int:
-    """Read an integer: an optional sign and decimal digits."""
+    """Read an integer: an optional sign and decimal digits.
+
+    Raises:
+        ValueError: there are more than `MAX_DIGITS` of them.
+    """
     if len(text) <= _CHUNK:
         return int(text)
     if text[0] in "+-":
         magnitude = from_decimal(text[1:])
         return -magnitude if text[0] == "-" else magnitude
+    if len(text) > MAX_DIGITS:
+        raise _too_long(len(text))
     first = len(text) % _CHUNK
     parts = [int(text[:first])] if first else []
     parts += [int(text[i : i + _CHUNK]) for i in range(first, len(text), _CHUNK)]

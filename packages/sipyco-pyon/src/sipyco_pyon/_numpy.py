@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from sipyco_pyon._base64 import b64decode, b64encode
+from sipyco_pyon._registry import shown
 
 try:
     import numpy as np
@@ -24,6 +25,10 @@ __all__: list[str] = []
 
 # An array of items without any bytes takes no room in a document, but may do so in memory.
 _MAX_EMPTY_ITEMS: Final = 2**20
+
+# More than any array has: a product of millions of lengths would take hours.
+_MAX_DIMENSIONS: Final = 64
+_MAX_LENGTH: Final = 2**63 - 1
 
 # The dtypes of nearly all arrays, in both byte orders: NumPy makes the string anew each time.
 _KINDS: Final = (
@@ -129,13 +134,15 @@ def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
         if type(size) is int and length != 0 and size * dtype.itemsize == length:
             return (size,)
     sizes = tuple(shape)
+    if len(sizes) > _MAX_DIMENSIONS:
+        raise ValueError(f"an array has at most {_MAX_DIMENSIONS} dimensions, got {len(sizes)}")
     for size in sizes:
-        if type(size) is not int or size < 0:
-            raise ValueError(f"a shape is made of integers from 0 on, got {sizes!r:.60}")
+        if type(size) is not int or not 0 <= size <= _MAX_LENGTH:
+            raise ValueError(f"a shape is made of integers from 0 on, got {shown(sizes):.60}")
     count = math.prod(sizes)
     if count * dtype.itemsize != length:
         raise ValueError(
-            f"an array of shape {sizes!r:.60} and dtype {dtype} has "
+            f"an array of shape {sizes!r:.60} and dtype {dtype!s:.60} has "
             f"{count * dtype.itemsize} bytes, got {length}"
         )
     if length == 0 and count > _MAX_EMPTY_ITEMS:

@@ -49,6 +49,9 @@ __all__ = [
 # write them.
 _SMALL = 8
 
+# As much as may be taken at once for who only says that more will come.
+_MAPPED_FROM = 1024 * 1024
+
 # Long lists mostly hold one class, and to count it is quicker than to look up that of each item.
 _LONG = 1000
 
@@ -121,7 +124,7 @@ def encode(
     Raises:
         TypeError: a value of a type that cannot be encoded; the text shows it.
         AssertionError: a dictionary has the key `__jsonclass__`.
-        ValueError: a structure contains itself.
+        ValueError: a structure contains itself, or an integer has more than 100,000 digits.
         RecursionError: a structure is nested too deeply, or contains itself.
     """
     if pretty or kwargs:
@@ -197,7 +200,7 @@ def decode(
 
     Raises:
         ValueError: it is not JSON (`json.JSONDecodeError`), or a tagged value is malformed, or
-            does not fit the buffers.
+            does not fit the buffers, or an integer has more than 100,000 digits.
         TypeError: a tag is unknown.
         ImportError: it holds NumPy values, and NumPy is not installed.
         RecursionError: it is nested too deeply.
@@ -217,15 +220,31 @@ def decode(
 def new_buffer(size: int) -> Any:
     """Return writable memory for a buffer that is to be received, with any content.
 
-    It is an array of NumPy if that is loaded, which takes no time to be filled with zeros, and a
-    `bytearray` otherwise. `decode` makes an array of either without a copy.
+    It is an array of NumPy if that is loaded; otherwise a `bytearray`, or an anonymous `mmap` if
+    it is long. The system gives pages of long memory only as they are written to: who announces
+    much and sends little takes little. `decode` makes an array of any of them without a copy.
 
     Args:
         size: in bytes.
     """
     numpy: Any = sys.modules.get("numpy")
     empty = getattr(numpy, "empty", None)
-    return bytearray(size) if empty is None else empty(size, numpy.uint8)
+    if empty is not None:
+        return empty(size, numpy.uint8)
+    return bytearray(size) if size < _MAPPED_FROM else _mapped(size)
+
+
+def _mapped(size: int) -> Any:
+    """Return memory of which nothing is taken yet."""
+    import mmap  # without NumPy, and for long buffers only
+
+    try:
+        if sys.platform == "win32":
+            return mmap.mmap(-1, size)
+        # Private, or a child process would share it.
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:
+        return bytearray(size)  # a system with a limit on their number
 
 
 def register(

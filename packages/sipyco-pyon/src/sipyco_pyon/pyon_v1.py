@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from os import PathLike
 from typing import Any, Final
 
 from sipyco_pyon._files import read_text, replace_text
-from sipyco_pyon._numbers import from_decimal, to_decimal
+from sipyco_pyon._numbers import check_digits, to_decimal
+from sipyco_pyon._v1_text import check_size, take_numbers
 from sipyco_pyon.pyon import is_fraction, numpy_class, rebuild, shown
 
 __all__ = ["decode", "encode", "load_file", "store_file"]
@@ -34,6 +34,10 @@ _SCALARS: Final = frozenset(
     }.items()
     for size in sizes
 )
+
+
+# What a slice shows in a way that is read back.
+_SHOWN: Final = frozenset({bool, float, int, str, type(None)})
 
 
 class _Writer:
@@ -100,9 +104,19 @@ class _Writer:
         return [f"{self.write(key)}: {self.write(value[key])}" for key in keys]
 
     def _slice(self, value: slice) -> str:
-        for bound in (value.start, value.stop, value.step):
-            self.write(bound)  # refuses what cannot be read back
-        return repr(value)
+        bounds = (value.start, value.stop, value.step)
+        return f"slice({', '.join([self._bound(bound) for bound in bounds])})"
+
+    def _bound(self, bound: Any) -> str:
+        """Write a bound of a slice as Python shows it, if that can be read back."""
+        text = self.write(bound)
+        items = bound if type(bound) is tuple else (bound,)
+        if _SHOWN.issuperset(map(type, items)):
+            try:
+                return repr(bound)
+            except ValueError:
+                pass  # an integer beyond the interpreter's limit of digits
+        return text
 
     def _ordered_dict(self, value: OrderedDict[Any, Any]) -> str:
         pairs = [f"({self.write(key)}, {self.write(item)})" for key, item in value.items()]
@@ -148,6 +162,7 @@ def encode(x: Any, pretty: bool = False) -> str:
 
     Raises:
         TypeError: a value of a type that cannot be encoded; the text shows it.
+        ValueError: an integer has more than 100,000 digits.
         RecursionError: a structure is nested too deeply, or contains itself.
     """
     return _Writer(pretty).write(x)
@@ -163,9 +178,6 @@ _NAMES: Final[dict[str, Any]] = {
     "nanj": complex(0, float("nan")),
 }
 _CALLS: Final = frozenset({"Fraction", "OrderedDict", "nparray", "npscalar", "slice"})
-
-# A number that Python's own parser may refuse for its length.
-_LONG_NUMBER: Final = re.compile(r"\d{600,}")
 
 
 class _Reader:
@@ -185,6 +197,8 @@ class _Reader:
         value: Any = node.value
         if value is Ellipsis:
             raise ValueError("not part of PYON v1: ...")
+        if type(value) is int:
+            check_digits(value)  # it may be hexadecimal
         return value
 
     def _name(self, node: ast.Name) -> Any:
@@ -232,10 +246,13 @@ class _Reader:
     def _sum(self, node: ast.BinOp) -> Any:
         left, right = self.read(node.left), self.read(node.right)
         if type(left) in (int, float) and type(right) is complex:
-            if isinstance(node.op, ast.Add):
-                return left + right
-            if isinstance(node.op, ast.Sub):
-                return left - right
+            try:
+                if isinstance(node.op, ast.Add):
+                    return left + right
+                if isinstance(node.op, ast.Sub):
+                    return left - right
+            except OverflowError as exc:
+                raise ValueError(f"not PYON v1: {exc}") from exc
         raise ValueError("not part of PYON v1: an operator but in a complex number")
 
     def _call(self, node: ast.Call) -> Any:
@@ -257,12 +274,6 @@ _READERS: Final[dict[type, Callable[[_Reader, Any], Any]]] = {
     ast.Call: _Reader._call,
 }
 
-# Strings, and numbers outside of them that are too long for the parser.
-_STRING_OR_NUMBER: Final = re.compile(
-    r"""(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?<![\w.])(?P<number>\d{600,})(?![\w.])""",
-    re.DOTALL,
-)
-
 
 def _parse(text: str) -> ast.expr:
     with warnings.catch_warnings():
@@ -274,26 +285,23 @@ def decode(s: str) -> Any:
     """Read a value from PYON v1.
 
     Raises:
-        ValueError: it is not PYON v1, or a value in it is malformed.
+        ValueError: it is not PYON v1, or a value in it is malformed. An integer has more than
+            100,000 digits, or the text more than 4 MiB beside its strings.
         ImportError: it holds NumPy values, and NumPy is not installed.
         RecursionError: it is nested too deeply.
     """
-    numbers: list[int] = []
+    check_size(s)
+    return _decode(s)
 
-    def stand_in(match: re.Match[str]) -> str:
-        if match["number"] is None:
-            return match[0]
-        numbers.append(from_decimal(match["number"]))
-        return f"_long_{len(numbers) - 1}"
 
-    text = s.strip(" \t")
-    if _LONG_NUMBER.search(text):
-        text = _STRING_OR_NUMBER.sub(stand_in, text)
+def _decode(s: str) -> Any:
+    """Read a value from a text of any length."""
+    text, numbers = take_numbers(s.strip(" \t"))
     try:
         tree = _parse(text)
     except (SyntaxError, ValueError, MemoryError) as exc:
         # The parser's ways to say no; MemoryError is what it says of deep nesting.
-        raise ValueError(f"not PYON v1: {exc or 'nested too deeply'}") from exc
+        raise ValueError(f"not PYON v1: {str(exc) or 'nested too deeply'}") from exc
     return _Reader(numbers).read(tree)
 
 
@@ -303,5 +311,5 @@ def store_file(filename: str | PathLike[str], x: Any) -> None:
 
 
 def load_file(filename: str | PathLike[str]) -> Any:
-    """Read a value from a file; see `decode`."""
-    return decode(read_text(filename))
+    """Read a value from a file, which may be of any length; see `decode`."""
+    return _decode(read_text(filename))

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _NO_KWARGS: Final = b',"kwargs":{}}'
 
+# Of a greeting that is Python source, in bytes: to parse it takes up to 550 times of the memory.
+_MAX_LITERAL: Final = 64 * 1024
+
 
 class Stream:
     """Stands for the result of a method that returns a generator: its items are to come."""
@@ -85,6 +88,8 @@ class ClientSession(Session):
             try:
                 greeting = pyon.decode(text)  # it is plain JSON; this is there, `json` may not be
             except ValueError:
+                if len(line) > _MAX_LITERAL:
+                    raise
                 import ast  # only servers of the first years need it
 
                 greeting = ast.literal_eval(text.strip())
@@ -98,15 +103,7 @@ class ClientSession(Session):
                 and isinstance(features, (list, tuple))
             ):
                 raise TypeError("a member of the greeting has the wrong type")
-        except (
-            ValueError,
-            SyntaxError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            RecursionError,
-            MemoryError,
-        ) as exc:
+        except Exception as exc:  # what is no greeting may be an array, for example
             raise IncompatibleServer(
                 f"not an RPC server: expected its identification, got {excerpt(line)}"
             ) from exc
@@ -139,11 +136,15 @@ class ClientSession(Session):
             selected = self.target_names[0]
         else:
             raise TypeError(f"a target name is a str or AutoTarget, got {target_name!r}")
+        try:
+            word = selected.encode()
+        except UnicodeEncodeError as exc:  # JSON may have what is no text
+            raise IncompatibleServer(f"no target can have the name {selected!a}") from exc
         self.selected_target = selected
         features = [PYON_V2, FRAMES] if PYON_V2 in self._features else []
         features = [feature for feature in features if feature in self._features]
         self._use(features)
-        line = " ".join([selected, *features]).encode() + b"\n"
+        line = b" ".join([word, *[feature.encode() for feature in features]]) + b"\n"
         return 0 if self.framed else self.asked + 1, [line]
 
     def receive_methods(self, message: Message) -> None:

@@ -92,7 +92,8 @@ class FrameBody:
             self._filled = 0
             if self._missing:
                 # No more memory than twice of what has come: the length is a peer's word. That of
-                # buffers is taken at once, when all before them has come: it must not move.
+                # buffers must not move: it is reserved when all before them has come, and the
+                # system gives it as it is filled (see `new_buffer`).
                 part = bytearray(min(self._missing, max(_FIRST_STEP, sum(map(len, self._parts)))))
                 self._missing -= len(part)
                 self._parts.append(part)

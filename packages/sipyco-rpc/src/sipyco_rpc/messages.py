@@ -152,9 +152,11 @@ class MessageReader:
             start, end = self._start, self._end
             if start == end:
                 return None
-            header = match_header(self._memory, start, end)
+            # Bytes that come one at a time must not have all of a long header read anew each time.
+            complete = self._memory.find(b"\n", start, end) >= 0
+            header = match_header(self._memory, start, end) if complete else None
             if header is None:
-                self._check_header(start, end)
+                self._check_header(start, end, complete)
                 return None
             call_id, text_length, rest = header.groups()
             after = header.end()
@@ -184,8 +186,7 @@ class MessageReader:
             return SkippedBody(call_id, total)
         return FrameBody(call_id, text_length, lengths)
 
-    def _check_header(self, start: int, end: int) -> None:
+    def _check_header(self, start: int, end: int, complete: bool) -> None:
         """Raise `FrameError` unless this may become a header."""
-        newline = self._memory.find(b"\n", start, end)
-        if self._memory[start] != ord("#") or newline >= 0 or end - start > MAX_HEADER:
+        if self._memory[start] != ord("#") or complete or end - start > MAX_HEADER:
             raise FrameError(f"expected a frame, got {excerpt(self.unread)}")

@@ -25,9 +25,6 @@ __all__ = [
 ]
 
 
-_LONGEST_KEY: Final = 1000  # characters of a peer's text that Python's parser is given
-
-
 class GenericRemoteException(Exception):
     """An exception of the remote side of a class that does not exist here.
 
@@ -93,6 +90,12 @@ def current_exc_packed() -> dict[str, Any]:
     return pack_exception(exc)
 
 
+_MAX_PLACE: Final = 10**6  # of a syntax error; `traceback` may mark as many characters
+
+# Characters of a key that is shown: to parse it takes up to 550 times of the memory.
+_MAX_KEY: Final = 64 * 1024
+
+
 class _Verbatim(str):
     """A text that is its own `repr`, for `KeyError`, which shows the `repr` of its argument."""
 
@@ -104,7 +107,7 @@ class _Verbatim(str):
 
 def _key_of(message: str) -> object:
     """Find the key that a `KeyError` was about in its text."""
-    if len(message) > _LONGEST_KEY:
+    if len(message) > _MAX_KEY:
         return _Verbatim(message)
     import ast  # takes long to load, and is rarely needed
 
@@ -115,12 +118,30 @@ def _key_of(message: str) -> object:
     return key
 
 
-def _is_sound(cls: type[Exception], arguments: Any) -> bool:
-    """Tell whether the arguments of an exception may be trusted by its `str`.
+def _is_place(details: Any) -> bool:
+    """Tell whether this is the place of a syntax error: file, line, offset, text, and end."""
+    if not isinstance(details, (tuple, list)) or len(details) not in (4, 6):
+        return False
+    for index, detail in enumerate(details):
+        if detail is None:
+            continue
+        if index in (0, 3):
+            if type(detail) is not str:
+                return False
+        elif type(detail) is not int or not 0 <= detail <= _MAX_PLACE:
+            return False
+    return True
 
-    Those of Unicode errors index the text that they are about without looking, and a position
-    outside of it crashes the interpreter (CPython issue 123378).
+
+def _is_sound(cls: type[Exception], arguments: Any) -> bool:
+    """Tell whether the arguments of an exception may be trusted by its `str` and by `traceback`.
+
+    Unicode errors index the text that they are about without looking, and a position outside of it
+    crashes the interpreter (CPython issue 123378). A place in a source that is none makes
+    `traceback` raise an error of its own when it is to show a syntax error.
     """
+    if issubclass(cls, SyntaxError):
+        return len(arguments) < 2 or (len(arguments) == 2 and _is_place(arguments[1]))
     if not issubclass(cls, UnicodeError) or cls is UnicodeError:
         return True
     if cls is UnicodeTranslateError:
@@ -169,14 +190,15 @@ def unpack_exception(pack: Mapping[str, Any]) -> Exception:
         The exception, with the remote traceback in `parent_traceback` and as a note.
     """
     name, message = pack.get("class"), pack.get("message")
-    message = message if isinstance(message, str) else repr(message)
+    message = message if isinstance(message, str) else pyon.shown(message)
     cls = _CLASSES.get(name) if isinstance(name, str) else None
     exc: Exception
     if cls is not None and issubclass(cls, Exception):
         exc = _build(cls, message, pack.get("args"))
     elif cls is not None or name != GenericRemoteException.__name__:
         # KeyboardInterrupt and the like end programs: not on a peer's word.
-        exc = GenericRemoteException(f"{name}: {message}" if message else str(name))
+        name = name if isinstance(name, str) else pyon.shown(name)
+        exc = GenericRemoteException(f"{name}: {message}" if message else name)
     else:
         exc = GenericRemoteException(message)
     lines = pack.get("traceback")

@@ -68,6 +68,7 @@ async def snapshot(
         OSError: it cannot connect; TimeoutError among them.
         EOFError: the publisher closed the connection: it has probably nothing of that name.
         ValueError: the structure is longer than `max_line`, or what came is none.
+        TypeError, ImportError: it holds a value of a type that is not known here.
     """
     request = _Request(name, max_line)
     context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)

@@ -30,18 +30,26 @@ def decode_mod(line: bytes | bytearray) -> Mod:
     """Read a mod in either dialect of PYON.
 
     Raises:
-        ValueError, TypeError: it is none.
+        ValueError: it is none.
+        TypeError, ImportError: it holds a value of a type that is not known here.
     """
     try:
-        mod = pyon.decode(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as not_json:
-        try:
-            mod = pyon_v1.decode(line.decode())
-        except ValueError:
-            raise not_json from None
-    if not isinstance(mod, dict) or "action" not in mod:
+        mod = _decode(line)
+    except RecursionError as exc:
+        raise ValueError(f"a mod is nested too deeply: {exc}") from exc
+    if not isinstance(mod, dict) or not isinstance(mod.get("action"), str):
         raise ValueError(f"expected a mod, got {pyon.shown(mod)[:60]}")
     return mod
+
+
+def _decode(line: bytes | bytearray) -> Any:
+    try:
+        return pyon.decode(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as not_json:
+        try:
+            return pyon_v1.decode(line.decode())
+        except ValueError:
+            raise not_json from None
 
 
 class Subscriber(FeedClient):

@@ -69,10 +69,28 @@ def process_mod(target: Any, mod: Mod) -> None:
     Raises:
         ValueError: the action is `init` or unknown.
         LookupError: there is nothing at the path, or no such key.
+        Exception: what else the containers raise where a mod does not fit them, such as
+            `TypeError`.
     """
     for key in mod.get("path", ()):
+        _check_step(target, key)
         target = target[key]
     _apply(target, mod)
+
+
+def _check_step(container: Any, key: Any) -> None:
+    """Refuse to go into an array by a list or an array of indices.
+
+    That gives no part of it but a copy, of any size: a mod of a megabyte could make a terabyte.
+    """
+    if isinstance(container, Notifier):
+        container = container.raw_view
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(container, numpy.ndarray):
+        return
+    for index in key if isinstance(key, tuple) else (key,):
+        if not isinstance(index, (int, slice, str, type(None), numpy.integer)):
+            raise ValueError(f"no part of an array is at an index of {type(index)}")
 
 
 class Notifier:
@@ -211,6 +229,7 @@ class Notifier:
         part = self
         while (whole := part._parent) is not None:
             container, key = whole.raw_view, part._path[-1]
+            _check_step(container, key)
             there = part.raw_view
             if isinstance(container, dict):
                 there = container.get(key, _ABSENT)

@@ -1,0 +1,12 @@
+"""The command `python -m fuzz`."""
+
+import sys
+
+from fuzz.cli import main
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:  # what was started has ended
+        print("\ninterrupted", file=sys.stderr)
+        raise SystemExit(130) from None
