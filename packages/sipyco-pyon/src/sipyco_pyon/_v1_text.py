@@ -31,9 +31,15 @@ _STRING_OR_COMMENT: Final = re.compile(rf"{_STRING}|#[^\r\n]*", re.DOTALL)
 # What makes a string one with expressions in it, just before its first quote.
 _FORMATTED: Final = re.compile(r"(?:[ft]r?|r[ft])\Z", re.IGNORECASE)
 
-# Of a text beside its strings, in characters. Python's parser takes up to 550 bytes for each: so
-# no more in all than values of the other dialect take, in the longest line of the protocols.
-MAX_SYNTAX: Final = 4 * 1024 * 1024
+# What Python's parser makes something of, beside strings: a sign that is not part of a name or a
+# number, or a word after another one. A list of numbers has about one for each.
+_ITEM: Final = re.compile(r"[^\w\s.]|\.(?![0-9])|(?<=\w)\s+(?=\w)")
+
+# Of a text. The parser takes up to 1,100 bytes for each: so no more in all than values of the
+# other dialect take, in the longest line of the protocols, and two million numbers may still come.
+MAX_ITEMS: Final = 2 * 1024 * 1024
+
+_SLICE: Final = 64 * 1024  # characters to look at in one go
 
 
 def check_size(text: str) -> None:
@@ -42,22 +48,32 @@ def check_size(text: str) -> None:
     Raises:
         ValueError: that is so.
     """
-    if len(text) <= MAX_SYNTAX:
+    if len(text) <= MAX_ITEMS:
         return
-    size, position = 0, 0
+    count, position = 0, 0
     for match in _STRING_OR_COMMENT.finditer(text):
         start = match.start()
         if _FORMATTED.search(text, max(position, start - 2), start):
             raise ValueError("not part of PYON v1: a string with expressions in it")
-        size += start - position + 1
+        count += 1 + _items(text, position, start)
         position = match.end()
-        if size > MAX_SYNTAX:
+        if count > MAX_ITEMS:
             break
-    if size + len(text) - position > MAX_SYNTAX:
+    if count + _items(text, position, len(text)) > MAX_ITEMS:
         raise ValueError(
-            f"not PYON v1: beside its strings it has more than {MAX_SYNTAX} characters; "
-            "arrays have none, and PYON v2 has no such limit"
+            f"not PYON v1: it has more than {MAX_ITEMS} items; "
+            "an array is one, and PYON v2 has no such limit"
         )
+
+
+def _items(text: str, start: int, end: int) -> int:
+    """Count what there is between two strings, as far as it matters."""
+    count = 0
+    for begin in range(start, end, _SLICE):
+        count += len(_ITEM.findall(text, begin, min(begin + _SLICE, end)))
+        if count > MAX_ITEMS:
+            break
+    return count
 
 
 def take_numbers(text: str) -> tuple[str, list[int]]:

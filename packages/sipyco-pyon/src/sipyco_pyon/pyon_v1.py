@@ -286,7 +286,7 @@ def decode(s: str) -> Any:
 
     Raises:
         ValueError: it is not PYON v1, or a value in it is malformed. An integer has more than
-            100,000 digits, or the text more than 4 MiB beside its strings.
+            100,000 digits, or the text more than 2,097,152 items, of which an array is one.
         ImportError: it holds NumPy values, and NumPy is not installed.
         RecursionError: it is nested too deeply.
     """
