@@ -15,7 +15,7 @@ from soak.accounts import Accounts, Tally
 from soak.disturbances import Excuses, overlap, touches
 from soak.growth import Growth, Sample, judge, least
 from soak.laboratory import Laboratory
-from soak.ledger import Tail
+from soak.ledger import Ledger, Tail
 from soak.peers import (
     BEST_EFFORT,
     FORWARDER,
@@ -109,7 +109,6 @@ class Conductor:
         """
         laboratory = self.laboratory
         self._say("starting the processes", True)
-        began = time.monotonic()
         with laboratory:
             began = time.monotonic()
             warm_up, phases = plan(
@@ -182,8 +181,12 @@ class Conductor:
             for name, process in self.laboratory.processes.items():
                 taken[name].append(Sample(*process.ask("sample")))
             self._watch(what, _reached(time.monotonic() + _BETWEEN_SAMPLES))
+        diary = Ledger(str(self._folder / "samples"))
         for name, process in self.laboratory.processes.items():
-            process.samples.setdefault(process.life, []).append(least(taken[name]))
+            sample = least(taken[name])
+            process.samples.setdefault(process.life, []).append(sample)
+            diary.write(*sample, process.life, name)
+        diary.close()
 
     def _conclude(self) -> None:
         """Compare copies, let the last records arrive, and end everything in an orderly way."""

@@ -15,13 +15,15 @@ __all__ = ["Growth", "Sample", "judge", "least", "take"]
 _MIB: Final = 1024 * 1024
 
 # What a process may hold more at the end of its life than early in it.
-MEMORY: Final = 6 * _MIB  # bytes: allocators and caches settle later than the first moments
+MEMORY: Final = 4 * _MIB  # bytes
+WARM_UP: Final = 5 * _MIB  # bytes besides, in the first minute: allocators and caches fill up
 SLOPE: Final = _MIB / 60  # bytes for each second besides; 10 bytes a call would show in an hour
 DESCRIPTORS: Final = 2  # a connection that is being made anew just then
 THREADS: Final = 1
 TASKS: Final = 3
 
 _SHORTEST: Final = 5.0  # seconds between two samples that can be compared
+_WARM_AFTER: Final = 60.0  # seconds
 
 
 class Sample(NamedTuple):
@@ -88,10 +90,18 @@ def judge(samples: Sequence[Sample]) -> Growth:
         samples: one for each moment, the earliest first; at least one.
     """
     first, last = samples[0], samples[-1]
+    allowed = float(MEMORY)
+    warm = next(
+        sample for sample in samples if sample.at - first.at >= _WARM_AFTER or sample is last
+    )
+    if last.at - warm.at >= _WARM_AFTER:
+        first = warm
+    else:
+        allowed += WARM_UP
     seconds = last.at - first.at
     if seconds < _SHORTEST:
         return Growth(None, first, last, ())
-    allowed = MEMORY + SLOPE * seconds
+    allowed += SLOPE * seconds
     complaints = []
     if last.memory - first.memory > allowed:
         complaints.append(

@@ -239,8 +239,8 @@ class Laboratory:
             if complaints:
                 raise ChildError("; ".join(complaints))
         process.close()
-        self.stopping.wait(fault.seconds)
-        process.start()
+        if not self.stopping.wait(fault.seconds):
+            process.start()
 
     def _spoil_link(self, fault: Fault, link: FaultProxy) -> None:
         strength = fault.strength

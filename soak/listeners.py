@@ -22,7 +22,9 @@ _TIMEOUT: Final = 3.0  # seconds for a structure to arrive at first
 _COUNTED: Final = 20  # states or messages for each line of a ledger
 _CLOSING: Final = 10.0  # seconds: `close` promises less, on a machine with time to spare
 _LOGGED: Final = 0.05  # seconds between two records
-_SHORT_QUEUE: Final = 5  # records: less than what is logged while the log server starts again
+# Records: fewer than are logged while the log server is away, and more than are logged until a
+# loop that is busy comes to send them.
+_SHORT_QUEUE: Final = 20
 
 
 class _Listener:

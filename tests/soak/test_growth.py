@@ -17,7 +17,7 @@ EARLY = Sample(100.0, 40 * MIB, 20, 3, 5)
 @pytest.mark.parametrize(
     ("late", "complaint"),
     [
-        (Sample(160.0, 55 * MIB, 20, 3, 5), "memory grew by 15.0 MiB in 60 s, where 7.0 MiB is"),
+        (Sample(160.0, 55 * MIB, 20, 3, 5), "memory grew by 15.0 MiB in 60 s, where 10.0 MiB is"),
         (Sample(160.0, 40 * MIB, 23, 3, 5), "descriptors grew by 3, where 2 is the limit"),
         (Sample(160.0, 40 * MIB, 20, 5, 5), "threads grew by 2, where 1 is the limit"),
         (Sample(160.0, 40 * MIB, 20, 3, 9), "tasks grew by 4, where 3 is the limit"),
@@ -36,13 +36,27 @@ def test_a_process_that_stays_within_the_limits_is_flat() -> None:
     assert growth.complaints == ()
 
 
-def test_a_leak_is_seen_in_a_long_life_that_would_not_be_in_a_short_one() -> None:
-    leak = 2 * MIB  # each minute
-    flat = [
-        judge([EARLY, EARLY._replace(at=100 + 60 * n, memory=EARLY.memory + n * leak)]).flat
-        for n in (1, 10)
+def lived(*memory: int) -> list[Sample]:
+    """Give a sample for each minute, of so many MiB."""
+    return [
+        EARLY._replace(at=60.0 * minute, memory=mib * MIB) for minute, mib in enumerate(memory)
     ]
-    assert flat == [True, False]
+
+
+def test_the_first_minute_is_not_compared_in_a_long_life() -> None:
+    assert judge(lived(40, 49)).flat is True
+    assert judge(lived(40, 51)).flat is False
+    growth = judge(lived(40, 60, 61, 62))
+    assert growth.flat is True
+    assert (growth.first.at, growth.last.at) == (60.0, 180.0)
+    assert judge(lived(40, 60, 61, 67)).complaints == (
+        "memory grew by 7.0 MiB in 120 s, where 6.0 MiB is the limit",
+    )
+
+
+def test_a_leak_is_seen_in_a_long_life_that_would_not_be_in_a_short_one() -> None:
+    assert judge(lived(40, 42, 44)).flat is True
+    assert judge(lived(*range(40, 62, 2))).flat is False
 
 
 def test_a_short_life_tells_nothing() -> None:
