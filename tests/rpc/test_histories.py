@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from sipyco_rpc.framing import MIB
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, IncompatibleServer, LineTooLong
+from support.certificates import paths_of
 from support.fleet import BUFFER_SIZE, LONG, Fleet, LoopThread, ServerHost
 from support.histories import Answered, Begun, Event, Executed, Failed, Recorder, judge
 from support.peers import DEADLINE, HOST, until
@@ -186,7 +187,10 @@ class Play:
         return isinstance(ends[-1], Answered) and ends[-1].value is not None
 
 
-def test_every_history_keeps_the_contract() -> None:
+@pytest.mark.parametrize(("secured", "examples"), [(False, 80), (True, 20)], ids=["tcp", "tls"])
+def test_every_history_keeps_the_contract(secured: bool, examples: int) -> None:
+    ours = paths_of("server", "client") if secured else {}
+    theirs = paths_of("client", "server") if secured else {}
     with (
         LoopThread() as servers,
         LoopThread() as clients,
@@ -194,7 +198,7 @@ def test_every_history_keeps_the_contract() -> None:
         recorded("sipyco", logging.ERROR) as errors,
     ):
 
-        @settings(max_examples=60)
+        @settings(max_examples=examples)
         @given(
             OPTIONS,
             st.tuples(*[st.sampled_from(KINDS)] * 3),
@@ -204,11 +208,13 @@ def test_every_history_keeps_the_contract() -> None:
         @example(LINES, tuple(KINDS), [SENT_IN_PART, GIVEN_UP])
         def play(options: dict[str, bool], kinds: tuple[str, ...], rounds: list[Any]) -> None:
             recorder = Recorder()
-            host = ServerHost(servers, lambda token: recorder.put(Executed(token)), **options)
+            host = ServerHost(
+                servers, lambda token: recorder.put(Executed(token)), ours, **options
+            )
             host.start()
             try:
                 with FaultProxy(host.port, buffer_size=BUFFER_SIZE) as proxy:
-                    fleet = Fleet(proxy.port, recorder, clients, pool)
+                    fleet = Fleet(proxy.port, recorder, clients, pool, theirs)
                     made = Play(host, proxy, fleet, recorder, frames=options["frames"])
                     for name, kind in zip("ABC", kinds, strict=True):
                         made.connect(name, kind)
