@@ -1,6 +1,7 @@
-"""Connections that are closed with something still to be sent: it arrives, and nothing goes wrong.
+"""Connections that end at moments that are rare: nothing goes wrong.
 
-asyncio's transports then close by themselves, and fail to be aborted after that.
+With something still to be sent asyncio's transports close by themselves, and fail to be aborted
+after that. With TLS a protocol may be told of the end before it is told of the beginning.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pytest
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.pc_rpc import Server
 from support.feeds import RawPeer, comes_true, port_of
+from support.pairs import MemoryTransport
 
 SIZE = 1 << 20  # bytes; more than the system takes at once
 
@@ -80,3 +82,18 @@ def test_a_peer_that_has_to_go_gets_what_was_on_its_way(caplog: pytest.LogCaptur
     assert received.count(0) > 10_000
     [message] = caplog.messages
     assert message.endswith("expected a frame, got 'nonsense'")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_client_may_be_gone_before_its_connection_is_made(lost: bool) -> None:
+    async def main() -> None:
+        connection = Server({"target": Target()})._new_protocol()
+        assert not connection.eof_received()
+        if lost:
+            connection.connection_lost(None)
+        transport = MemoryTransport(asyncio.Event(), (), None)
+        connection.connection_made(transport)
+        assert transport.is_closing()
+        assert transport.line.sent == b""
+
+    asyncio.run(main())
