@@ -12,12 +12,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sipyco_rpc import _best_effort
 from sipyco_rpc.framing import MIB
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, IncompatibleServer, LineTooLong
 from support.certificates import paths_of
@@ -187,8 +189,14 @@ class Play:
         return isinstance(ends[-1], Answered) and ends[-1].value is not None
 
 
+# `ssl.SSLSocket` leaves the socket open where a reset comes before its handshake.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 @pytest.mark.parametrize(("secured", "examples"), [(False, 80), (True, 20)], ids=["tcp", "tls"])
-def test_every_history_keeps_the_contract(secured: bool, examples: int) -> None:
+def test_every_history_keeps_the_contract(
+    secured: bool, examples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Hypothesis has that of the module for itself.
+    monkeypatch.setattr(_best_effort, "random", Random(1))
     ours = paths_of("server", "client") if secured else {}
     theirs = paths_of("client", "server") if secured else {}
     with (
@@ -214,14 +222,14 @@ def test_every_history_keeps_the_contract(secured: bool, examples: int) -> None:
             host.start()
             try:
                 with FaultProxy(host.port, buffer_size=BUFFER_SIZE) as proxy:
-                    fleet = Fleet(proxy.port, recorder, clients, pool, theirs)
-                    made = Play(host, proxy, fleet, recorder, frames=options["frames"])
-                    for name, kind in zip("ABC", kinds, strict=True):
-                        made.connect(name, kind)
-                    for step in chain.from_iterable(rounds):
-                        made.do(step)
-                    history = made.finish()
-                    assert judge(history) == [], "\n".join(map(repr, history))
+                    with Fleet(proxy.port, recorder, clients, pool, theirs) as fleet:
+                        made = Play(host, proxy, fleet, recorder, frames=options["frames"])
+                        for name, kind in zip("ABC", kinds, strict=True):
+                            made.connect(name, kind)
+                        for step in chain.from_iterable(rounds):
+                            made.do(step)
+                        history = made.finish()
+                assert judge(history) == [], "\n".join(map(repr, history))
             finally:
                 host.kill()
             assert (servers.errors, clients.errors, errors) == ([], [], [])

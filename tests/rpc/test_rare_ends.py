@@ -14,6 +14,7 @@ import pytest
 
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.pc_rpc import Server
+from support.certificates import paths_of
 from support.feeds import RawPeer, comes_true, port_of
 from support.pairs import MemoryTransport
 
@@ -97,3 +98,27 @@ def test_a_client_may_be_gone_before_its_connection_is_made(lost: bool) -> None:
         assert transport.line.sent == b""
 
     asyncio.run(main())
+
+
+def test_a_client_may_be_gone_right_after_its_tls_handshake(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        errors: list[Any] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: errors.append(context))
+
+        async def start_tls(*args: Any, **kwargs: Any) -> None:
+            """Do what asyncio does then: there is no transport any more."""
+
+        loop.start_tls = start_tls  # type: ignore[method-assign, assignment]
+        async with Server({"target": Target()}) as server:
+            await server.start("127.0.0.1", 0, **paths_of("server", "client"))
+            with RawPeer(port_of(server), b"") as peer:
+                await peer.ends()
+            await comes_true(lambda: not server._handlers)
+        assert errors == []
+
+    asyncio.run(main())
+    [message] = caplog.messages
+    assert message.endswith(" failed: the connection was lost right after it")

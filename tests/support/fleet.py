@@ -190,6 +190,13 @@ class Fleet:
         self._tokens = itertools.count(1)
         self._under_way: list[Future[Any]] = []
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for name in self.clients:
+            self.close(name)
+
     def join(self) -> None:
         """Wait for the ends of all calls."""
         under_way, self._under_way = self._under_way, []

@@ -267,7 +267,8 @@ async def _secured(
         # It begins now, and is ready for them in the next pass.
         loop.call_soon(lambda: loop.call_soon(_feed_handshake, transport, early))
     secured = await handshake
-    assert secured is not None
+    if secured is None:  # what asyncio gives where the other side left in the same moment
+        raise ConnectionResetError("the connection was lost right after it")
     return secured
 
 
