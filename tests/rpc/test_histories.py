@@ -252,7 +252,7 @@ class ServerProcess:
             [sys.executable, *map(str, arguments), self._frames],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},  # of `support`, too
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
