@@ -7,7 +7,7 @@ import itertools
 import socket
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
@@ -93,12 +93,26 @@ class Target:
 
 
 class ServerHost:
-    """A server that can be killed, and come back on its port."""
+    """A server that can be killed, and come back on its port.
 
-    def __init__(self, thread: LoopThread, executed: Callable[[int], object], **options: Any):
+    Args:
+        thread: has the loop for it.
+        executed: is called with the token of each call that is executed.
+        tls: arguments of its `start`, for TLS.
+        **options: of the server.
+    """
+
+    def __init__(
+        self,
+        thread: LoopThread,
+        executed: Callable[[int], object],
+        tls: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.port = 0
         self._thread = thread
         self._executed = executed
+        self._tls = dict(tls or {})
         self._options = options
         self._server: Server | None = None
         self._target: Target | None = None
@@ -111,7 +125,7 @@ class ServerHost:
         async def start() -> None:
             self._target = Target(self._executed)
             self._server = Server({"target": self._target}, **self._options)
-            await self._server.start(HOST, self.port)
+            await self._server.start(HOST, self.port, **self._tls)  # type: ignore[arg-type]
             assert self._server.server is not None
             [listening] = self._server.server.sockets
             _shrink(listening)  # those that it accepts are like it
@@ -155,10 +169,16 @@ class Fleet:
         recorder: takes what they do.
         thread: has a loop for asyncio clients.
         pool: has the threads for the others.
+        tls: arguments of the clients, for TLS.
     """
 
     def __init__(
-        self, port: int, recorder: Recorder, thread: LoopThread, pool: ThreadPoolExecutor
+        self,
+        port: int,
+        recorder: Recorder,
+        thread: LoopThread,
+        pool: ThreadPoolExecutor,
+        tls: Mapping[str, str] | None = None,
     ) -> None:
         self.clients: dict[str, Any] = {}
         self.lost: Counter[str] = Counter()
@@ -166,8 +186,16 @@ class Fleet:
         self._recorder = recorder
         self._thread = thread
         self._pool = pool
+        self._tls: dict[str, Any] = dict(tls or {})
         self._tokens = itertools.count(1)
         self._under_way: list[Future[Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for name in self.clients:
+            self.close(name)
 
     def join(self) -> None:
         """Wait for the ends of all calls."""
@@ -181,11 +209,9 @@ class Fleet:
         client: Any
         try:
             if kind == "Client":
-                client = Client(HOST, self._port, timeout=limit)
+                client = Client(HOST, self._port, timeout=limit, **self._tls)
             elif best_effort:
-                client = BestEffortClient(
-                    HOST, self._port, "target", firstcon_timeout=limit, retry=RETRY
-                )
+                client = BestEffortClient(HOST, self._port, "target", limit, RETRY, **self._tls)
             else:
                 client = self._thread.run(self._connected(limit))
         except Exception as exc:
@@ -197,7 +223,7 @@ class Fleet:
 
     async def _connected(self, limit: float) -> AsyncioClient:
         client = AsyncioClient(timeout=limit)
-        await client.connect_rpc(HOST, self._port)
+        await client.connect_rpc(HOST, self._port, **self._tls)
         return client
 
     def call(

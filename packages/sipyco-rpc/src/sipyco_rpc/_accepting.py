@@ -72,8 +72,8 @@ async def secured(
         # It begins now, and is ready for them in the next pass.
         loop.call_soon(lambda: loop.call_soon(_feed_handshake, transport, early))
     transport_with_tls = await handshake
-    if transport_with_tls is None:  # asyncio's way to say that our side was aborted
-        raise ConnectionAbortedError("the connection was closed in the midst of it")
+    if transport_with_tls is None:  # what asyncio gives where either side left in that moment
+        raise ConnectionResetError("the connection was lost right after it")
     return transport_with_tls
 
 

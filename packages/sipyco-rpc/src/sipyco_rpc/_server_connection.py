@@ -75,6 +75,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         # One call less for each read.
         self.get_buffer = self._incoming.memory  # type: ignore[method-assign]
         self._sender.begin()
+        if self._ending:
+            transport.close()
         self.buffer_updated(0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -106,7 +108,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._at_eof = True
         if self._calls is None:
             self._ending = True
-            self._transport.close()
+            if self._made:  # TLS may see the end before it says that there is a beginning
+                self._transport.close()
             return False
         self._calls.drop_waiting()
         self._close_if_done()

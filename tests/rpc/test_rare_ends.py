@@ -1,6 +1,7 @@
-"""Connections that are closed with something still to be sent: it arrives, and nothing goes wrong.
+"""Connections that end at moments that are rare: nothing goes wrong.
 
-asyncio's transports then close by themselves, and fail to be aborted after that.
+With something still to be sent asyncio's transports close by themselves, and fail to be aborted
+after that. With TLS a protocol may be told of the end before it is told of the beginning.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import pytest
 
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.pc_rpc import Server
+from support.certificates import paths_of
 from support.feeds import RawPeer, comes_true, port_of
+from support.pairs import MemoryTransport
 
 SIZE = 1 << 20  # bytes; more than the system takes at once
 
@@ -33,7 +36,7 @@ class Target:
 
 
 def closing(server: AsyncioServer) -> bool:
-    return any(transport.is_closing() for transport in server._handlers.values())
+    return any(visitor.transport.is_closing() for visitor in server._handlers.values())
 
 
 async def told(
@@ -80,3 +83,46 @@ def test_a_peer_that_has_to_go_gets_what_was_on_its_way(caplog: pytest.LogCaptur
     assert received.count(0) > 10_000
     [message] = caplog.messages
     assert message.endswith("expected a frame, got 'nonsense'")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_client_may_be_gone_before_its_connection_is_made(lost: bool) -> None:
+    async def main() -> None:
+        transport = MemoryTransport(asyncio.Event(), (), None)
+        server = Server({"target": Target()})
+        visitor = server._admission.admit(transport, "memory")
+        assert visitor is not None
+        connection = server._new_protocol(visitor)
+        assert not connection.eof_received()
+        if lost:
+            connection.connection_lost(None)
+        connection.connection_made(transport)
+        assert transport.is_closing()
+        assert transport.line.sent == b""
+        visitor.settled()
+
+    asyncio.run(main())
+
+
+def test_a_client_may_be_gone_right_after_its_tls_handshake(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        errors: list[Any] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: errors.append(context))
+
+        async def start_tls(*args: Any, **kwargs: Any) -> None:
+            """Do what asyncio does then: there is no transport any more."""
+
+        loop.start_tls = start_tls  # type: ignore[method-assign, assignment]
+        async with Server({"target": Target()}) as server:
+            await server.start("127.0.0.1", 0, **paths_of("server", "client"))
+            with RawPeer(port_of(server), b"") as peer:
+                await peer.ends()
+            await comes_true(lambda: not server._handlers)
+        assert errors == []
+
+    asyncio.run(main())
+    [message] = caplog.messages
+    assert message.endswith(" failed: the connection was lost right after it")
