@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sipyco_rpc.tls import SimpleSSLConfig
-from sipyco_tools import _log_forwarder
+from sipyco_tools import _log_connection, _log_forwarder
 from sipyco_tools.logging_tools import LogForwarder, Server, SourceFilter
 from support.certificates import paths_of
 from support.feeds import comes_true, serving
@@ -265,7 +265,7 @@ def test_what_was_being_sent_when_the_connection_broke_is_sent_again(
 ) -> None:
     # A server that closes, and has read into a buffer what it makes nothing of, cannot be told
     # from one that has made something of it.
-    monkeypatch.setattr(_log_forwarder, "_IN_FLIGHT", 0 if reset else DEADLINE)
+    monkeypatch.setattr(_log_connection, "_IN_FLIGHT", 0 if reset else DEADLINE)
 
     async def main() -> None:
         sink = Sink()
@@ -287,7 +287,7 @@ def test_what_was_being_sent_when_the_connection_broke_is_sent_again(
 def test_what_a_server_left_unread_is_sent_again(
     logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_log_forwarder, "_IN_FLIGHT", 0)
+    monkeypatch.setattr(_log_connection, "_IN_FLIGHT", 0)
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -315,7 +315,7 @@ def test_what_a_server_left_unread_is_sent_again(
 def test_what_has_arrived_is_not_sent_twice(
     logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_log_forwarder, "_IN_FLIGHT", 0)
+    monkeypatch.setattr(_log_connection, "_IN_FLIGHT", 0)
 
     async def main() -> None:
         with recorded() as records:

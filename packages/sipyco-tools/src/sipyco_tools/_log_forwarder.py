@@ -6,17 +6,14 @@ import asyncio
 import logging
 import sys
 import threading
-import time
 from collections import deque
 from pathlib import Path
-from socket import SO_ERROR, SOL_SOCKET
 from typing import Any, Final
 
-from sipyco_rpc.asyncio_server import close_writer
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
+from sipyco_tools._log_connection import LogConnection
 from sipyco_tools._log_format import MultilineFormatter
-from sipyco_tools._log_server import BANNER
 from sipyco_tools.asyncio_tools import TaskObject
 
 logger = logging.getLogger("sipyco.logs")
@@ -26,13 +23,10 @@ _MAX_LINES: Final = 5_000  # of a message, likewise
 _MAX_LINE: Final = 10_000  # characters of a line; older servers take no more than 64 KiB
 _ATTEMPTS: Final = 3  # to send one message; a server may refuse it whenever it comes
 _FLUSH_PATIENCE: Final = 1.0  # seconds for `stop` to send what waits
-_RESET_PATIENCE: Final = 0.1  # seconds for the answer to what came after the server had closed
 # Seconds for a tunnel whose server is away to end what it has accepted: at first, where programs
 # want to see their records at once, and after an outage, when more is at stake.
 _PROBATION: Final = 0.1
 _LONG_PROBATION: Final = 0.5
-_IN_FLIGHT: Final = 0.1  # seconds that a message may take to be read at the other end
-_READ_SIZE: Final = 4096  # a log server says nothing
 
 _OWN: Final = "sipyco_log_forwarder"  # marks records that are not to be forwarded
 
@@ -191,7 +185,7 @@ class LogForwarder(logging.Handler, TaskObject):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send what there is until the connection ends."""
-        connection = _Connection(reader, writer, self._wake)
+        connection = LogConnection(reader, writer, self._wake)
         try:
             await connection.begin(_PROBATION if self._reachable else _LONG_PROBATION)
             if not connection.ended:
@@ -208,7 +202,7 @@ class LogForwarder(logging.Handler, TaskObject):
         if in_doubt is not None:
             self._send_again(in_doubt)
 
-    async def _send_all(self, connection: _Connection) -> None:
+    async def _send_all(self, connection: LogConnection) -> None:
         while not connection.ended:
             self._wake.clear()
             entry = self._next()
@@ -275,83 +269,6 @@ class _Notice(bytes):
 
 def _records_in(entry: bytes) -> int:
     return entry.records if isinstance(entry, _Notice) else 1
-
-
-class _Connection:
-    """A connection to the log server, which notices its end.
-
-    Attributes:
-        ended: whether the other side has ended it.
-        error: what ended it, if it was not closed in an orderly way.
-    """
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wake: asyncio.Event
-    ) -> None:
-        self.ended = False
-        self.error: OSError | None = None
-        self._last: bytes | None = None  # entry that was sent
-        self._sent = 0.0  # when, as the monotonic clock tells
-        self._reader = reader
-        self._writer = writer
-        self._wake = wake
-        # When `drain` returns, the system has it all.
-        writer.transport.set_write_buffer_limits(high=0)
-        self._watching = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        try:
-            while await self._reader.read(_READ_SIZE):
-                pass  # a log server has nothing to say
-        except OSError as exc:
-            self.error = exc
-        self.ended = True
-        self._wake.set()
-
-    async def begin(self, probation: float) -> None:
-        """Send the banner, and see whether the connection lasts.
-
-        A tunnel, or a proxy, accepts before it knows whether the server is there. All entries that
-        wait would be sent, and lost, before the connection ends.
-
-        Args:
-            probation: seconds to wait for that.
-        """
-        await self.send(BANNER)
-        await asyncio.wait([self._watching], timeout=probation)
-
-    async def send(self, data: bytes) -> None:
-        """Send an entry, or the banner. An error ends the connection; it is not raised."""
-        if data is not BANNER:
-            self._last, self._sent = data, time.monotonic()
-        self._writer.write(data)
-        try:
-            await self._writer.drain()
-        except OSError as exc:
-            self.ended, self.error = True, exc
-
-    async def in_doubt(self) -> bytes | None:
-        """Return the last entry, if the server may not have read it.
-
-        One that is sent twice does less harm than one that is lost.
-        """
-        if self._last is None:
-            return None
-        if self.error is not None or time.monotonic() - self._sent < _IN_FLIGHT:
-            return self._last
-        # A server that closes with something unread, or is sent something after that, answers
-        # with a reset, which takes a moment.
-        await asyncio.sleep(_RESET_PATIENCE)
-        try:
-            reset = self._writer.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_ERROR)
-        except OSError:
-            return None  # TLS closes at once, after the server has said that it is over
-        return self._last if reset else None
-
-    async def close(self) -> None:
-        """Close it, in bounded time."""
-        self._watching.cancel()
-        await close_writer(self._writer)
 
 
 def _shortened(record: logging.LogRecord, text: str) -> str:

@@ -1,0 +1,94 @@
+"""One connection to a log server: what was sent, and whether it may be lost. No records here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from socket import SO_ERROR, SOL_SOCKET
+from typing import Final
+
+from sipyco_rpc.asyncio_server import close_writer
+from sipyco_tools._log_server import BANNER
+
+__all__: list[str] = []
+
+_RESET_PATIENCE: Final = 0.1  # seconds for the answer to what came after the server had closed
+_IN_FLIGHT: Final = 0.1  # seconds that a message may take to be read at the other end
+_READ_SIZE: Final = 4096  # a log server says nothing
+
+
+class LogConnection:
+    """A connection to the log server, which notices its end.
+
+    Attributes:
+        ended: whether the other side has ended it.
+        error: what ended it, if it was not closed in an orderly way.
+    """
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wake: asyncio.Event
+    ) -> None:
+        self.ended = False
+        self.error: OSError | None = None
+        self._last: bytes | None = None  # entry that was sent
+        self._sent = 0.0  # when, as the monotonic clock tells
+        self._reader = reader
+        self._writer = writer
+        self._wake = wake
+        # When `drain` returns, the system has it all.
+        writer.transport.set_write_buffer_limits(high=0)
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        try:
+            while await self._reader.read(_READ_SIZE):
+                pass  # a log server has nothing to say
+        except OSError as exc:
+            self.error = exc
+        self.ended = True
+        self._wake.set()
+
+    async def begin(self, probation: float) -> None:
+        """Send the banner, and see whether the connection lasts.
+
+        A tunnel, or a proxy, accepts before it knows whether the server is there. All entries that
+        wait would be sent, and lost, before the connection ends.
+
+        Args:
+            probation: seconds to wait for that.
+        """
+        await self.send(BANNER)
+        await asyncio.wait([self._watching], timeout=probation)
+
+    async def send(self, data: bytes) -> None:
+        """Send an entry, or the banner. An error ends the connection; it is not raised."""
+        if data is not BANNER:
+            self._last, self._sent = data, time.monotonic()
+        self._writer.write(data)
+        try:
+            await self._writer.drain()
+        except OSError as exc:
+            self.ended, self.error = True, exc
+
+    async def in_doubt(self) -> bytes | None:
+        """Return the last entry, if the server may not have read it.
+
+        One that is sent twice does less harm than one that is lost.
+        """
+        if self._last is None:
+            return None
+        if self.error is not None or time.monotonic() - self._sent < _IN_FLIGHT:
+            return self._last
+        # A server that closes with something unread, or is sent something after that, answers
+        # with a reset, which takes a moment.
+        await asyncio.sleep(_RESET_PATIENCE)
+        try:
+            reset = self._writer.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_ERROR)
+        except OSError:
+            return None  # TLS closes at once, after the server has said that it is over
+        return self._last if reset else None
+
+    async def close(self) -> None:
+        """Close it, in bounded time."""
+        self._watching.cancel()
+        await close_writer(self._writer)
