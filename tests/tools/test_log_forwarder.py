@@ -418,7 +418,9 @@ def test_who_cannot_connect_says_so_once_and_not_to_itself(
     assert own_messages(caplog)[1].startswith("connected to the log server")
 
 
-def test_stop_sends_what_waits(logger: logging.Logger) -> None:
+def test_stop_sends_what_waits(logger: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_log_forwarder, "_FLUSH_PATIENCE", 2 * DEADLINE)  # it is not needed
+
     async def main() -> None:
         sink = Sink()
         async with sink.running() as port:
@@ -426,7 +428,8 @@ def test_stop_sends_what_waits(logger: logging.Logger) -> None:
             forwarder.start()
             for i in range(100):
                 logger.info("%d", i)
-            await forwarder.stop()
+            async with asyncio.timeout(DEADLINE):
+                await forwarder.stop()
             await comes_true(lambda: len(sink.lines) == 100)
 
     run(main)

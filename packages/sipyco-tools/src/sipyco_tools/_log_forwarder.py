@@ -112,6 +112,7 @@ class LogForwarder(logging.Handler, TaskObject):
         task: asyncio.Task[None] | None = getattr(self, "task", None)
         unsent = (self._queue or self._sending) and not self._waiting
         if task is not None and not task.done() and unsent:
+            await asyncio.sleep(0)  # one that was started just now makes its events at first
             self._settled.clear()
             settled = asyncio.create_task(self._settled.wait())
             await asyncio.wait(
