@@ -122,7 +122,8 @@ def judge(history: Sequence[Event]) -> list[str]:
     5. A call that raises says why, and with what its client documents: `EOFError` or
        `ConnectionError`; `TimeoutError` if it had a limit; `CancelledError` if it was cancelled.
        That of a `BestEffortClient` raises `TimeoutError` only. Any may raise that the server has
-       cancelled it, if it was not executed: its turn had not come when the server saw the end.
+       cancelled it, as it has seen the end of what the client sends: if its turn had not come, or
+       if it is a generator, whose client cannot ask for more.
     6. A client whose call has raised `EOFError` or `ConnectionError` is closed for good: every
        call that is begun after that raises `ConnectionError`. (Not a `BestEffortClient`.)
     7. Closing returns. Calls that are begun after that raise `ConnectionError`; those of a
@@ -222,7 +223,7 @@ class _Judge:
         if client not in self._best_effort:
             allowed += [EOFError, ConnectionError]
             allowed += [asyncio.CancelledError] if call.cancelled else []
-        if _is_remote_cancellation(error) and not self._executed[token]:
+        if _is_remote_cancellation(error) and (call.items or not self._executed[token]):
             allowed.append(GenericRemoteException)
         if token in self._late:
             allowed = [] if client in self._best_effort else [ConnectionError]

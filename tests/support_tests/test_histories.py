@@ -45,6 +45,7 @@ RIGHT: dict[str, list[Event]] = {
         Answered("A", 2, (2, b"")),
     ],
     "cancelled by the server before its turn": [A, Begun("A", 1), DROPPED],
+    "a generator that the server has ended": [A, Begun("A", 1, items=2), Executed(1), DROPPED],
     "an error after the loss": [A, Begun("A", 1), LOST, Begun("A", 2), Failed("A", 2, GONE)],
     "a call that was begun before the loss": [
         A,
