@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc._asyncio_connection import AsyncioConnection
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.pc_rpc import Server
 from support.certificates import paths_of
@@ -126,3 +127,27 @@ def test_a_client_may_be_gone_right_after_its_tls_handshake(
     asyncio.run(main())
     [message] = caplog.messages
     assert message.endswith(" failed: the connection was lost right after it")
+
+
+class TLSTransport(MemoryTransport):
+    """One that says that it has TLS, and notes that it is aborted."""
+
+    aborted = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self if name == "sslcontext" else super().get_extra_info(name, default)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.mark.parametrize("kind", [MemoryTransport, TLSTransport])
+def test_a_client_with_tls_sends_nothing_after_the_end(kind: type[MemoryTransport]) -> None:
+    async def main() -> None:
+        transport = kind(asyncio.Event(), (), None)
+        connection = AsyncioConnection("here", 1000, None, None)
+        connection.connection_made(transport)
+        assert not connection.eof_received()
+        assert getattr(transport, "aborted", False) == (kind is TLSTransport)
+
+    asyncio.run(main())

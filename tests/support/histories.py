@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from sipyco_rpc.pc_rpc import GenericRemoteException
+
 
 @dataclass(frozen=True)
 class Connected:
@@ -119,7 +121,9 @@ def judge(history: Sequence[Event]) -> list[str]:
     4. A call that has its answer was executed, before that.
     5. A call that raises says why, and with what its client documents: `EOFError` or
        `ConnectionError`; `TimeoutError` if it had a limit; `CancelledError` if it was cancelled.
-       That of a `BestEffortClient` raises `TimeoutError` only.
+       That of a `BestEffortClient` raises `TimeoutError` only. Any may raise that the server has
+       cancelled it, as it has seen the end of what the client sends: if its turn had not come, or
+       if it is a generator, whose client cannot ask for more.
     6. A client whose call has raised `EOFError` or `ConnectionError` is closed for good: every
        call that is begun after that raises `ConnectionError`. (Not a `BestEffortClient`.)
     7. Closing returns. Calls that are begun after that raise `ConnectionError`; those of a
@@ -128,6 +132,11 @@ def judge(history: Sequence[Event]) -> list[str]:
        can always be made.
     """
     return _Judge(history).verdict
+
+
+def _is_remote_cancellation(error: BaseException) -> bool:
+    text = "asyncio.exceptions.CancelledError"
+    return isinstance(error, GenericRemoteException) and str(error).startswith(text)
 
 
 class _Judge:
@@ -214,6 +223,8 @@ class _Judge:
         if client not in self._best_effort:
             allowed += [EOFError, ConnectionError]
             allowed += [asyncio.CancelledError] if call.cancelled else []
+        if _is_remote_cancellation(error) and (call.items or not self._executed[token]):
+            allowed.append(GenericRemoteException)
         if token in self._late:
             allowed = [] if client in self._best_effort else [ConnectionError]
         told = str(error) or isinstance(error, asyncio.CancelledError)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sipyco_rpc.pc_rpc import GenericRemoteException
 from support.histories import (
     Answered,
     Begun,
@@ -23,6 +24,7 @@ from support.histories import (
 A, B = Connected("A"), Connected("B", best_effort=True)
 OWN = Answered("A", 1, (1, b""))
 LOST = Failed("A", 1, EOFError("lost"))
+DROPPED = Failed("A", 1, GenericRemoteException("asyncio.exceptions.CancelledError"))
 LATE = Failed("A", 1, TimeoutError("late"))
 GONE = ConnectionResetError("gone")
 
@@ -42,6 +44,8 @@ RIGHT: dict[str, list[Event]] = {
         Executed(2),
         Answered("A", 2, (2, b"")),
     ],
+    "cancelled by the server before its turn": [A, Begun("A", 1), DROPPED],
+    "a generator that the server has ended": [A, Begun("A", 1, items=2), Executed(1), DROPPED],
     "an error after the loss": [A, Begun("A", 1), LOST, Begun("A", 2), Failed("A", 2, GONE)],
     "a call that was begun before the loss": [
         A,
@@ -122,6 +126,12 @@ WRONG: dict[str, list[Event]] = {
     "1 is executed, but nobody has asked for it": [A, Executed(1), Begun("A", 1), OWN],
     "call 1 of A is answered, but not executed": [A, Begun("A", 1), OWN],
     "call 1 of A raises ValueError('no')": [A, Begun("A", 1), Failed("A", 1, ValueError("no"))],
+    "call 1 of A raises GenericRemoteException('asyncio.exceptions.CancelledError')": [
+        A,
+        Begun("A", 1),
+        Executed(1),
+        DROPPED,
+    ],
     "call 1 of A raises EOFError()": [A, Begun("A", 1), Failed("A", 1, EOFError())],
     "call 1 of A raises TimeoutError('late')": [A, Begun("A", 1), LATE],
     "call 1 of A raises CancelledError()": [

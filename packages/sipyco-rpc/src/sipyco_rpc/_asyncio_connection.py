@@ -98,6 +98,13 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def eof_received(self) -> None:
+        assert self.transport is not None
+        if self.transport.get_extra_info("sslcontext") is not None:
+            # What is still to be sent is of no use. Since Python 3.12 asyncio's TLS may write it
+            # after it has closed, and the loop then spins.
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         hint = " (it seems to expect TLS)" if self._incoming.pending[:1] == b"\x15" else ""
         error: type[Exception] = EOFError
