@@ -42,6 +42,7 @@ def there_and_back(exc: BaseException, *, arguments: bool = True) -> Exception:
         OSError(2, "No such file", "/x"),
         FileNotFoundError(2, "No such file", "/x"),
         TimeoutError("slow"),
+        FileExistsError(17, "File exists", "/x", None, "/y"),
         UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
         AssertionError(),
         StopAsyncIteration(1),
@@ -114,3 +115,22 @@ def test_the_text_of_a_key_is_parsed_only_if_it_may_be_one() -> None:
         assert str(exc) == message
     exc = unpack_exception({"class": "KeyError", "message": "('a', 5)", "traceback": []})
     assert exc.args == (("a", 5),)
+
+
+def test_arguments_that_cannot_be_sent_stay_behind() -> None:
+    pack = pack_exception(ValueError(object))
+    assert pack == {"class": "ValueError", "message": "<class 'object'>", "traceback": []}
+    back = unpack_exception(pack)
+    assert (type(back), str(back)) == (ValueError, "<class 'object'>")
+
+
+def test_an_exception_is_packed_where_one_is_handled() -> None:
+    with pytest.raises(RuntimeError, match="no exception is being handled"):
+        current_exc_packed()
+
+
+@pytest.mark.parametrize("arguments", [["utf-8", "", 0, 1], [], ["utf-8", [], 0, 0, "", "more"]])
+def test_too_few_arguments_of_a_unicode_error_are_not_used(arguments: list[Any]) -> None:
+    pack = {"class": "UnicodeDecodeError", "message": "bad", "args": arguments}
+    back = unpack_exception(pack)
+    assert (type(back), str(back)) == (UnicodeError, "bad")

@@ -1,7 +1,8 @@
-"""The examples as processes, which end with the test."""
+"""The examples as processes, which end with the test, and the environment of others."""
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -12,12 +13,20 @@ from pathlib import Path
 
 from support.peers import DEADLINE, HOST
 
+# What development adds to a program: it takes memory and time, which some tests are about.
+_ADDED = ("PYTHONDEVMODE", "PYTHONWARNINGS", "COVERAGE_PROCESS_CONFIG")
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def free_port() -> int:
     with socket.create_server((HOST, 0)) as sock:
         return int(sock.getsockname()[1])
+
+
+def as_installed() -> dict[str, str]:
+    """Give the environment of a program that runs as it does in a laboratory."""
+    return {name: value for name, value in os.environ.items() if name not in _ADDED}
 
 
 @contextmanager
