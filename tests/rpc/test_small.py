@@ -18,8 +18,10 @@ import pytest
 
 import sipyco_pyon
 import sipyco_rpc.testing
+from sipyco_pyon import pyon
 from sipyco_rpc import pc_rpc
 from sipyco_rpc._admission import _MAX_CONNECTIONS, default_max_connections
+from sipyco_rpc._describe import describe, document_function, make_encodable
 from sipyco_rpc._listening import stop_accepting, usable
 from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.asyncio_server import AsyncioServer
@@ -36,6 +38,47 @@ def test_signatures_as_text() -> None:
         "(a: 'int', *, b) -> 'str'"
     )
     assert formatargspec(["a"], annotations={"a": int}) == "(a: int)"
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise RuntimeError("nothing to show")
+
+
+def test_defaults_that_cannot_be_sent_are_listed_as_they_show() -> None:
+    class Undocumented:
+        @property
+        def __doc__(self) -> str:  # type: ignore[override]
+            raise RuntimeError("no text")
+
+        def __call__(self) -> None: ...
+
+    class Target:
+        def f(self, a=1, b=int, *, c=2, d=Unshowable()):  # type: ignore[no-untyped-def]  # noqa: B008
+            """Do it."""
+
+    Target.f.__annotations__ = {"a": int, "b": list[int], "c": "text"}
+
+    def encodable(value: Any) -> bool:
+        try:
+            pyon.encode(value)
+        except TypeError:
+            return False
+        return True
+
+    listing = make_encodable(describe(Target(), False), encodable)
+    argspec, docstring = listing["methods"]["f"]
+    assert docstring == "Do it."
+    assert argspec["defaults"] == (1, "<class 'int'>")
+    assert argspec["kwonlydefaults"] == {"c": 2, "d": "<Unshowable>"}
+    assert argspec["annotations"] == {"a": "int", "b": "list", "c": "text"}
+    assert document_function(Undocumented())[1] is None
+
+
+def test_a_limit_needs_a_client() -> None:
+    with pytest.raises(TypeError, match="call_timeout needs a client of sipyco, got 5"):
+        with pc_rpc.call_timeout(5, 1):
+            pass
 
 
 class Slow:
@@ -61,6 +104,7 @@ def test_calls_that_nobody_waits_for(caplog: pytest.LogCaptureFixture) -> None:
     target = Slow()
     proxy = FFProxy(target)
     proxy.ff_join()  # nothing runs yet
+    assert not hasattr(FFProxy.__new__(FFProxy), "_FFProxy__target")  # as `copy` asks
     assert proxy.show(1) is None
     assert target.entered.wait(DEADLINE)
     proxy.show(2)
