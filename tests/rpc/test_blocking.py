@@ -344,3 +344,70 @@ def test_a_timeout_before_anything_was_sent_keeps_the_connection(
                 pass
         wire.send(pieces, DEADLINE, None, listening)
         assert two.recv(100) == b"piece" * count
+
+
+class Failing:
+    """A socket whose next operation fails, after it took what is to be taken."""
+
+    def __init__(self, sock: socket.socket, failure: BaseException) -> None:
+        self._socket = sock
+        self._failure: BaseException | None = failure
+
+    def _fail(self, *arguments: Any) -> Any:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def send(self, data: Any) -> int:
+        self._fail()
+        return self._socket.send(data)
+
+    def recv_into(self, memory: Any) -> int:
+        self._fail()
+        return self._socket.recv_into(memory)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+@contextlib.contextmanager
+def failing(failure: BaseException) -> Iterator[tuple[Wire, socket.socket]]:
+    """Give a wire whose socket fails, and the other end of it."""
+    one, two = socket.socketpair()
+    with one, two:
+        session = ClientSession()
+        broken: Any = Failing(one, failure)
+        yield Wire(broken, "there", session.incoming, Mailbox(session)), two
+
+
+def test_what_is_sent_in_passing_waits_for_nothing() -> None:
+    with failing(BlockingIOError()) as (wire, other):
+        data = bytearray(b"notice")
+        wire.try_to_send(data)
+        assert (wire.closed, data) == (None, b"notice")
+        wire.try_to_send(data)
+        assert (wire.closed, data) == (None, b"")
+        assert other.recv(100) == b"notice"
+    with failing(ConnectionResetError("reset by peer")) as (wire, _):
+        wire.try_to_send(bytearray(b"notice"))
+        assert wire.closed == "the connection to there was lost earlier: reset by peer"
+    with failing(KeyboardInterrupt()) as (wire, _):
+        with pytest.raises(KeyboardInterrupt):
+            wire.try_to_send(bytearray(b"notice"))
+        assert wire.closed == "the connection to there was closed: a request was sent in part"
+
+
+def test_a_failure_while_receiving_leaves_what_can_be_kept() -> None:
+    with failing(BlockingIOError()) as (wire, _):
+        wire.receive_some(0, None)
+        assert wire.closed is None
+    with failing(KeyboardInterrupt()) as (wire, _):
+        with pytest.raises(KeyboardInterrupt):
+            wire.receive_some(DEADLINE, None)
+        assert wire.closed is None  # nothing had come
+    with failing(OSError(113, "No route to host")) as (wire, _):
+        with pytest.raises(OSError, match="No route to host"):
+            wire.receive_some(DEADLINE, None)
+        assert wire.closed == (
+            "the connection to there was lost earlier: [Errno 113] No route to host"
+        )

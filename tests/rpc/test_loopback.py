@@ -364,6 +364,7 @@ def test_an_interface_is_checked() -> None:
     with rpc_server({"t": Target()}) as port, Client(HOST, port) as client:
         with pytest.raises(IncompatibleServer, match="lacks methods of `Interface`: `nosuch`"):
             as_interface(client, Interface)
+        assert as_interface(client, type("Less", (), {"echo": Target.echo})) is client
 
 
 def test_exceptions_come_back_as_themselves() -> None:
