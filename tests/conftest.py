@@ -1,7 +1,9 @@
-"""Settings of the property tests, and of asyncio's debug mode: no test depends on a duration."""
+"""Settings of the property tests, of asyncio's debug mode, and of programs that tests start."""
 
 import logging
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -16,3 +18,11 @@ def _tells_more_than_time(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("asyncio").addFilter(_tells_more_than_time)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def warnings_are_errors_in_programs_too() -> Iterator[None]:
+    """Have the programs that tests start treat warnings as the tests do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONWARNINGS", "error")
+        yield
