@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 ROOT: Final = Path(__file__).parent.parent
-MODULE_LEVEL: Final = 90  # per cent of each module: a good package hides no bad one
+MODULE_LEVEL: Final = 85  # per cent of each module: a good package hides no bad one
 
 # A trace function interrupts at every point; coverage has the only one that there can be.
 UNTRACED: Final = Path("tests/rpc/test_loopback_interrupts.py")
@@ -31,11 +31,11 @@ class Measured(NamedTuple):
 
 
 PACKAGES: Final = {
-    "sipyco_pyon": Measured(Path("tests/pyon"), 97),
+    "sipyco_pyon": Measured(Path("tests/pyon"), 98),
     "sipyco_rpc": Measured(Path("tests/rpc"), 97),
-    "sipyco_sync": Measured(Path("tests/sync"), 97),
-    "sipyco_tools": Measured(Path("tests/tools"), 97),
-    "sipyco": Measured(Path("tests/meta"), 97),
+    "sipyco_sync": Measured(Path("tests/sync"), 98),
+    "sipyco_tools": Measured(Path("tests/tools"), 98),
+    "sipyco": Measured(Path("tests/meta"), 98),
 }
 
 

@@ -8,7 +8,6 @@ import inspect
 import logging
 import pydoc
 import signal
-import socket
 import sys
 import threading
 import warnings
@@ -40,6 +39,7 @@ from support.peers import (
     scripted_server,
     until,
 )
+from support.programs import free_port
 
 pytestmark = pytest.mark.usefixtures("either_protocol")
 
@@ -500,8 +500,7 @@ def test_auto_target_and_unknown_targets() -> None:
 
 
 def test_a_refused_connection_says_where() -> None:
-    with socket.create_server((HOST, 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     with pytest.raises(ConnectionRefusedError, match=f"{HOST} port {port}"):
         Client(HOST, port)
     with pytest.raises(ConnectionRefusedError, match=f"{HOST} port {port}"):
@@ -526,8 +525,7 @@ def test_a_reply_that_is_too_long_is_dropped() -> None:
 
 
 def test_best_effort_outlives_its_server(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.create_server((HOST, 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     with BestEffortClient(HOST, port, "t", retry=0.01) as client:
         assert client.anything() is None
         assert "could not connect" in caplog.text
@@ -557,8 +555,7 @@ def test_best_effort_outlives_its_server(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_best_effort_stops_trying_at_once() -> None:
-    with socket.create_server((HOST, 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     client = BestEffortClient(HOST, port, AutoTarget, retry=1000)
     client.close_rpc()
     client.close_rpc()

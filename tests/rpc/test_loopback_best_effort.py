@@ -30,6 +30,7 @@ from support.peers import (
     scripted_server,
     until,
 )
+from support.programs import free_port
 
 pytestmark = pytest.mark.usefixtures("either_protocol")
 
@@ -42,18 +43,13 @@ class Target:
         raise ConnectionResetError("the device has gone")
 
 
-def dead_port() -> int:
-    with socket.create_server((HOST, 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
 def reconnecting() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name.startswith("reconnect to")]
 
 
 @contextlib.contextmanager
 def dead_server(**options: Any) -> Iterator[BestEffortClient]:
-    client = BestEffortClient(HOST, dead_port(), "test", DEADLINE, **options)
+    client = BestEffortClient(HOST, free_port(), "test", DEADLINE, **options)
     try:
         yield client
     finally:

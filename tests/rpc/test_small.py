@@ -29,6 +29,7 @@ from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.keepalive import async_open_connection, create_connection, set_keepalive
 from sipyco_rpc.signals import SignalHandler
 from support.peers import DEADLINE, HOST
+from support.programs import free_port
 
 
 def test_signatures_as_text() -> None:
@@ -336,11 +337,6 @@ class T:
     def echo(self, x): return x
 simple_server_loop({"t": T()}, "127.0.0.1", int(sys.argv[1]))
 """
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def test_a_driver_is_started_and_stopped(tmp_path: Any) -> None:
