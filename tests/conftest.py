@@ -1,8 +1,28 @@
-"""Settings of the property tests: no test depends on a duration."""
+"""Settings of the property tests, of asyncio's debug mode, and of programs that tests start."""
 
+import logging
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "sipyco", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("sipyco")
+
+
+def _tells_more_than_time(record: logging.LogRecord) -> bool:
+    """Leave out what asyncio's debug mode says of how long things took, and of its own doings."""
+    return record.levelno > logging.INFO and record.msg != "Executing %s took %.3f seconds"
+
+
+logging.getLogger("asyncio").addFilter(_tells_more_than_time)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def warnings_are_errors_in_programs_too() -> Iterator[None]:
+    """Have the programs that tests start treat warnings as the tests do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONWARNINGS", "error")
+        yield

@@ -82,6 +82,9 @@ def test_nothing_is_loaded_before_it_is_used() -> None:
     code = "import sipyco, sys; print([m for m in sys.modules if m.startswith('sipyco')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "['sipyco']\n"
+    code = "import sipyco; print(sipyco.pyon.__name__, sipyco.logs.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "sipyco_pyon.pyon sipyco_tools.logging_tools\n"
     import sipyco
 
     with pytest.raises(AttributeError, match="nosuch"):

@@ -243,6 +243,35 @@ def test_long_data_is_put_into_the_text_in_order() -> None:
     assert alike(value, pyon.decode(text))
 
 
+def test_fields_that_overlap_are_described_one_by_one() -> None:
+    dtype = np.dtype({"names": ["a", "b"], "formats": ["<i4", "<i2"], "offsets": [0, 2]})
+    array = np.array([(0x20001, 2)], dtype)
+    text = pyon.encode(array)
+    assert text == (
+        '{"__jsonclass__":["nparray",[[1],{"names":["a","b"],"formats":["<i4","<i2"],'
+        '"offsets":[0,2],"itemsize":4},"AQACAA=="]]}'
+    )
+    assert same(pyon.decode(text), array)
+
+
+def test_a_long_array_that_is_not_contiguous_is_written_in_c_order() -> None:
+    array = np.arange(20_000, dtype="<i4").reshape(100, 200).T
+    assert pyon.encode(array) == pyon.encode(np.ascontiguousarray(array))
+
+
+def test_objects_are_refused_in_scalars_too() -> None:
+    scalar = np.array([(1, None)], [("a", "<i4"), ("b", "O")])[0]
+    with pytest.raises(TypeError, match="a scalar of objects is not PYON encodable"):
+        pyon.encode(scalar)
+
+
+def test_a_scalar_without_any_bytes_round_trips() -> None:
+    text = '{"__jsonclass__":["npscalar",["|V0",""]]}'
+    scalar = pyon.decode(text)
+    assert (type(scalar), scalar.dtype.str) == (np.void, "|V0")
+    assert pyon.encode(scalar) == text
+
+
 def test_the_older_dialect_stays_as_it_is() -> None:
     array = filled("<f8", (2, 3))
     text = pyon_v1.encode(array)

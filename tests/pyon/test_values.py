@@ -207,6 +207,7 @@ def test_a_dictionary_with_the_tag_as_key_is_refused_without_assertions_too() ->
         *("f'{1}'", "1 if 1 else 2", "[*[1]]", "{**{}}", "(x:=1)", "not 1", "~1", "1 < 2", "..."),
         *("slice(step=1)", "open('x')", "a", "NaN", "_long_0", "1j+1", "'a' 1", "await x", "-'a'"),
         *('Fraction("1e99999999")', "1+2", "yield", "print", "x[0]", "{*()}()", ""),
+        *("{*[]}", "{*(1,)}", "1*2j", "1/2j"),
     ],
 )
 def test_v1_evaluates_nothing(text: str) -> None:
@@ -276,6 +277,19 @@ def test_registered_types_round_trip() -> None:
         pyon.decode(text)
 
 
+def test_of_two_types_of_one_name_the_other_stays() -> None:
+    pyon.register([Point, Named], name="Two", encode=lambda value: [1, 2], decode=Point)
+    try:
+        pyon.deregister([Point], "Two")
+        with pytest.raises(TypeError, match="`Point` is not PYON encodable"):
+            pyon.encode(Point(1, 2))
+        assert type(pyon.decode('{"__jsonclass__":["Two",[1,2]]}')) is Point
+    finally:
+        pyon.deregister([Named], "Two")
+    with pytest.raises(TypeError, match="`Two` is not PYON decodable"):
+        pyon.decode('{"__jsonclass__":["Two",[1,2]]}')
+
+
 def test_a_hook_may_return_a_string() -> None:
     pyon.register([Point], name="P", encode=lambda p: p.x, decode=lambda *a: Point("".join(a), 0))
     try:
@@ -314,7 +328,13 @@ def test_importing_loads_neither_numpy_nor_more() -> None:
     assert done.stdout == "\n"
 
 
-@pytest.mark.parametrize("text", ['{"__jsonclass__":["npscalar",["<i4","AQAAAA=="]]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"__jsonclass__":["npscalar",["<i4","AQAAAA=="]]}',
+        '{"__jsonclass__":["nparray",[[1],"<i4","AQAAAA=="]]}',
+    ],
+)
 def test_without_numpy_it_says_how_to_install_it(text: str) -> None:
     code = (
         "import sys; sys.modules['numpy'] = None\n"

@@ -70,6 +70,23 @@ def test_a_text_as_bytes_is_that_of_the_package() -> None:
     assert encode_bytes({1: b"x" * 100_000}, end="\n") == encode_bytes({1: b"x" * 100_000}) + b"\n"
 
 
+class Text(str):
+    pass
+
+
+class Data(bytes):
+    pass
+
+
+def test_text_may_be_of_a_derived_class() -> None:
+    text = '[1,"é",{"__jsonclass__":["tuple",[[]]]}]'
+    for source in (Text(text), Data(text.encode())):
+        assert pyon.decode(source) == [1, "é", ()]
+        assert pyon.decode(source, parse_int=str) == ["1", "é", ()]
+    long = f'["{"a" * 5000}"]'
+    assert pyon.decode(Text(long)) == pyon.decode(Data(long.encode())) == ["a" * 5000]
+
+
 def test_text_is_read_from_any_memory() -> None:
     for source in ('{"a":1}', b'{"a":1}', bytearray(b'{"a":1}'), memoryview(b'-{"a":1}-')[1:-1]):
         assert pyon.decode(source) == {"a": 1}

@@ -171,7 +171,7 @@ def test_a_byte_now_and_then_does_not_buy_time() -> None:
 
 
 def test_who_has_said_what_it_is_may_take_its_time() -> None:
-    with rpc_server({"t": Echo()}, handshake_timeout=0.05) as port:
+    with rpc_server({"t": Echo()}, handshake_timeout=0.5) as port:
         with Client(HOST, port, None, DEADLINE) as client, connected(port) as later:
             assert ends(later.socket)  # its time is over, and that of the client as well
             client.select_rpc_target("t")

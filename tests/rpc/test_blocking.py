@@ -18,7 +18,7 @@ from sipyco_rpc._blocking_wire import Wire
 from sipyco_rpc._client_session import ClientSession
 from sipyco_rpc._mailbox import Mailbox
 from sipyco_rpc.frames import FrameError
-from sipyco_rpc.pc_rpc import BestEffortClient, Client, Server
+from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from support.certificates import paths_of
 from support.peers import DEADLINE, HOST, Peer, running_server, scripted_server, until
 
@@ -210,6 +210,44 @@ def test_messages_that_nobody_waits_for_are_not_kept() -> None:
         mail.drop_late()
 
 
+def with_an_item_that_cannot_be_read(peer: Peer) -> None:
+    handshake(peer)
+    number, _ = frame(peer)
+    send(peer, (number, STREAM))
+    assert frame(peer) == (number, b'{"action":"next","n":2}')
+    send(peer, (number, b'{"status":"item","ret":{"__jsonclass__":["nosuch",[]]}}'))
+    assert frame(peer) == (number, b'{"action":"cancel"}')
+    number, _ = frame(peer)
+    send(peer, (number, OK))
+    assert frame(peer) == (0, b"")
+
+
+def test_an_item_that_cannot_be_read_ends_the_generator() -> None:
+    with scripted_server(with_an_item_that_cannot_be_read) as port:
+        with Client(HOST, port, "test") as client:
+            items = client.f()
+            assert repr(items) == "<items of the call of `test.f`>"
+            with pytest.raises(TypeError, match="`nosuch`"):
+                next(items)
+            assert client.g() is None
+            assert list(items) == []
+
+
+def test_an_item_that_cannot_be_read_ends_an_asynchronous_generator() -> None:
+    async def main(port: int) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, port, "test")
+            items = await client.f()
+            assert repr(items) == "<items of the call of `test.f`>"
+            with pytest.raises(TypeError, match="`nosuch`"):
+                await anext(items)
+            assert await client.g() is None
+            assert [item async for item in items] == []
+
+    with scripted_server(with_an_item_that_cannot_be_read) as port:
+        asyncio.run(main(port))
+
+
 # --- giving up -------------------------------------------------------------------------------
 
 
@@ -344,3 +382,102 @@ def test_a_timeout_before_anything_was_sent_keeps_the_connection(
                 pass
         wire.send(pieces, DEADLINE, None, listening)
         assert two.recv(100) == b"piece" * count
+
+
+class Failing:
+    """A socket whose next operation fails, after it took what is to be taken."""
+
+    def __init__(self, sock: socket.socket, failure: BaseException) -> None:
+        self._socket = sock
+        self._failure: BaseException | None = failure
+
+    def _fail(self, *arguments: Any) -> Any:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def send(self, data: Any) -> int:
+        self._fail()
+        return self._socket.send(data)
+
+    def recv_into(self, memory: Any) -> int:
+        self._fail()
+        return self._socket.recv_into(memory)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+@contextlib.contextmanager
+def failing(failure: BaseException) -> Iterator[tuple[Wire, socket.socket]]:
+    """Give a wire whose socket fails, and the other end of it."""
+    one, two = socket.socketpair()
+    with one, two:
+        session = ClientSession()
+        broken: Any = Failing(one, failure)
+        yield Wire(broken, "there", session.incoming, Mailbox(session)), two
+
+
+def test_what_is_sent_in_passing_waits_for_nothing() -> None:
+    with failing(BlockingIOError()) as (wire, other):
+        data = bytearray(b"notice")
+        wire.try_to_send(data)
+        assert (wire.closed, data) == (None, b"notice")
+        wire.try_to_send(data)
+        assert (wire.closed, data) == (None, b"")
+        assert other.recv(100) == b"notice"
+    with failing(ConnectionResetError("reset by peer")) as (wire, _):
+        wire.try_to_send(bytearray(b"notice"))
+        assert wire.closed == "the connection to there was lost earlier: reset by peer"
+    with failing(KeyboardInterrupt()) as (wire, _):
+        with pytest.raises(KeyboardInterrupt):
+            wire.try_to_send(bytearray(b"notice"))
+        assert wire.closed == "the connection to there was closed: a request was sent in part"
+
+
+def test_a_failure_while_receiving_leaves_what_can_be_kept() -> None:
+    with failing(BlockingIOError()) as (wire, _):
+        wire.receive_some(0, None)
+        assert wire.closed is None
+    with failing(KeyboardInterrupt()) as (wire, _):
+        with pytest.raises(KeyboardInterrupt):
+            wire.receive_some(DEADLINE, None)
+        assert wire.closed is None  # nothing had come
+    with failing(OSError(113, "No route to host")) as (wire, _):
+        with pytest.raises(OSError, match="No route to host"):
+            wire.receive_some(DEADLINE, None)
+        assert wire.closed == (
+            "the connection to there was lost earlier: [Errno 113] No route to host"
+        )
+
+
+@pytest.mark.parametrize("kind", [Client, BestEffortClient])
+def test_ctrl_c_with_an_item_at_hand_ends_the_generator(
+    kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_server(lambda: Server({"test": Target()}, allow_parallel=True)) as port:
+        with kind(HOST, port, "test") as client:
+            items = client.one_item()
+            assert next(items) == 0
+
+            def interrupt(self: Any) -> Any:
+                raise KeyboardInterrupt
+
+            with monkeypatch.context() as patch:
+                patch.setattr(_blocking_stream.RemoteIterator, "next_message", interrupt)
+                with pytest.raises(KeyboardInterrupt):
+                    next(items)
+            assert list(items) == []
+            assert client.echo(1) == 1
+
+
+def test_the_timeout_of_a_client_holds_for_each_item() -> None:
+    with served(Target()) as client:
+        items = client.one_item()
+        assert next(items) == 0
+        connection_of(client).timeout = 0.05  # connecting may take longer
+        with pytest.raises(TimeoutError, match=r"`t\.one_item` on .* timed out after"):
+            next(items)
+        connection_of(client).timeout = None
+        assert client.echo(1) == 1
+        items.close()

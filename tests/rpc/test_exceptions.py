@@ -43,6 +43,7 @@ def there_and_back(exc: BaseException, *, arguments: bool = True) -> Exception:
         OSError(2, "No such file", "/x"),
         FileNotFoundError(2, "No such file", "/x"),
         TimeoutError("slow"),
+        FileExistsError(17, "File exists", "/x", None, "/y"),
         UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
         AssertionError(),
         StopAsyncIteration(1),
@@ -177,3 +178,22 @@ def test_the_place_of_a_syntax_error_comes_along() -> None:
     assert (exc.filename, exc.lineno) == ("driver.py", 1)
     assert exc.text is not None
     assert exc.text.rstrip() == "a = ("
+
+
+def test_arguments_that_cannot_be_sent_stay_behind() -> None:
+    pack = pack_exception(ValueError(object))
+    assert pack == {"class": "ValueError", "message": "<class 'object'>", "traceback": []}
+    back = unpack_exception(pack)
+    assert (type(back), str(back)) == (ValueError, "<class 'object'>")
+
+
+def test_an_exception_is_packed_where_one_is_handled() -> None:
+    with pytest.raises(RuntimeError, match="no exception is being handled"):
+        current_exc_packed()
+
+
+@pytest.mark.parametrize("arguments", [["utf-8", "", 0, 1], [], ["utf-8", [], 0, 0, "", "more"]])
+def test_too_few_arguments_of_a_unicode_error_are_not_used(arguments: list[Any]) -> None:
+    pack = {"class": "UnicodeDecodeError", "message": "bad", "args": arguments}
+    back = unpack_exception(pack)
+    assert (type(back), str(back)) == (UnicodeError, "bad")

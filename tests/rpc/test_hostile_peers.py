@@ -311,7 +311,11 @@ def test_greetings_of_older_and_of_newer_servers(greeting: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "listing", [b"5", b"[]", b"null", b'{"methods":5}', b'{"methods":{"f":1}}']
+    "listing",
+    [
+        *(b"5", b"[]", b"null", b'{"methods":5}', b'{"methods":{"f":1}}'),
+        b'{"methods":{"f":{"__jsonclass__":["tuple",[[{"args":[],"defaults":[1]},null]]]}}}',
+    ],
 )
 def test_a_hostile_listing_harms_neither_help_nor_calls(listing: bytes) -> None:
     def play(peer: Peer) -> None:

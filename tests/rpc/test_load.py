@@ -15,6 +15,7 @@ import pytest
 
 from sipyco_rpc.pc_rpc import Client
 from support.peers import DEADLINE, HOST, Peer, until
+from support.programs import as_installed
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="what a process has is read from /proc"
@@ -36,6 +37,7 @@ def loaded(*arguments: int, said: Path) -> Iterator[tuple[int, subprocess.Popen[
             stdout=subprocess.PIPE,
             stderr=file,
             text=True,
+            env=as_installed(),
         )
         try:
             assert process.stdout is not None

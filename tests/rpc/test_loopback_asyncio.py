@@ -6,6 +6,7 @@ import asyncio
 import collections.abc
 import contextlib
 import gc
+import inspect
 import socket
 import threading
 import warnings
@@ -568,3 +569,57 @@ def test_methods_are_coroutine_functions() -> None:
 
     with rpc_server({"t": Target()}) as port:
         asyncio.run(main(port))
+
+
+def test_a_client_tells_what_it_lacks() -> None:
+    async def main(port: int) -> None:
+        client = AsyncioClient()
+        assert repr(client) == "<AsyncioClient, not connected>"
+        assert not hasattr(client, "__len__")
+        await client.connect_rpc(HOST, port, None)
+        with pytest.raises(ValueError, match="no target is selected; see `select_rpc_target`"):
+            await client.get_rpc_method_list()
+        await client.close_rpc()
+
+    with rpc_server({"t": object()}) as port:
+        asyncio.run(main(port))
+
+
+def test_a_listing_that_makes_no_sense_does_not_spoil_the_methods() -> None:
+    member = b'{"__jsonclass__":["tuple",[[{"args":["a"],"defaults":[1,2]},"A doc."]]]}'
+    listing = b'{"docstring":null,"methods":{"f":' + member + b"}}"
+
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        assert b"get_rpc_method_list" in peer.line()
+        peer.send(b'{"status":"ok","ret":' + listing + b"}\n")
+        assert b"call" in peer.line()
+        peer.send(b'{"status":"ok","ret":1}\n')
+        peer.line()
+
+    async def main(port: int) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, port, "test")
+            await client.get_rpc_method_list()
+            assert str(inspect.signature(client.f)) == "(*args, **kwargs)"
+            assert client.f.__doc__ == "A doc."
+            assert await client.f() == 1
+
+    with scripted_server(play) as port:
+        asyncio.run(main(port))
+
+
+def test_connecting_that_takes_too_long_is_a_timeout_of_the_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def create_connection(*args: Any, **kwargs: Any) -> Any:
+            raise TimeoutError(110, "Connection timed out")
+
+        monkeypatch.setattr(loop, "create_connection", create_connection)
+        with pytest.raises(TimeoutError, match=f"connecting on {HOST} port 1 timed out"):
+            await AsyncioClient().connect_rpc(HOST, 1, "test")
+
+    asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import socket
 import threading
@@ -29,6 +30,7 @@ from support.peers import (
     scripted_server,
     until,
 )
+from support.programs import free_port
 
 pytestmark = pytest.mark.usefixtures("either_protocol")
 
@@ -41,18 +43,13 @@ class Target:
         raise ConnectionResetError("the device has gone")
 
 
-def dead_port() -> int:
-    with socket.create_server((HOST, 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
 def reconnecting() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name.startswith("reconnect to")]
 
 
 @contextlib.contextmanager
 def dead_server(**options: Any) -> Iterator[BestEffortClient]:
-    client = BestEffortClient(HOST, dead_port(), "test", DEADLINE, **options)
+    client = BestEffortClient(HOST, free_port(), "test", DEADLINE, **options)
     try:
         yield client
     finally:
@@ -288,3 +285,51 @@ def test_several_threads_start_one_reconnection() -> None:
         assert len(reconnecting()) == 1
         client.close_rpc()
     assert reconnecting() == []
+
+
+def test_methods_show_the_remote_signature_while_there_is_a_server() -> None:
+    with rpc_server({"test": Target()}, description="d") as port:
+        with BestEffortClient(HOST, port, "test", DEADLINE) as client:
+            assert str(inspect.signature(client.echo)) == "(x: 'Any') -> 'Any'"
+            assert client.get_rpc_id() == (["test"], "d")
+            assert set(client.get_rpc_method_list()["methods"]) == {"echo", "fail"}
+            assert {"echo", "fail"} <= set(dir(client))
+            assert client.get_local_host() == HOST
+            assert not hasattr(client, "__len__")
+            assert not hasattr(client, "nosuch")
+
+
+def test_without_a_server_nothing_is_known() -> None:
+    with dead_server() as client:
+        assert str(inspect.signature(client.echo)) == "(*args, **kwargs)"
+        assert client.get_rpc_id() is None
+        assert client.get_rpc_method_list() is None
+        assert client.get_local_host() is None
+        assert client.get_selected_target() == "test"
+        assert not hasattr(client, "_private")
+
+
+def test_a_listing_that_never_comes_is_nothing() -> None:
+    def play(peer: Peer) -> None:
+        if peer.line() == b"ARTIQ pc_rpc\n":
+            peer.send(GREETING)
+            peer.line()
+            peer.send(b'{"__jsonclass__":["set",[["f"]]]}\n')
+            peer.line()  # and then it leaves
+
+    with scripted_server(play) as port:
+        with BestEffortClient(HOST, port, "test", DEADLINE, retry=1000) as client:
+            assert client.get_rpc_method_list() is None
+            assert "not connected" in repr(client)
+
+
+def test_attempts_that_fail_are_logged_once_and_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "sipyco.pc_rpc")
+
+    def failures() -> list[str]:
+        return [record.levelname for record in caplog.records if "connect" in record.message]
+
+    with dead_server(retry=0.001):
+        until(lambda: failures().count("DEBUG") >= 2)
+    assert failures()[0] == "WARNING"
+    assert set(failures()[1:]) == {"DEBUG"}

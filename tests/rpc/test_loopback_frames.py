@@ -598,6 +598,23 @@ def test_a_coroutine_that_does_not_want_to_be_cancelled_is_waited_for() -> None:
         assert frame(peer) == (1, b'{"status":"ok","ret":"done all the same"}', [])
 
 
+class Crowd(Target):
+    """Its calls wait for one event: a thousand that look again and again would be the load."""
+
+    async def wait(self, x: Any = None) -> Any:
+        if not self.log:
+            self.loop, self.event = asyncio.get_running_loop(), asyncio.Event()
+        self.log.append(("begun", x))
+        await self.event.wait()
+        return x
+
+    def release(self) -> None:
+        self.loop.call_soon_threadsafe(self.event.set)
+
+    def numbers(self) -> Iterator[int]:
+        yield from range(10)
+
+
 def test_calls_that_keep_others_waiting_can_be_cancelled() -> None:
     """More calls than a server has under way for one client at a time."""
     count = 1100
@@ -611,16 +628,12 @@ def test_calls_that_keep_others_waiting_can_be_cancelled() -> None:
             await asyncio.wait(tasks)
             assert await client.echo(1) == 1
 
-    target = Target()
+    target = Crowd()
     with serving(target, allow_parallel=True) as port:
         asyncio.run(main(port))
 
 
 def test_generators_go_on_while_calls_keep_others_waiting() -> None:
-    class Gives(Target):
-        def numbers(self) -> Iterator[int]:
-            yield from range(10)
-
     async def main(port: int) -> None:
         async with connected_client(port) as client:
             items = await client.numbers()
@@ -628,10 +641,10 @@ def test_generators_go_on_while_calls_keep_others_waiting() -> None:
             tasks = [asyncio.ensure_future(client.wait(k)) for k in range(1100)]
             await comes_true(lambda: len(target.log) == 1000)
             assert [item async for item in items] == list(range(1, 10))
-            target.released.set()
+            target.release()
             assert await asyncio.gather(*tasks) == list(range(1100))
 
-    target = Gives()
+    target = Crowd()
     with serving(target, allow_parallel=True) as port:
         asyncio.run(main(port))
 

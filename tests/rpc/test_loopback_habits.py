@@ -207,6 +207,7 @@ def test_clients_are_objects_like_any_other() -> None:
         function = client.echo  # kept by programs as callbacks
         assert list(map(function, [1, 2])) == [1, 2]
         assert copy.copy(function)(3) == 3
+        assert type("Kept", (), {"echo": function})().echo(4) == 4
 
 
 def test_a_client_that_could_not_connect_can_be_closed_and_shown() -> None:

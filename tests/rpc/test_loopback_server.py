@@ -21,6 +21,7 @@ from sipyco_rpc.pc_rpc import (
     simple_server_loop,
 )
 from support.peers import DEADLINE, HOST, connected, rpc_server, running_server, until
+from support.programs import free_port
 
 pytestmark = pytest.mark.usefixtures("either_protocol")
 
@@ -389,8 +390,7 @@ class Pings:
 
 def serve_until(call: Callable[[Client], Any], *args: Any, **kwargs: Any) -> None:
     """Run `simple_server_loop` here, in the main thread, until a client has made a call."""
-    with socket.create_server((HOST, 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     failures: list[BaseException] = []
 
     def use() -> None:

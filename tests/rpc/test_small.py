@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import sipyco_pyon
 import sipyco_rpc.testing
+from sipyco_pyon import pyon
+from sipyco_rpc import pc_rpc
+from sipyco_rpc._admission import _MAX_CONNECTIONS, default_max_connections
+from sipyco_rpc._describe import describe, document_function, make_encodable
+from sipyco_rpc._listening import stop_accepting, usable
 from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.fire_and_forget import FFProxy
-from sipyco_rpc.keepalive import async_open_connection, create_connection
+from sipyco_rpc.keepalive import async_open_connection, create_connection, set_keepalive
 from sipyco_rpc.signals import SignalHandler
 from support.peers import DEADLINE, HOST
+from support.programs import free_port
 
 
 def test_signatures_as_text() -> None:
@@ -28,6 +38,48 @@ def test_signatures_as_text() -> None:
     assert formatargspec(["a"], kwonlyargs=["b"], annotations={"a": "int", "return": "str"}) == (
         "(a: 'int', *, b) -> 'str'"
     )
+    assert formatargspec(["a"], annotations={"a": int}) == "(a: int)"
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise RuntimeError("nothing to show")
+
+
+def test_defaults_that_cannot_be_sent_are_listed_as_they_show() -> None:
+    class Undocumented:
+        @property
+        def __doc__(self) -> str:  # type: ignore[override]
+            raise RuntimeError("no text")
+
+        def __call__(self) -> None: ...
+
+    class Target:
+        def f(self, a=1, b=int, *, c=2, d=Unshowable()):  # type: ignore[no-untyped-def]  # noqa: B008
+            """Do it."""
+
+    Target.f.__annotations__ = {"a": int, "b": list[int], "c": "text"}
+
+    def encodable(value: Any) -> bool:
+        try:
+            pyon.encode(value)
+        except TypeError:
+            return False
+        return True
+
+    listing = make_encodable(describe(Target(), False), encodable)
+    argspec, docstring = listing["methods"]["f"]
+    assert docstring == "Do it."
+    assert argspec["defaults"] == (1, "<class 'int'>")
+    assert argspec["kwonlydefaults"] == {"c": 2, "d": "<Unshowable>"}
+    assert argspec["annotations"] == {"a": "int", "b": "list", "c": "text"}
+    assert document_function(Undocumented())[1] is None
+
+
+def test_a_limit_needs_a_client() -> None:
+    with pytest.raises(TypeError, match="call_timeout needs a client of sipyco, got 5"):
+        with pc_rpc.call_timeout(5, 1):
+            pass
 
 
 class Slow:
@@ -52,6 +104,8 @@ class Slow:
 def test_calls_that_nobody_waits_for(caplog: pytest.LogCaptureFixture) -> None:
     target = Slow()
     proxy = FFProxy(target)
+    proxy.ff_join()  # nothing runs yet
+    assert not hasattr(FFProxy.__new__(FFProxy), "_FFProxy__target")  # as `copy` asks
     assert proxy.show(1) is None
     assert target.entered.wait(DEADLINE)
     proxy.show(2)
@@ -174,6 +228,134 @@ def test_signals_are_waited_for(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
+def test_a_signal_is_not_lost_before_and_after_its_loop() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    handler = SignalHandler()
+    handler.setup()
+    ours = signal.getsignal(signal.SIGHUP)
+    handler.setup()
+    try:
+        assert signal.getsignal(signal.SIGHUP) == ours
+        os.kill(os.getpid(), signal.SIGHUP)  # nobody waits yet
+        asyncio.run(handler.wait_terminate())
+        os.kill(os.getpid(), signal.SIGHUP)  # the loop is closed
+        asyncio.run(handler.wait_terminate())
+    finally:
+        handler.teardown()
+        handler.teardown()
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_a_system_without_a_signal_takes_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    number, before = signal.SIGHUP, signal.getsignal(signal.SIGHUP)
+    monkeypatch.delattr(signal, "SIGHUP")
+    handler = SignalHandler()
+    handler.setup()
+    try:
+        assert signal.getsignal(number) is before
+        assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT)
+    finally:
+        handler.teardown()
+
+
+def test_keepalive_under_the_names_of_another_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = socket.TCP_KEEPIDLE
+    monkeypatch.setattr(socket, "TCP_KEEPALIVE", idle, raising=False)  # macOS has this name
+    monkeypatch.delattr(socket, "TCP_KEEPIDLE")
+    with socket.socket() as sock:
+        set_keepalive(sock, 7)
+        assert sock.getsockopt(socket.IPPROTO_TCP, idle) == 7
+    monkeypatch.delattr(socket, "TCP_KEEPALIVE")
+    with socket.socket() as sock:
+        before = sock.getsockopt(socket.IPPROTO_TCP, idle)
+        set_keepalive(sock, 7)
+        assert sock.getsockopt(socket.IPPROTO_TCP, idle) == before
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def test_other_sockets_have_no_keepalive() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        set_keepalive(ours)
+        assert not ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def test_a_connection_that_cannot_have_what_is_asked_for_is_closed() -> None:
+    with socket.create_server((HOST, 0)) as listening:
+        port = listening.getsockname()[1]
+        for _ in range(2):
+            with pytest.raises(OSError, match="Invalid argument"):
+                create_connection(HOST, port, after_idle=-1)
+            with pytest.raises(OSError, match="Invalid argument"):
+                asyncio.run(async_open_connection(HOST, port, after_idle=-1))
+            for _ in range(2):
+                sock, _ = listening.accept()
+                with sock:
+                    sock.settimeout(DEADLINE)
+                    try:
+                        assert sock.recv(1) == b""
+                    except ConnectionResetError:
+                        pass  # it ends so, too
+
+
+def test_names_are_loaded_when_they_are_used() -> None:
+    assert {"Server", "Client", "simple_server_loop"} <= set(dir(pc_rpc)) & set(dir(sipyco_rpc))
+    for module in (pc_rpc, sipyco_rpc):
+        with pytest.raises(AttributeError, match="has no attribute 'nosuch'"):
+            module.nosuch
+
+
+def test_the_private_function_for_lines_reads_one_line() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            theirs.sendall("é\nrest".encode())
+            assert pc_rpc._socket_readline(ours) == "é"
+            assert ours.recv(2) == b"re"
+        with pytest.raises(EOFError, match="before a full line"):
+            pc_rpc._socket_readline(ours)
+
+
+def test_a_host_without_ipv6_listens_on_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = errno.EADDRNOTAVAIL
+
+    def create_server(address: Any, **options: Any) -> Any:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+    assert usable([HOST, "::1"]) == [HOST]
+    assert caplog.messages == ["not listening on ::1: this host has no such address"]
+    assert usable(["::1"]) == ["::1"]  # the attempt will say what is wrong
+    number = errno.EACCES
+    with pytest.raises(PermissionError):
+        usable(["::1"])
+
+
+def test_a_loop_that_does_not_accept_by_readers_needs_no_help() -> None:
+    class Loop:
+        def remove_reader(self, fd: int) -> None:
+            raise NotImplementedError
+
+    with socket.create_server((HOST, 0)) as listening:
+        server: Any = SimpleNamespace(sockets=[listening], get_loop=Loop)
+        stop_accepting(server)
+        socket.create_connection(listening.getsockname(), DEADLINE).close()
+
+
+def test_the_number_of_connections_where_nothing_limits_descriptors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import resource
+
+    for limit, number in ((100, 50), (1, 1), (resource.RLIM_INFINITY, _MAX_CONNECTIONS)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, limit=limit: (limit, limit))
+        assert default_max_connections() == number
+    monkeypatch.setitem(sys.modules, "resource", None)  # Windows has none
+    assert default_max_connections() == _MAX_CONNECTIONS
+
+
 DRIVER = """
 import sys
 from sipyco_rpc import simple_server_loop
@@ -181,11 +363,6 @@ class T:
     def echo(self, x): return x
 simple_server_loop({"t": T()}, "127.0.0.1", int(sys.argv[1]))
 """
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def test_a_driver_is_started_and_stopped(tmp_path: Any) -> None:
@@ -240,9 +417,13 @@ HEAVY = (
 
 
 def test_the_client_is_light() -> None:
+    # `-I` and `-S`: what `site` and the environment load is not the client's.
+    roots = [str(Path(str(module.__file__)).parents[1]) for module in (sipyco_pyon, sipyco_rpc)]
     code = (
-        "import sys; from sipyco_rpc import Client; "
+        f"import sys; sys.path[:0] = {roots!r}; from sipyco_rpc import Client; "
         f"print([m for m in {HEAVY!r} if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, check=True, text=True
+    )
     assert done.stdout == "[]\n"

@@ -20,7 +20,14 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, SimpleSSLConfig
+from sipyco_rpc.pc_rpc import (
+    AsyncioClient,
+    BestEffortClient,
+    Client,
+    Server,
+    SimpleSSLConfig,
+    call_timeout,
+)
 from support.certificates import Identity, identity
 from support.peers import (
     DEADLINE,
@@ -469,8 +476,9 @@ def test_a_timeout_over_tls_does_not_spoil_the_next_call() -> None:
     target = Target()
     with tls_server(target) as port:
         how = keywords(client_identity(), server_identity())
-        with Client(HOST, port, timeout=0.1, **how) as client:
-            with pytest.raises(TimeoutError, match=rf"`t\.wait` on {HOST} port {port}"):
+        with Client(HOST, port, **how) as client:
+            said = rf"`t\.wait` on {HOST} port {port}"
+            with pytest.raises(TimeoutError, match=said), call_timeout(client, 0.1):
                 client.wait()
             target.released.set()
             assert client.echo("mine") == "mine"

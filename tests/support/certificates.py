@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import subprocess
 import tempfile
@@ -18,7 +19,9 @@ class Identity(NamedTuple):
 
 @functools.cache
 def _directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory()
+    directory = tempfile.TemporaryDirectory()
+    atexit.register(directory.cleanup)  # it would warn that nobody did
+    return directory
 
 
 @functools.cache

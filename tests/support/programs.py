@@ -1,7 +1,9 @@
-"""The examples as processes, which end with the test."""
+"""The examples as processes, which end with the test, and the environment of others."""
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import socket
 import subprocess
@@ -12,12 +14,33 @@ from pathlib import Path
 
 from support.peers import DEADLINE, HOST
 
+# What development adds to a program: it takes memory and time, which some tests are about.
+_ADDED = ("PYTHONDEVMODE", "PYTHONWARNINGS", "COVERAGE_PROCESS_CONFIG")
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+# Below what systems give to those who ask for any port: another test, in another process, would be
+# given the one that a program of this test is about to listen on. Each process begins elsewhere.
+_LOWEST, _PORTS = 10_000, 20_000
+_numbers = itertools.count(os.getpid() * 97)
+
+
 def free_port() -> int:
-    with socket.create_server((HOST, 0)) as sock:
-        return int(sock.getsockname()[1])
+    """Find a port that nobody listens on, for a program, or to be refused by."""
+    for number in itertools.islice(_numbers, _PORTS):
+        port = _LOWEST + number % _PORTS
+        try:
+            socket.create_server((HOST, port)).close()
+        except OSError:
+            continue  # it is taken
+        return port
+    raise AssertionError("no port is free")
+
+
+def as_installed() -> dict[str, str]:
+    """Give the environment of a program that runs as it does in a laboratory."""
+    return {name: value for name, value in os.environ.items() if name not in _ADDED}
 
 
 @contextmanager

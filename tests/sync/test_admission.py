@@ -58,7 +58,7 @@ def test_a_banner_without_a_name_is_closed(sent: bytes) -> None:
 def test_a_subscriber_has_its_place_however_long_nothing_changes() -> None:
     async def main() -> None:
         n = Notifier([1])
-        async with serving(Publisher({"n": n}, handshake_timeout=0.05, max_connections=2)) as port:
+        async with serving(Publisher({"n": n}, handshake_timeout=0.5, max_connections=2)) as port:
             with RawPeer(port, BANNER + b"n\n") as peer:
                 assert b"init" in await peer.line()
                 with RawPeer(port, BANNER) as silent:

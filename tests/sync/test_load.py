@@ -17,6 +17,7 @@ from sipyco_rpc.framing import MIB, LineReader, LineTooLong
 from sipyco_sync.sync_struct import process_mod
 from support.feeds import BANNER, RawPeer, comes_true
 from support.peers import DEADLINE, HOST
+from support.programs import as_installed
 
 PROGRAM = Path(__file__).with_name("publisher_program.py")
 
@@ -60,6 +61,7 @@ async def load(subscribers: int, count: int, batch: int, size: int, limit: int) 
         str(limit),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env=as_installed(),
     )
     assert program.stdin is not None
     assert program.stdout is not None

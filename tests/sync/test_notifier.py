@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 
+import sipyco_sync
 from sipyco_sync.sync_struct import ModAction, Notifier, process_mod, update_from_dict
 
 
@@ -214,6 +215,28 @@ def test_update_compares_arrays_by_value_and_shape() -> None:
     assert sorted(mod["key"] for mod in mods) == ["image", "scalar"]
 
 
+def test_update_compares_arrays_of_objects_item_by_item() -> None:
+    np = pytest.importorskip("numpy")
+
+    def arrays(last: Any) -> dict[str, Any]:
+        return {"a": np.array([1, [2, float("nan")], last], dtype=object)}
+
+    n, mods = recorded(arrays(None))
+    update_from_dict(n, arrays(None))
+    assert mods == []
+    update_from_dict(n, arrays("x"))
+    assert [mod["key"] for mod in mods] == ["a"]
+
+
+def test_a_part_of_an_array_has_its_place() -> None:
+    np = pytest.importorskip("numpy")
+    n, mods = recorded({"image": np.zeros((2, 2))})
+    row = n["image"][0]
+    row[1] = 5.0
+    assert [(mod["path"], mod["key"], mod["value"]) for mod in mods] == [(["image", 0], 1, 5.0)]
+    assert n.raw_view["image"].tolist() == [[0.0, 5.0], [0.0, 0.0]]
+
+
 def test_update_copes_with_values_that_cannot_be_compared() -> None:
     class Odd:
         def __eq__(self, other: object) -> bool:
@@ -297,3 +320,10 @@ def test_a_path_leads_through_other_containers_by_any_key() -> None:
     struct = {(1, 2): {None: [[], {1.5: []}]}}
     process_mod(struct, {"action": "append", "path": [(1, 2), None, 1, 1.5], "x": 1})
     assert struct == {(1, 2): {None: [[], {1.5: [1]}]}}
+
+
+def test_names_can_be_imported_from_the_package() -> None:
+    assert sipyco_sync.Notifier is Notifier
+    assert {"Notifier", "Publisher", "Subscriber", "__version__"} <= set(dir(sipyco_sync))
+    with pytest.raises(AttributeError, match="module 'sipyco_sync' has no attribute 'nosuch'"):
+        sipyco_sync.nosuch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import threading
@@ -513,6 +514,39 @@ def test_programs_publish_mods_that_they_applied_themselves() -> None:
                     assert await new.line() == b'{"action":"init","struct":{"k":1}}'
 
     asyncio.run(main())
+
+
+def test_a_mod_that_was_applied_and_cannot_be_sent_makes_copies_fresh() -> None:
+    async def main() -> None:
+        n = Notifier({})
+        publisher = Publisher({"n": n})
+        async with serving(publisher) as port:
+            with peer_of(port) as peer:
+                await peer.line()
+                n.raw_view["k"] = object()
+                with pytest.raises(TypeError, match="is not PYON encodable"):
+                    publisher.publish(
+                        n, {"action": "setitem", "path": [], "key": "k", "value": n.raw_view["k"]}
+                    )
+                n.raw_view["k"] = 1
+                publisher.publish(n, {"action": "setitem", "path": [], "key": "k", "value": 1})
+                assert await peer.line() == b'{"action":"init","struct":{"k":1}}'
+
+    asyncio.run(main())
+
+
+def test_a_stranger_without_an_end_of_its_name_is_turned_away_by_its_length(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        async with serving(Publisher({"n": Notifier([])})) as port:
+            with RawPeer(port, BANNER + b"n" * 70_000) as peer:
+                with contextlib.suppress(ConnectionError):
+                    assert await peer.ends() == b""
+
+    asyncio.run(main())
+    [message] = caplog.messages
+    assert message.endswith("the name has more than 65536 bytes")
 
 
 def test_arrays_can_be_changed_in_place() -> None:

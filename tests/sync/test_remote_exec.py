@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync.remote_exec import RemoteExecServer, connect_global_rpc
 from support.certificates import paths_of
 from support.peers import DEADLINE, HOST, rpc_server, until
+from support.programs import free_port
 
 
 class Camera:
@@ -163,8 +163,7 @@ simple_rexec_server_loop("camera", Camera(), host, int(port), "a camera", **tls)
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_the_loop_serves_driver_and_code(tls: bool) -> None:
-    with socket.create_server((HOST, 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     files: tuple[str, ...] = ()
     config: SimpleSSLConfig | None = None
     if tls:

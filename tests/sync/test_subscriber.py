@@ -316,6 +316,79 @@ def test_a_callback_may_close_or_connect_again() -> None:
     asyncio.run(main())
 
 
+def test_errors_in_the_callbacks_of_states_are_logged_and_change_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        copy = Copy()
+
+        def state(new: SubscriptionState) -> None:
+            raise ZeroDivisionError("told of a state")
+
+        async def lost() -> None:
+            raise ZeroDivisionError("told of the end")
+
+        async with publisher_that(sends(INIT)) as port:
+            subscriber = Subscriber("n", copy, None, lost, reconnect=0.001, state_cb=state)
+            async with subscriber:
+                await subscriber.connect(HOST, port)
+                await comes_true(lambda: len(copy.built) >= 2)  # it came back all the same
+
+    asyncio.run(main())
+    for message, text in (
+        ("error in the callback of state changes", "ZeroDivisionError: told of a state"),
+        ("error in the callback of a lost connection", "ZeroDivisionError: told of the end"),
+    ):
+        assert message in caplog.messages
+        assert text in caplog.text
+
+
+def test_it_does_not_come_back_where_the_program_fails(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        attempts: list[int] = []
+        states: list[SubscriptionState] = []
+
+        def before() -> None:
+            attempts.append(1)
+            if len(attempts) == 2:
+                raise ZeroDivisionError("before it receives")
+
+        async with publisher_that(sends(INIT)) as port:
+            subscriber = Subscriber("n", Copy(), reconnect=0.001, state_cb=states.append)
+            await subscriber.connect(HOST, port, before)
+            await subscriber.receive_task
+            await subscriber.connect(HOST, port)  # it may be used again
+            await subscriber.close()
+        assert attempts == [1, 1]
+        assert [state.value for state in states[:3]] == ["connected", "disconnected", "retrying"]
+
+    asyncio.run(main())
+    assert f"cannot connect to {HOST} port " in caplog.text
+    assert "ZeroDivisionError: before it receives" in caplog.text
+
+
+def test_close_while_it_connects_leaves_no_connection() -> None:
+    async def main() -> None:
+        gate, entered = asyncio.Event(), asyncio.Event()
+
+        async def before() -> None:
+            entered.set()
+            await gate.wait()
+
+        async with publisher_that(sends(INIT, stay=True)) as port:
+            subscriber = Subscriber("n", Copy())
+            connecting = asyncio.create_task(subscriber.connect(HOST, port, before))
+            await entered.wait()
+            await subscriber.close()
+            gate.set()
+            with pytest.raises(ConnectionAbortedError, match="closed while it was connecting"):
+                await connecting
+            assert subscriber.writer.transport.is_closing()
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
 def test_who_cannot_connect_says_so_and_may_try_again() -> None:
     async def main() -> None:
         copy = Copy()

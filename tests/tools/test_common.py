@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -40,9 +42,11 @@ def test_network_options() -> None:
 
 
 def test_a_port_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse("-p", "70000")
-    assert "expected a TCP port" in capsys.readouterr().err
+    for text in ("70000", "-1", "http"):
+        with pytest.raises(SystemExit):
+            parse(f"--port={text}")
+        expected = f"expected a TCP port (0 to 65535), got '{text}'"
+        assert expected in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -180,3 +184,56 @@ def test_conditions_and_pools(caplog: pytest.LogCaptureFixture) -> None:
 
     asyncio.run(main())
     assert "background task failed" in caplog.text
+
+
+def test_who_waits_no_more_is_not_woken() -> None:
+    async def main() -> None:
+        condition = Condition()
+        leaving, staying = (asyncio.create_task(condition.wait()) for _ in range(2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        condition.notify()
+        await staying
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+
+    asyncio.run(main())
+
+
+AT_EXIT = """\
+import asyncio, atexit
+from sipyco_tools.asyncio_tools import atexit_register_coroutine
+
+loop, closed = asyncio.new_event_loop(), asyncio.new_event_loop()
+closed.close()
+asyncio.set_event_loop(loop)
+atexit.register(loop.close)  # what is registered first runs last
+
+
+def says(name):
+    async def coroutine():
+        print(name, asyncio.get_running_loop() is loop)
+
+    return coroutine
+
+
+atexit_register_coroutine(says("of the current loop:"))
+atexit_register_coroutine(says("of a loop:"), loop=loop)
+atexit_register_coroutine(says("of a closed loop:"), loop=closed)
+asyncio.run(says("now:")())  # after this there is no current loop
+atexit_register_coroutine(says("of no loop:"))
+"""
+
+
+def test_coroutines_run_at_exit_and_the_latest_comes_first() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", AT_EXIT], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "now: False",
+        "of no loop: False",
+        "of a closed loop: False",
+        "of a loop: True",
+        "of the current loop: True",
+    ]

@@ -19,6 +19,7 @@ from sipyco_tools.logging_tools import LogForwarder, Server, SourceFilter
 from support.certificates import paths_of
 from support.feeds import comes_true, serving
 from support.peers import DEADLINE, HOST
+from support.programs import free_port
 from support.records import recorded
 
 BANNER = b"ARTIQ logging\n"
@@ -378,8 +379,7 @@ def test_who_cannot_connect_says_so_once_and_not_to_itself(
     logger: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        with socket.create_server((HOST, 0)) as sock:
-            port = sock.getsockname()[1]
+        port = free_port()
         forwarder = attached(logger, port)
         own = logging.getLogger("sipyco.logs")
         own.addHandler(forwarder)
@@ -439,8 +439,7 @@ def test_stop_says_what_it_could_not_send(
     logger: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        with socket.create_server((HOST, 0)) as sock:
-            port = sock.getsockname()[1]
+        port = free_port()
         forwarder = attached(logger, port, reconnect_timer=1000.0)
         await forwarder.stop()  # it may never have been started
         forwarder.start()

@@ -94,6 +94,27 @@ def test_an_entry_that_grows_too_long_is_logged_as_it_comes(
     ]
 
 
+def test_an_output_that_breaks_off_is_told_of(records: Records) -> None:
+    class Breaking(asyncio.StreamReader):
+        async def read(self, n: int = -1) -> bytes:
+            if self._given:
+                raise ConnectionResetError("reset by the child")
+            self._given = True
+            return b"one\ntwo"
+
+        _given = False
+
+    async def main() -> None:
+        await LogParser(lambda: "child").stream_task(Breaking())
+
+    asyncio.run(main())
+    assert records == [
+        ("print", 20, "one", "child"),
+        ("sipyco.logs", 30, "lost the output: reset by the child", "child"),
+        ("print", 20, "two", "child"),
+    ]
+
+
 def test_errors_in_handlers_and_in_the_source_do_not_stop_it(
     records: Records, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,3 +190,24 @@ def test_the_name_of_a_record_can_be_chosen(records: Records) -> None:
     logging.getLogger("fwd").setLevel(logging.ERROR)
     log_with_name("a.b", logging.WARNING, "below the level")
     assert len(records) == 3
+
+
+def test_an_exception_goes_with_a_record_of_another_name() -> None:
+    failure = ValueError("bad")
+    seen: list[Any] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.append(record.exc_info)  # type: ignore[method-assign]
+    logger = logging.getLogger("fwd")
+    logger.addHandler(handler)
+    try:
+        log_with_name("n", logging.ERROR, "none")
+        log_with_name("n", logging.ERROR, "given", exc_info=failure)
+        try:
+            raise failure
+        except ValueError:
+            log_with_name("n", logging.ERROR, "the current one", exc_info=True)
+            current = sys.exc_info()
+            log_with_name("n", logging.ERROR, "a triple", exc_info=current)
+    finally:
+        logger.removeHandler(handler)
+    assert [info and info[1] for info in seen] == [None, failure, failure, failure]

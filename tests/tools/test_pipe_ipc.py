@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -255,6 +256,51 @@ def test_the_address_is_a_pair_of_descriptors() -> None:
         child.close()
 
     asyncio.run(connect())
+
+
+def test_what_is_no_pipe_is_refused_and_closed(tmp_path: Path) -> None:
+    async def test() -> None:
+        reads, other = os.pipe()
+        fds = [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in "abc"]
+        for address in (f"{fds[0]},{fds[1]}", f"{reads},{fds[2]}"):
+            child = AsyncioChildComm(address)
+            with pytest.raises(ValueError, match="Pipe transport is"):
+                await child.connect()
+        os.close(fds[1])  # it was not come to
+        os.close(other)
+        await asyncio.sleep(0)  # transports close in the next pass of the loop
+
+    run(test)
+
+
+def test_a_process_without_descriptors_keeps_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, pipes = os.pipe, []
+
+    def pipe() -> tuple[int, int]:
+        if pipes:
+            raise OSError(errno.EMFILE, "Too many open files")
+        pipes.append(real())
+        return pipes[0]
+
+    before = descriptors()
+    monkeypatch.setattr(os, "pipe", pipe)
+    with pytest.raises(OSError, match="Too many open files"):
+        AsyncioParentComm()
+    assert len(pipes) == 1
+    assert descriptors() == before
+
+
+def test_the_blocking_end_closes_what_the_parent_has_left() -> None:
+    before = descriptors()
+    (reads, other), (parent, writes) = os.pipe(), os.pipe()
+    child = ChildComm(f"{reads},{writes}")
+    os.close(parent)
+    with pytest.raises(BrokenPipeError):
+        child.write(b"for nobody\n")
+    child.close()
+    child.close()
+    os.close(other)
+    assert descriptors() == before
 
 
 def test_the_blocking_end_reads_as_files_do() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from support.peers import DEADLINE, HOST, rpc_server, until
+from support.programs import free_port
 
 pytest.importorskip("numpy")
 
@@ -140,8 +140,7 @@ def test_the_remote_traceback_is_shown_on_demand(port: int) -> None:
 
 
 def test_nobody_listens() -> None:
-    with socket.create_server((HOST, 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     done = run(port, "list-targets")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

@@ -148,7 +148,7 @@ class Writer:
         if not items:
             self._pieces.append("[]")
             return
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         separator = "["
         for item in items:
@@ -173,7 +173,7 @@ class Writer:
             and self._flat(items)
         ):
             return
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         separator = "{"
         for key, item in items.items():
@@ -186,7 +186,7 @@ class Writer:
 
     def _pairs(self, items: dict[Any, Any], depth: int) -> None:
         """Write an array of pairs of the keys and values of a dictionary."""
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         separator = "[["
         for key, item in items.items():
@@ -249,7 +249,7 @@ class Writer:
             self._unknown(value, depth)
 
     def _unknown(self, value: Any, depth: int) -> None:
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         cls = type(value)
         custom = _encoders.get(cls)

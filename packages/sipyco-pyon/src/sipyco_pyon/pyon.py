@@ -210,7 +210,9 @@ def decode(
     if cls is not bytearray and cls is not bytes and cls is not str:
         if isinstance(source, memoryview):
             source = bytes(source)
-        elif not isinstance(source, (bytes, str, bytearray)):
+        elif isinstance(source, str):
+            source = str.__str__(source)  # of a derived class, such as NumPy's
+        elif not isinstance(source, (bytes, bytearray)):
             raise TypeError(f"a PYON text is str or bytes, got {cls.__name__}")
     if kwargs:
         return read_with_options(source, buffers, kwargs)

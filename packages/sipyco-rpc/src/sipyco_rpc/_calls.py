@@ -52,8 +52,9 @@ def call_timeout(client: object, seconds: float | None) -> Iterator[None]:
 
 def _key_of(client: object) -> object:
     """Find what stands for a client, without which its methods would have to hold the client."""
+    own = getattr(client, "__dict__", {})
     for cls in type(client).__mro__:
-        key = vars(client).get(f"_{cls.__name__}__key")
+        key = own.get(f"_{cls.__name__}__key")
         if key is not None:
             return key
     raise TypeError(f"call_timeout needs a client of sipyco, got {client!r}")

@@ -244,9 +244,10 @@ class FeedClient:
     async def __come_back(self, attempt: Callable[[], Awaitable[None]], where: str) -> bool:
         """Connect again, however long it takes."""
         assert self.__reconnect is not None
-        for wait in _waits(self.__reconnect):
+        waits = _waits(self.__reconnect)
+        while True:
             await self.__tell(SubscriptionState.retrying)
-            await asyncio.sleep(wait)
+            await asyncio.sleep(next(waits))
             try:
                 await attempt()
             except (OSError, EOFError) as exc:
@@ -256,7 +257,6 @@ class FeedClient:
                 return False
             else:
                 return True
-        return False
 
     async def __tell(self, state: SubscriptionState) -> None:
         if self.__state_cb is None:

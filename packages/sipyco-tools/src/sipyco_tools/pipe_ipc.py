@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import sys
 
-if sys.platform == "win32":
+if sys.platform == "win32":  # pragma: elsewhere (Windows)
     from sipyco_tools._pipe_windows import AsyncioChildComm, AsyncioParentComm, ChildComm
 else:
     from sipyco_tools._pipe_posix import AsyncioChildComm, AsyncioParentComm, ChildComm
