@@ -195,15 +195,7 @@ class Play:
     ("secured", "examples"),
     [
         pytest.param(False, 80, id="tcp"),
-        pytest.param(
-            True,
-            20,
-            id="tls",
-            marks=pytest.mark.skipif(
-                sys.version_info >= (3, 12),
-                reason="asyncio's TLS may write after it has closed, and then spins",
-            ),
-        ),
+        pytest.param(True, 20, id="tls"),
     ],
 )
 def test_every_history_keeps_the_contract(

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sipyco_rpc._asyncio_connection import AsyncioConnection
 from sipyco_rpc.asyncio_server import AsyncioServer
-from sipyco_rpc.pc_rpc import Server
-from support.certificates import paths_of
+from sipyco_rpc.pc_rpc import Server, SimpleSSLConfig
+from support.certificates import identity, paths_of
 from support.feeds import RawPeer, comes_true, port_of
 from support.pairs import MemoryTransport
+from support.peers import DEADLINE
 
 SIZE = 1 << 20  # bytes; more than the system takes at once
 
@@ -34,6 +37,9 @@ class Talker(AsyncioServer):
 class Target:
     def much(self) -> bytes:
         return bytes(SIZE)
+
+    def very_much(self) -> bytes:
+        return bytes(8 * SIZE)
 
 
 def closing(server: AsyncioServer) -> bool:
@@ -149,5 +155,59 @@ def test_a_client_with_tls_sends_nothing_after_the_end(kind: type[MemoryTranspor
         connection.connection_made(transport)
         assert not connection.eof_received()
         assert getattr(transport, "aborted", False) == (kind is TLSTransport)
+
+    asyncio.run(main())
+
+
+def stalls_and_says_goodbye(port: int) -> int:
+    """Ask for much over TLS, say that it is enough, and only then read; tell how much came."""
+    ours, theirs = identity("client"), identity("server")
+    config = SimpleSSLConfig(ours.cert, ours.key, theirs.cert)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = config.create_client_context().wrap_bio(incoming, outgoing)
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as sock:
+
+        def until_done(step: Callable[[], object]) -> None:
+            while True:
+                try:
+                    step()
+                    return
+                except ssl.SSLWantReadError:
+                    sock.sendall(outgoing.read())
+                    incoming.write(sock.recv(65536))
+
+        until_done(tls.do_handshake)
+        tls.write(b"ARTIQ pc_rpc\ntarget pyon_v2\n")
+        tls.write(b'{"action":"call","name":"very_much","args":[],"kwargs":{}}\n')
+        until_done(lambda: tls.read(1))  # then the reply is on its way, as far as there is room
+        with pytest.raises(ssl.SSLError):
+            tls.unwrap()  # the other side has not said goodbye
+        sock.sendall(outgoing.read())
+        count = 0
+        try:
+            while data := sock.recv(65536):
+                count += len(data)
+        except ConnectionError:
+            pass  # it may end so as well
+        return count
+
+
+@pytest.mark.parametrize("room", [100_000, 150_000, 200_000])
+def test_a_client_that_ends_tls_with_much_under_way_does_not_make_the_loop_spin(
+    room: int,
+) -> None:
+    async def main() -> None:
+        errors: set[str] = set()  # a loop that spins would fill a list
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: errors.add(context["message"])
+        )
+        async with Server({"target": Target()}) as server:
+            await server.start("127.0.0.1", 0, **paths_of("server", "client"))
+            assert server.server is not None
+            for listening in server.server.sockets:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
+            await asyncio.to_thread(stalls_and_says_goodbye, port_of(server))
+            await comes_true(lambda: not server._handlers)
+        assert errors == set()
 
     asyncio.run(main())

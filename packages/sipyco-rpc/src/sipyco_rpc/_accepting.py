@@ -58,6 +58,7 @@ async def secured(
         OSError: the handshake failed (`ssl.SSLError`), or the connection was lost.
     """
     loop = asyncio.get_running_loop()
+    _close_for_good(transport)
     handshake = asyncio.ensure_future(
         loop.start_tls(
             transport,
@@ -75,6 +76,27 @@ async def secured(
     if transport_with_tls is None:  # what asyncio gives where either side left in that moment
         raise ConnectionResetError("the connection was lost right after it")
     return transport_with_tls
+
+
+def _close_for_good(transport: asyncio.Transport) -> None:
+    """Have a transport that is closed under TLS drop what it has not sent.
+
+    TLS closes it when the peer has said that it is done, and takes no more. Since Python 3.12 a
+    transport of asyncio that is closed with something to send spins, for ever, if TLS writes more
+    as that is gone.
+    """
+    close = transport.close
+
+    def close_or_abort() -> None:
+        if transport.get_write_buffer_size():
+            transport.abort()
+        else:
+            close()
+
+    try:
+        transport.close = close_or_abort  # type: ignore[method-assign]
+    except AttributeError:
+        pass  # uvloop's: it has a TLS of its own
 
 
 def _feed_handshake(transport: asyncio.Transport, data: bytes) -> None:
