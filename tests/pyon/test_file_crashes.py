@@ -663,3 +663,75 @@ def test_rivals_in_threads_and_processes(tmp_path: Path) -> None:
     assert failures == []
     assert pyon.load_file(path) in values
     assert os.listdir(tmp_path) == ["a.pyon"]
+
+
+# What some systems, and some users, cannot do.
+
+
+def refuses(*args: Any, **kwargs: Any) -> Any:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_directory_that_cannot_be_listed_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "scandir", refuses)
+    pyon.store_file(tmp_path / "a", "new")
+    assert pyon.load_file(tmp_path / "a") == "new"
+
+
+@pytest.mark.parametrize("step", ["open", "fsync"])
+def test_a_directory_that_cannot_be_flushed_is_written_to(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(os, step)
+
+    def of_files_only(what: Any, *args: Any, **kwargs: Any) -> Any:
+        if os.path.isdir(what):
+            refuses()
+        return original(what, *args, **kwargs)
+
+    monkeypatch.setattr(os, step, of_files_only)
+    pyon.store_file(tmp_path / "a", "new")
+    assert pyon.load_file(tmp_path / "a") == "new"
+
+
+@POSIX
+def test_what_somebody_else_removes_at_the_same_time_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / ".sipyco-0123456789abcdef.tmp"
+    left.write_text("half")
+    make_old(left)
+    monkeypatch.setattr(os, "unlink", refuses)
+    pyon.store_file(tmp_path / "a", "new")
+    assert sorted(os.listdir(tmp_path)) == [left.name, "a"]
+
+
+@POSIX
+def test_who_may_not_give_files_away_keeps_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    pyon.store_file(path, "old")
+    if os.getuid() != 0:
+        pytest.skip("only root can make a file of somebody else's")
+    os.chown(path, 65534, 65533)
+    path.chmod(0o640)
+    monkeypatch.setattr(os, "fchown", refuses)
+    pyon.store_file(path, "new")
+    status = path.stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o640)
+    assert pyon.load_file(path) == "new"
+
+
+def test_an_error_stays_the_first_one_if_the_rest_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    pyon.store_file(path, "old")
+    monkeypatch.setattr(os, "unlink", refuses)
+    monkeypatch.setattr(os, "replace", lambda *names: os.stat("/no/such/../file\0"))
+    with pytest.raises(ValueError, match="null"):
+        pyon.store_file(path, "new")
+    assert pyon.load_file(path) == "old"

@@ -705,6 +705,66 @@ def test_a_disk_that_is_full_keeps_what_was_there(
     assert contents(copy) == before
 
 
+def refuses(*args: Any, **kwargs: Any) -> Any:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@NEEDS_CRYPTOGRAPHY
+@pytest.mark.parametrize("number", range(2))
+def test_a_rename_that_fails_leaves_no_temporary_file(
+    number: int, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(contents(copy))
+    replace, left = os.replace, number
+    with monkeypatch.context() as patch:
+
+        def some(source: Any, target: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                refuses()
+            replace(source, target)
+
+        patch.setattr(os, "replace", some)
+        done = certs(copy, "--client", "alice", "--force")
+    assert done.status == 1
+    assert "Operation not permitted" in done.err
+    assert sorted(contents(copy)) == before
+
+
+@NEEDS_CRYPTOGRAPHY
+@POSIX
+@pytest.mark.parametrize("step", ["open", "fsync"])
+def test_a_directory_that_cannot_be_flushed_is_written_to(
+    step: str, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(os, step)
+
+    def of_files_only(what: Any, *args: Any, **kwargs: Any) -> Any:
+        # The command locks the directory, with another flag.
+        if os.path.isdir(what) and not (step == "open" and args[0] & os.O_DIRECTORY):
+            refuses()
+        return original(what, *args, **kwargs)
+
+    monkeypatch.setattr(os, step, of_files_only)
+    assert certs(copy, "--client", "carol").status == 0
+    assert in_clients(copy) == ["alice", "bob", "carol"]
+
+
+@NEEDS_CRYPTOGRAPHY
+@POSIX
+def test_who_may_not_give_files_away_keeps_the_new_ones(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can make a file of somebody else's")
+    os.chown(copy / "clients.pem", 65534, 65533)
+    monkeypatch.setattr(os, "fchown", refuses)
+    assert certs(copy, "--client", "carol").status == 0
+    assert (copy / "clients.pem").stat().st_uid == 0
+    assert in_clients(copy) == ["alice", "bob", "carol"]
+
+
 KILLED_WHEN_IT_RENAMES = """
 import os, signal, sys
 from sipyco_tools import sipyco_certs

@@ -113,7 +113,7 @@ def _status(target: str) -> os.stat_result | None:
 
 def _keep_owner(descriptor: int, old: os.stat_result) -> None:
     """Give a new file the owner and group of the old one, as far as this process may."""
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: elsewhere (Windows)
         return
     new = os.fstat(descriptor)
     if (new.st_uid, new.st_gid) == (old.st_uid, old.st_gid):

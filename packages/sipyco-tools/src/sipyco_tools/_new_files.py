@@ -82,7 +82,7 @@ def _write(path: Path, file: NewFile, made: list[Path]) -> None:
 
 def _take_after(descriptor: int, file: NewFile) -> None:
     """Let a program that could read the old file read the new one, and nobody else."""
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: elsewhere (Windows)
         return
     old, new = file.path.stat(), os.fstat(descriptor)
     if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
