@@ -24,11 +24,11 @@ def check() -> Any:
 
 
 def test_a_module_below_the_level_is_named(check: Any) -> None:
-    shares = {"b.py": 84.9, "a.py": 12.5, "c.py": 85.0, "d.py": 100.0}
+    shares = {"b.py": 89.9, "a.py": 12.5, "c.py": 90.0, "d.py": 100.0}
     report = {"files": {name: {"summary": {"percent_covered": n}} for name, n in shares.items()}}
     assert check.low_modules(report) == [
-        "a.py is covered to 12.50 %, where each module needs 85 %",
-        "b.py is covered to 84.90 %, where each module needs 85 %",
+        "a.py is covered to 12.50 %, where each module needs 90 %",
+        "b.py is covered to 89.90 %, where each module needs 90 %",
     ]
 
 
@@ -63,7 +63,7 @@ def test_what_fails_is_told_of_and_is_the_status(
     assert capsys.readouterr().err.splitlines() == [
         "coverage: tests/sync fails",
         f"coverage: sipyco_sync needs {level} % of its lines and branches",
-        "coverage: m.py is covered to 5.00 %, where each module needs 85 %",
+        "coverage: m.py is covered to 5.00 %, where each module needs 90 %",
     ]
     assert [command[3] for command in ran] == ["run", "combine", "report", "json"]
     assert f"--fail-under={level}" in ran[2]
