@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 import sipyco_pyon
 from sipyco_pyon import pyon
 
@@ -33,3 +35,27 @@ def test_importing_loads_little() -> None:
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1", "{", '{"a"', '"abc', "[1 2]", "[1]x", "x", "", "[" + "9" * 5000, '"' + "x" * 100_000],
+    ids=lambda text: f"{text:.10}",
+)
+def test_what_is_no_json_is_said_where_json_was_never_loaded(text: str) -> None:
+    """The scanner of CPython 3.11 takes the class of its errors from there, or gives none."""
+    root = os.path.dirname(os.path.dirname(str(sipyco_pyon.__file__)))
+    code = (
+        f"import sys; sys.path.insert(0, {root!r}); import sipyco_pyon\n"
+        "assert 'json.decoder' not in sys.modules\n"
+        "try:\n    sipyco_pyon.decode(sys.stdin.read())\n"
+        "except ValueError as exc:\n    print(type(exc).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "JSONDecodeError\n"

@@ -87,6 +87,20 @@ encode_string_unicode: Final[Any] = _string_encoders()[1]
 _SPACE: Final = " \t\n\r"
 
 
+def load_errors() -> bool:
+    """Load the class of a scanner's errors, after a `SystemError`; tell whether it was missing.
+
+    The scanner in C of CPython 3.11 does not load it itself, and then fails without an error.
+    """
+    import sys
+
+    if "json.decoder" in sys.modules:
+        return False
+    import json.decoder  # noqa: F401
+
+    return True
+
+
 def scan_document(scan: Scanner, text: str) -> Any:
     """Read a whole text, as `json.loads` does.
 

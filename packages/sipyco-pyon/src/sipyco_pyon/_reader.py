@@ -6,6 +6,7 @@ from sipyco_pyon._cutting import CUT_FROM, Cuts
 from sipyco_pyon._json_parts import (
     check_end,
     encoding_of,
+    load_errors,
     make_scanner,
     scan_after_space,
     scan_document,
@@ -135,6 +136,10 @@ def read(source: Any, buffers: Sequence[Any] | None) -> Any:
         if end != len(text):
             check_end(text, end)
         return value
+    except SystemError:
+        if not load_errors():
+            raise
+        return read(source, buffers)
     except ValueError as exc:
         # Bytes of another encoding, or lone surrogates. The former break off before any object
         # is complete, so no value has been made of a part of them.
@@ -158,6 +163,10 @@ def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
         value = scan_document(make_scanner(context.hook), text)
         context.finish()
         return value
+    except SystemError:
+        if not load_errors():
+            raise
+        return _read_long(source, buffers)
     except ValueError as exc:
         if rest is not source and (text == "" or getattr(exc, "doc", None) is text):
             # Not JSON, or not even text: what is wrong, and where, is told of the whole.
@@ -177,7 +186,12 @@ def _read_as_it_is(source: Any, buffers: Sequence[Any] | None) -> Any:
     """Read a text with integers beyond the interpreter's limit, and nothing cut out of it."""
     context = Context({}, buffers)
     text = source if isinstance(source, str) else to_text(source)
-    value = scan_document(make_scanner(context.hook, from_decimal), text)
+    try:
+        value = scan_document(make_scanner(context.hook, from_decimal), text)
+    except SystemError:
+        if not load_errors():
+            raise
+        return _read_as_it_is(source, buffers)
     context.finish()
     return value
 
