@@ -27,6 +27,9 @@ class Target:
     def large(self) -> bytes:
         return bytes(4 * MIB)
 
+    def __init__(self) -> None:
+        self.servers: list[Server] = []
+
     def state(self) -> dict[str, int]:
         """Tell what the process has now: resident memory in bytes, and counts."""
         pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -35,6 +38,7 @@ class Target:
             "descriptors": len(os.listdir("/proc/self/fd")),
             "threads": threading.active_count(),
             "tasks": len(asyncio.all_tasks()),
+            "connections": self.servers[0]._admission.count,
         }
 
 
@@ -42,10 +46,11 @@ async def main() -> None:
     descriptors = int(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     most = int(sys.argv[2]) if len(sys.argv) > 2 else None
-    targets = {"t": Target()}
+    target = Target()
     async with Server(
-        targets, builtin_terminate=True, max_line=MIB, max_connections=most
+        {"t": target}, builtin_terminate=True, max_line=MIB, max_connections=most
     ) as server:
+        target.servers.append(server)
         await server.start("127.0.0.1", 0)
         assert server.server is not None
         print(server.server.sockets[0].getsockname()[1], flush=True)

@@ -90,7 +90,8 @@ def test_where_all_have_their_place_one_more_is_refused_until_one_leaves(
         assert not transport.aborted
         visitor.left()
         visitors[1].left()
-        assert (admission.count, admission.unsettled) == (0, {})
+        assert admission._own is not None
+        assert (admission.count, admission._own.count, admission._own.unsettled) == (0, 0, {})
 
     asyncio.run(main())
     [message] = caplog.messages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from typing import Final
 
 from sipyco_rpc._accepting import abort
@@ -15,6 +16,10 @@ logger = logging.getLogger("sipyco.tools")
 _MAX_CONNECTIONS: Final = 512  # half of the descriptors that a process usually may have
 
 HANDSHAKE_TIMEOUT: Final = 10.0  # seconds; a slow link with TLS takes two or three
+
+# The clock of a handshake is wound so many times: one that ran on while a method blocked the loop
+# would count against peers who were kept waiting.
+_TICKS: Final = 10
 
 _QUIET: Final = 10.0  # seconds between two complaints: those who flood us shall not flood the log
 
@@ -31,6 +36,21 @@ def default_max_connections() -> int:
     return max(1, min(_MAX_CONNECTIONS, descriptors // 2))
 
 
+class Places:
+    """The connections that there can be at a time, of one server or of several.
+
+    Attributes:
+        limit: how many there can be.
+        count: how many there are.
+        unsettled: those that have not said what they want, the oldest first.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.count = 0
+        self.unsettled: dict[Visitor, None] = {}
+
+
 class Visitor:
     """One connection, from the moment that it was accepted.
 
@@ -38,22 +58,32 @@ class Visitor:
     place to another.
 
     Args:
-        admission: counts it.
+        admission: of its server.
+        places: one of them is its own.
         transport: is aborted when it has to go.
         peer: the other end, for log records.
 
     Attributes:
         turned_out: whether it had to go; that has been logged.
+        handshake: the task that is in the midst of its TLS handshake, or None. It is cancelled
+            when the connection has to go: the end of the transport does not always end it.
     """
 
-    def __init__(self, admission: Admission, transport: asyncio.Transport, peer: str) -> None:
+    def __init__(
+        self, admission: Admission, places: Places, transport: asyncio.Transport, peer: str
+    ) -> None:
         self.transport = transport
         self.peer = peer
         self.turned_out = False
+        self.handshake: asyncio.Task[None] | None = None
         self._admission = admission
-        self._clock: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
-            admission.handshake_timeout, self._late
-        )
+        self._places = places
+        self._ticks = 0
+        self._clock: asyncio.TimerHandle | None = None
+        admission.count += 1
+        places.count += 1
+        places.unsettled[self] = None
+        self._tick()
 
     def identified(self) -> None:
         """It has said what it is, and may take its time."""
@@ -64,19 +94,31 @@ class Visitor:
     def settled(self) -> None:
         """It has said what it wants, and keeps its place."""
         self.identified()
-        self._admission.unsettled.pop(self, None)
+        self._places.unsettled.pop(self, None)
 
     def turn_out(self) -> None:
         """Close the connection at once."""
         self.turned_out = True
         self.settled()
         abort(self.transport)
+        if self.handshake is not None:
+            self.handshake.cancel()
 
     def left(self) -> None:
         """Its connection has ended."""
         self.settled()
         self._admission.count -= 1
+        self._places.count -= 1
         abort(self.transport)
+
+    def _tick(self) -> None:
+        if self._ticks == _TICKS:
+            self._late()
+            return
+        self._ticks += 1
+        self._clock = asyncio.get_running_loop().call_later(
+            self._admission.handshake_timeout / _TICKS, self._tick
+        )
 
     def _late(self) -> None:
         self.turn_out()
@@ -86,34 +128,46 @@ class Visitor:
         )
 
 
+# Servers without a limit of their own share the descriptors of the process. Those of other loops
+# are in other threads, and have their own.
+_shared: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Places]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _shared_places() -> Places:
+    loop = asyncio.get_running_loop()
+    places = _shared.get(loop)
+    if places is None:
+        places = _shared[loop] = Places(default_max_connections())
+    return places
+
+
 class Admission:
     """Count the connections of one server, and decide about one more.
 
     Args:
-        max_connections: most connections at a time, or None for `default_max_connections`.
+        max_connections: most connections at a time; None to share `default_max_connections` with
+            the other servers of the loop.
         handshake_timeout: seconds until a peer must have said what it is.
 
     Attributes:
-        count: how many there are.
-        unsettled: those that have not said what they want, the oldest first.
+        count: how many there are of this server.
 
     Raises:
         ValueError: with such limits nobody could be served.
     """
 
     def __init__(self, max_connections: int | None, handshake_timeout: float) -> None:
-        if max_connections is None:
-            max_connections = default_max_connections()
-        if max_connections < 1:
+        if max_connections is not None and max_connections < 1:
             raise ValueError(f"max_connections must be at least 1, got {max_connections}")
         if not handshake_timeout > 0:
             raise ValueError(
                 f"handshake_timeout is a number of seconds above 0, got {handshake_timeout}"
             )
-        self.max_connections = max_connections
         self.handshake_timeout = handshake_timeout
         self.count = 0
-        self.unsettled: dict[Visitor, None] = {}
+        self._own = None if max_connections is None else Places(max_connections)
         self._unsaid = 0  # complaints that were held back
         self._quiet: asyncio.TimerHandle | None = None  # while they are
 
@@ -123,24 +177,22 @@ class Admission:
         Where there are too many, the one that has waited longest without saying what it wants
         makes room: those who only hold connections keep nobody out.
         """
-        if self.count >= self.max_connections:
-            if not self.unsettled:
+        places = _shared_places() if self._own is None else self._own
+        if places.count >= places.limit:
+            if not places.unsettled:
                 abort(transport)
                 self.complain(
-                    f"refusing the connection from {peer}: there are {self.count} already, which "
-                    "is the limit (max_connections)"
+                    f"refusing the connection from {peer}: there are {places.count} already, "
+                    "which is the limit (max_connections)"
                 )
                 return None
-            oldest = next(iter(self.unsettled))
+            oldest = next(iter(places.unsettled))
             oldest.turn_out()
             self.complain(
                 f"closing the connection from {oldest.peer}: it has not said what it wants, and "
-                f"its place, one of {self.max_connections} (max_connections), is needed"
+                f"its place, one of {places.limit} (max_connections), is needed"
             )
-        self.count += 1
-        visitor = Visitor(self, transport, peer)
-        self.unsettled[visitor] = None
-        return visitor
+        return Visitor(self, places, transport, peer)
 
     def complain(self, text: str) -> None:
         """Log a warning; when there are many, only how many they are."""

@@ -150,11 +150,12 @@ class AsyncioServer:
             return
         address = transport.get_extra_info("peername")
         peer = f"{address[0]} port {address[1]}" if address else "a client"
+        context = contexts()
         visitor = self._admission.admit(transport, peer)
         if visitor is None:
             return
         task = asyncio.get_running_loop().create_task(
-            self._run_handler(visitor, accepting, contexts()), name=f"connection from {peer}"
+            self._run_handler(visitor, accepting, context), name=f"connection from {peer}"
         )
         self._handlers[task] = visitor
         task.add_done_callback(self._handler_done)
@@ -166,8 +167,8 @@ class AsyncioServer:
     async def _run_handler(
         self, visitor: Visitor, accepting: Accepting, context: ssl.SSLContext | None
     ) -> None:
-        if accepting.lost:
-            return
+        if accepting.lost or visitor.transport.is_closing():
+            return  # an end that came now would be told to `accepting`, and not to TLS
         transport, peer = visitor.transport, visitor.peer
         protocol: Any = self._new_protocol(visitor)
         try:
@@ -179,7 +180,11 @@ class AsyncioServer:
                 feed(protocol, accepting.early)
                 transport.resume_reading()
             else:
-                transport = await secured(transport, protocol, context, accepting.early)
+                visitor.handshake = asyncio.current_task()
+                try:
+                    transport = await secured(transport, protocol, context, accepting.early)
+                finally:
+                    visitor.handshake = None
                 protocol.connection_made(transport)
         except OSError as exc:  # ssl.SSLError, and a peer that has gone away, among them
             transport.abort()

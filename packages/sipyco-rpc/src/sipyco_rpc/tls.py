@@ -102,26 +102,32 @@ class _Contexts:
         self._make = make
         paths = (getattr(config, name, None) for name in ("local_cert", "local_key", "peer_cert"))
         self._paths = [path for path in paths if path is not None]
-        self._state = self._look()
+        self._state = self._refused = self._look()
         self._context = make()
 
     def __call__(self) -> ssl.SSLContext:
-        state = self._look()
+        state = self._look()  # before they are read: what changes after it is noticed next time
         if state != self._state:
-            # Now, so that what changes from here on is noticed the next time.
-            self._state = state
             try:
                 self._context = self._make()
-            except (OSError, ValueError) as exc:
-                # Half of them may have been written: the change of the other half comes as well.
-                import logging
-
-                logging.getLogger("sipyco.tools").warning(
-                    "the files for TLS have changed, and cannot be used: %s; new connections go "
-                    "on with what was read before",
-                    exc,
-                )
+            except Exception as exc:  # noqa: BLE001  (a configuration may be the program's own)
+                # Half of them may have been written, or there may be no descriptor to read them
+                # with: it is tried again at each connection, and said once.
+                if state != self._refused:
+                    self._refused = state
+                    self._complain(exc)
+            else:
+                self._state = state
         return self._context
+
+    def _complain(self, exc: Exception) -> None:
+        import logging
+
+        logging.getLogger("sipyco.tools").warning(
+            "the files for TLS have changed, and cannot be used: %s; new connections go on with "
+            "what was read before",
+            exc,
+        )
 
     def _look(self) -> list[Any]:
         from os import stat
