@@ -11,6 +11,7 @@ import pytest
 
 from sipyco_pyon import pyon
 from sipyco_pyon._writer import MAX_BUFFERS, SHORT_DATA
+from support.environment import as_installed
 
 LONG = bytes(range(256)) * (SHORT_DATA // 256 + 1)
 BYTES_OF_0 = '{"__jsonclass__":["bytes",[{"__jsonclass__":["buffer",[0]]}]]}'
@@ -238,7 +239,11 @@ for buffer in buffers:
 print(resident() - before)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program],
+        env=as_installed(),
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert done.stderr == ""
     assert 0 <= int(done.stdout) < 32 * 1024, "KiB, of a gigabyte that was announced"

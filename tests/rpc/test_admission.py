@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
+from sipyco_rpc import _admission
 from sipyco_rpc._admission import Admission
 from sipyco_rpc.asyncio_server import AsyncioServer
-from sipyco_rpc.pc_rpc import Client, Server
+from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, SimpleSSLConfig
 from support.certificates import identity, paths_of
-from support.feeds import comes_true
+from support.feeds import comes_true, port_of
 from support.peers import DEADLINE, HOST, connected, rpc_server, running_server, until
 
 BANNER = b"ARTIQ pc_rpc\n"
@@ -99,6 +101,19 @@ def test_where_all_have_their_place_one_more_is_refused_until_one_leaves(
         "refusing the connection from one more: there are 2 already, which is the limit "
         "(max_connections)"
     )
+
+
+def test_time_in_which_a_method_blocks_the_loop_is_not_the_time_of_the_peer() -> None:
+    async def main() -> None:
+        admission = Admission(1, 0.1)
+        visitor, transport = admit(admission)
+        threading.Event().wait(0.3)  # a driver that waits for its instrument
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not transport.aborted
+        visitor.left()
+
+    asyncio.run(main())
 
 
 def test_a_flood_of_complaints_is_counted_not_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -268,6 +283,76 @@ def test_a_connection_of_another_protocol_has_no_clock() -> None:
             writer.write(b"\n")
             assert await reader.readline() == b"at last\n"
             writer.close()
+
+    asyncio.run(main())
+
+
+async def _flooded(count: int) -> None:
+    """Have a server with TLS and few places turn out many who only connect, and serve another."""
+    ours, theirs = identity("client"), identity("server")
+    config = SimpleSSLConfig(ours.cert, ours.key, theirs.cert)
+    async with Server({"t": Echo()}, max_connections=8) as server:
+        await server.start(HOST, 0, **paths_of("server", "client"))
+        port = port_of(server)
+        for ends_at_once in (True, False):
+            # All at once, as far as the loop can see: it does not run in the meantime.
+            flood = [socket.create_connection((HOST, port), DEADLINE) for _ in range(count)]
+            if not ends_at_once:
+                # Some are in the midst of their handshakes when others need their places.
+                await comes_true(lambda: server._admission.count >= 8)
+            for sock in flood:
+                sock.close()
+            for _ in range(50):
+                await asyncio.sleep(0)  # all are accepted
+            await comes_true(lambda: server._admission.count == 0)
+        assert server._admission._own is not None
+        assert server._admission._own.count == 0
+        client = AsyncioClient()
+        await client.connect_rpc(HOST, port, "t", config)
+        assert await client.echo(1) == 1
+        await client.close_rpc()
+    assert {task.get_name() for task in asyncio.all_tasks()} == {"the test"}
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_a_flood_of_bare_connections_to_a_server_with_tls_leaves_nothing(kind: str) -> None:
+    factory = None
+    if kind == "uvloop":
+        factory = pytest.importorskip("uvloop").new_event_loop
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.set_name("the test")
+        async with asyncio.timeout(DEADLINE):
+            await _flooded(80)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+
+
+def test_servers_without_limits_of_their_own_share_the_descriptors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_admission, "default_max_connections", lambda: 6)
+
+    async def main() -> None:
+        async with Server({"t": Echo()}) as first, Server({"t": Echo()}) as second:
+            await first.start(HOST, 0)
+            await second.start(HOST, 0)
+            silent = [
+                socket.create_connection((HOST, port_of(server)), DEADLINE)
+                for server in (first, second)
+                for _ in range(5)
+            ]
+            await comes_true(lambda: second._admission.count >= 5)
+            client = AsyncioClient()
+            await client.connect_rpc(HOST, port_of(first), "t")
+            await comes_true(lambda: first._admission.count + second._admission.count == 6)
+            assert await client.echo(1) == 1
+            await client.close_rpc()
+            for sock in silent:
+                sock.close()
 
     asyncio.run(main())
 

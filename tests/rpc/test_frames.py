@@ -18,6 +18,7 @@ from sipyco_rpc.frames import MAX_BUFFERS, MAX_HEADER, FrameError, match_header,
 from sipyco_rpc.framing import MIB, LineTooLong
 from sipyco_rpc.messages import MessageReader
 from sipyco_rpc.protocol import CallRequest, ClientSession, ServerSession
+from support.environment import as_installed
 
 
 def frames_reader(max_message: int = 1000) -> MessageReader:
@@ -242,7 +243,11 @@ reader.received(134217000 - 3)
 print(number, bytes(text), [bytes(memoryview(buffer)[-3:]) for buffer in buffers])
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program],
+        env=as_installed(),
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert done.stderr == ""
     taken, message = done.stdout.splitlines()

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sipyco_rpc.pc_rpc import Client
+from support.environment import as_installed
 from support.peers import DEADLINE, HOST, Peer, until
-from support.programs import as_installed
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="what a process has is read from /proc"
@@ -60,7 +60,8 @@ def at_rest(client: Any) -> dict[str, int]:
 
     def alone() -> bool:
         state.update(client.state())
-        return state["tasks"] <= 3  # main, `wait_terminate`, the connection's
+        # The tasks of main, of `wait_terminate` and of the connection.
+        return state["tasks"] <= 3 and state["connections"] == 1
 
     until(alone)
     return state

@@ -139,6 +139,31 @@ def test_a_context_is_made_anew_only_when_a_file_has_changed(
     assert second.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), RuntimeError("odd")])
+def test_a_moment_in_which_files_cannot_be_read_does_not_keep_the_old_ones(
+    error: Exception, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = Files(tmp_path, identity("server"), identity("client"))
+    failing = False
+
+    class Config(SimpleSSLConfig):
+        def create_server_context(self) -> ssl.SSLContext:
+            if failing:
+                raise error
+            return super().create_server_context()
+
+    current = server_ssl_contexts(Config(*files.paths.values()))
+    first = current()
+    files.trust(identity("other"))
+    failing = True
+    assert current() is first
+    assert current() is first
+    failing = False
+    assert current() is not first
+    [message] = caplog.messages
+    assert str(error) in message
+
+
 def test_a_configuration_of_the_programs_own_serves_as_it_did() -> None:
     made = SimpleSSLConfig(*paths_of("server", "client").values())
 

@@ -1,4 +1,4 @@
-"""The examples as processes, which end with the test, and the environment of others."""
+"""The examples as processes, which end with the test."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ from pathlib import Path
 
 from support.peers import DEADLINE, HOST
 
-# What development adds to a program: it takes memory and time, which some tests are about.
-_ADDED = ("PYTHONDEVMODE", "PYTHONWARNINGS", "COVERAGE_PROCESS_CONFIG")
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
 
 # Below what systems give to those who ask for any port: another test, in another process, would be
 # given the one that a program of this test is about to listen on. Each process begins elsewhere.
@@ -36,11 +32,6 @@ def free_port() -> int:
             continue  # it is taken
         return port
     raise AssertionError("no port is free")
-
-
-def as_installed() -> dict[str, str]:
-    """Give the environment of a program that runs as it does in a laboratory."""
-    return {name: value for name, value in os.environ.items() if name not in _ADDED}
 
 
 @contextmanager

@@ -15,9 +15,9 @@ import pytest
 from sipyco_pyon import pyon
 from sipyco_rpc.framing import MIB, LineReader, LineTooLong
 from sipyco_sync.sync_struct import process_mod
+from support.environment import as_installed
 from support.feeds import BANNER, RawPeer, comes_true
 from support.peers import DEADLINE, HOST
-from support.programs import as_installed
 
 PROGRAM = Path(__file__).with_name("publisher_program.py")
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +120,15 @@ async def settled(made: Program) -> None:
     await comes_true(made.newest_has_come)
 
 
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Wait less for tunnels and resets, which nothing here needs: a proxy resets at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_log_forwarder, "_PROBATION", 0.02)
+        patch.setattr(_log_forwarder, "_LONG_PROBATION", 0.05)
+        yield
+
+
 # How many records are logged while there is a connection, and then while there is none; and
 # whether the forwarder knows of that by then.
 OUTAGES = st.lists(
@@ -150,7 +160,7 @@ def test_after_outages_every_record_has_come_or_is_counted(
                     # has come.
                     assert -len(outages) <= made.under_way() <= 0
 
-    with program() as (logger, log):
+    with program() as (logger, log), impatient():
         asyncio.run(play(logger, log, Server()))
         assert_order(log.numbers(), breaks=len(outages))
 
