@@ -58,6 +58,7 @@ class Accounts:
         self._complaints: dict[str, list[str]] = {}
         self._under_way: dict[int, tuple[float, str]] = {}  # since when, and what
         self._answered: set[int] = set()
+        self._made: set[int] = set()  # the tokens of all calls
         self._executed: set[int] = set()
         # Calls that took long, and those that failed: the token, its times, and why it failed.
         self._slow: list[tuple[int, float, float, str | None]] = []
@@ -104,6 +105,7 @@ class Accounts:
         number = int(fields[0])
         if what == "a":
             self._tally(peer_of(number)).attempted += 1
+            self._made.add(number)
             self._under_way[number] = float(fields[1]), fields[2]
         elif what in ("c", "f"):
             self._finish(what, number, fields)
@@ -224,6 +226,8 @@ class Accounts:
                 )
         for token in sorted(self._answered - self._executed):
             self.complain("a call was answered that the server has not executed", str(token))
+        for token in sorted(self._executed - self._made):
+            self.complain("a call was executed that nobody has made", str(token))
         for peer, records in self._records.items():
             self._judge_records(peer, records, excuses.get(peer, Excuses(())), peer in short)
 

@@ -136,7 +136,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
         else:
             folder = Path(options.keep)
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                parser.error(f"--keep needs a directory: {exc}")
             if any(folder.iterdir()):
                 parser.error(f"--keep needs an empty directory, got {folder}")
         print(f"seed {seed}", file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ from sipyco_rpc.pc_rpc import Server
 __all__ = ["one_input"]
 
 _LIMITS: Final = (2**27, 200)  # bytes of a request
+_BANNER: Final = b"ARTIQ pc_rpc\n"
 _PUBLIC: Final = frozenset({"echo", "fail", "wait", "items", "more_items", "coroutine", "block"})
 
 
@@ -175,6 +176,7 @@ def _check_answers(
     """
     if not answers:
         return
+    assert said.startswith(_BANNER), "an answer to one who has not said what it is"
     greeting, _, rest = answers.partition(b"\n")
     assert pyon.decode(greeting)["targets"] == ["other", "thing"]
     session = connection._session

@@ -252,6 +252,15 @@ def test_a_list_that_is_too_long_takes_no_memory() -> None:
 def test_long_lists_of_numbers_are_not_too_long() -> None:
     """Publishers of before 2025 send them."""
     _v1_text.check_size("[" + "-1.2345678901234567e-05, " * 500_000 + "]")
+    _v1_text.check_size("[" + "-1, " * 1_500_000 + "]")
+
+
+@pytest.mark.parametrize(
+    "item", ["1-1", "1 -1", "- -1", "--1", "0x1e-1", ")-1", ") -1", "1 1", "a.b", "not 1"]
+)
+def test_what_makes_many_nodes_counts(item: str) -> None:
+    """A sign is part of a number only where it cannot be an operator."""
+    assert _v1_text._items(item * 1000, 0, len(item) * 1000) >= 1000
 
 
 @pytest.mark.parametrize("prefix", ["f", "F", "rf", "fR", "t", "Rt"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import os
+import signal
 import socket
 import threading
 import unittest.mock
@@ -469,6 +471,16 @@ def test_terminate_is_listed_and_answered_before_the_server_stops() -> None:
         assert client.terminate() is None
 
     serve_until(check)
+
+
+def test_simple_server_loop_may_be_ended_by_its_owner_only() -> None:
+    def check(client: Client) -> None:
+        assert "terminate" not in client.get_rpc_method_list()["methods"]
+        with pytest.raises(GenericRemoteException, match="SystemExit"):
+            client.leave()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    serve_until(check, builtin_terminate=False)
 
 
 def test_servers_tell_their_ports() -> None:

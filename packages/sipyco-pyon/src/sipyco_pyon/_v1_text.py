@@ -31,12 +31,15 @@ _STRING_OR_COMMENT: Final = re.compile(rf"{_STRING}|#[^\r\n]*", re.DOTALL)
 # What makes a string one with expressions in it, just before its first quote.
 _FORMATTED: Final = re.compile(r"(?:[ft]r?|r[ft])\Z", re.IGNORECASE)
 
-# What Python's parser makes something of, beside strings: a sign that is not part of a name or a
-# number, or a word after another one. A list of numbers has about one for each.
-_ITEM: Final = re.compile(r"[^\w\s.]|\.(?![0-9])|(?<=\w)\s+(?=\w)")
+# What Python's parser makes something of, beside strings: a character that is not part of a name
+# or a number, or a word after another one. A list of numbers has one for each, the comma; a sign
+# is part of its number where it cannot be an operator.
+_ITEM: Final = re.compile(
+    r"[^\w\s.+-]|(?<![\s,(\[{:=])[+-]|[+-](?![\d.])|\.(?![0-9])|(?<=\w)\s+(?=[\w+-])"
+)
 
-# Of a text. The parser takes up to 1,100 bytes for each: so no more in all than values of the
-# other dialect take, in the longest line of the protocols, and two million numbers may still come.
+# Of a text. The parser takes up to 1,500 bytes for each: so about as much in all as values of the
+# other dialect take, in the longest line of the protocols. Two million numbers may still come.
 MAX_ITEMS: Final = 2 * 1024 * 1024
 
 _SLICE: Final = 64 * 1024  # characters to look at in one go

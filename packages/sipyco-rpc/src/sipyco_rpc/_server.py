@@ -41,7 +41,8 @@ class Server(AsyncioServer):
         frames: offer frames, with which arrays travel as raw memory and calls of one client need
             not wait for each other. Clients that do not know them never notice.
         allowed_methods: for some targets, by their names, the names of the only methods that can
-            be called; the others are not listed either. None for all public methods of all.
+            be called; the others are not listed either. None for all public methods of all. The
+            built-in `terminate` is not one of theirs.
         max_connections: most connections at a time; by default 512, or half of the descriptors
             that the process may have. One more takes the place of the one that has waited longest
             without selecting a target; if there is none, it is closed.

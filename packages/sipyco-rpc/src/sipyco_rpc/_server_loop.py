@@ -62,6 +62,7 @@ def simple_server_loop(
     allowed_methods: Mapping[str, Iterable[str]] | None = None,
     max_connections: int | None = None,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
+    builtin_terminate: bool = True,
 ) -> None:
     """Serve targets until Ctrl-C, SIGTERM, SIGHUP (where there is one) or a `terminate()`.
 
@@ -71,6 +72,7 @@ def simple_server_loop(
         targets, description, allow_parallel: see `Server`.
         threaded, max_line, plain_float64, frames: likewise.
         allowed_methods, max_connections, handshake_timeout: likewise.
+        builtin_terminate: offer every client the method `terminate`, which ends the program.
         host: address to listen on, or a list of them; None for all.
         port: TCP port to listen on.
         ssl_config: for TLS that trusts certificates.
@@ -85,7 +87,7 @@ def simple_server_loop(
         server = Server(
             targets,
             description,
-            builtin_terminate=True,
+            builtin_terminate=builtin_terminate,
             allow_parallel=allow_parallel,
             threaded=threaded,
             max_line=max_line,

@@ -42,6 +42,10 @@ class AsyncioServer:
     Override `_handle_connection_cr`. When it returns or raises, its connection is closed; what
     it raises is logged. With `async with`, the server is stopped at the end.
 
+    A class derived from this one has to protect its handlers itself from peers that say nothing:
+    nobody else knows what they should say. `handshake_timeout` is for TLS only there, and each
+    connection keeps its place from then on.
+
     Args:
         max_connections: most connections at a time; by default 512, or half of the descriptors
             that the process may have. One more takes the place of the one that has waited longest

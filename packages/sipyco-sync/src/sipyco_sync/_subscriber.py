@@ -22,7 +22,7 @@ def early_end(notifier_name: str) -> str:
     """Say why a publisher closes a connection before anything has come."""
     return (
         "the publisher closed the connection without sending anything: "
-        f"it has probably no notifier `{notifier_name}`"
+        f"it has probably no notifier `{notifier_name}`, or no place for one more"
     )
 
 
