@@ -705,6 +705,32 @@ def test_a_disk_that_is_full_keeps_what_was_there(
     assert contents(copy) == before
 
 
+@NEEDS_CRYPTOGRAPHY
+def test_a_directory_in_the_way_is_found_before_anything_changes(copy: Path) -> None:
+    (copy / "server.pem").unlink()
+    (copy / "server.pem").mkdir()
+    key = (copy / "server.key").read_bytes()
+    done = certs(copy, "--host", "127.0.0.1", "--force")
+    assert done.status == 1
+    assert "Is a directory" in done.err
+    assert (copy / "server.key").read_bytes() == key
+    assert not list(copy.glob(".*"))
+
+
+@NEEDS_CRYPTOGRAPHY
+@pytest.mark.parametrize("arguments", [["--remove", "alice"], ["--client", "carol"], ["--check"]])
+def test_a_certificate_that_would_be_overlooked_is_told_of(
+    copy: Path, arguments: list[str]
+) -> None:
+    path = copy / "clients.pem"
+    path.write_text(path.read_text().replace(" CERTIFICATE", " X509 CERTIFICATE", 2))
+    before = contents(copy)
+    done = certs(copy, *arguments)
+    assert done.status == 1
+    assert "in the form `X509 CERTIFICATE`" in done.out + done.err
+    assert contents(copy) == before
+
+
 def refuses(*args: Any, **kwargs: Any) -> Any:
     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 

@@ -37,6 +37,10 @@ _CERTIFICATE: Final = re.compile(
 )
 
 
+# Other names that OpenSSL knows certificates by.
+_OTHER_FORMS: Final = re.compile(rb"^-----BEGIN (X509|TRUSTED) CERTIFICATE-----", re.MULTILINE)
+
+
 class Made(NamedTuple):
     """What `make` has made.
 
@@ -192,6 +196,13 @@ def _read(path: Path) -> tuple[bytes, list[_Entry]]:
         content = path.read_bytes()
     except FileNotFoundError:
         return b"", []
+    old = _OTHER_FORMS.search(content)
+    if old is not None:
+        # TLS would trust it, and here it would be neither listed nor removed.
+        raise ValueError(
+            f"{path} has a certificate in the form `{old[1].decode()} CERTIFICATE`: write it as "
+            "`CERTIFICATE` (openssl x509 -in OLD -out NEW)"
+        )
     entries = []
     for number, found in enumerate(_CERTIFICATE.finditer(content), 1):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -48,6 +49,8 @@ def write_all(files: Iterable[NewFile]) -> None:
             path = file.path
             if file.replace:
                 target = Path(os.path.realpath(path))
+                if target.is_dir():  # which the rename would find out, after others
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
                 path = target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
                 renames.append((path, target))
             _write(path, file, made)
