@@ -175,7 +175,7 @@ class Admission:
         """Let a connection in, or close it.
 
         Where there are too many, the one that has waited longest without saying what it wants
-        makes room: those who only hold connections keep nobody out.
+        makes room: those who only hold connections keep their places no longer than until then.
         """
         places = _shared_places() if self._own is None else self._own
         if places.count >= places.limit:

@@ -44,8 +44,9 @@ class Server(AsyncioServer):
             be called; the others are not listed either. None for all public methods of all. The
             built-in `terminate` is not one of theirs.
         max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have. One more takes the place of the one that has waited longest
-            without selecting a target; if there is none, it is closed.
+            that the process may have, for all servers of the loop together. One more takes the
+            place of the one that has waited longest without selecting a target; if there is none,
+            it is closed.
         handshake_timeout: seconds for a client's TLS handshake, and until it has sent the banner.
 
     Raises:

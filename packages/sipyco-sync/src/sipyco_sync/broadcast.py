@@ -113,8 +113,9 @@ class Broadcaster(FeedServer):
         queue_limit: messages that may wait for one receiver.
         max_backlog: bytes that may wait for one receiver; what waits for several is held once.
         max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have. One more takes the place of the one that has waited longest
-            without saying what it wants; if there is none, it is closed.
+            that the process may have, for all servers of the loop together. One more takes the
+            place of the one that has waited longest without saying what it wants; if there is none,
+            it is closed.
         handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
     """
 

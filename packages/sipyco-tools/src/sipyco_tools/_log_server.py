@@ -33,8 +33,9 @@ class Server(AsyncioServer):
         max_line: longest line to accept, in bytes.
         max_lines: most lines of one record.
         max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have. One more takes the place of the one that has waited longest
-            without sending the banner; if there is none, it is closed.
+            that the process may have, for all servers of the loop together. One more takes the
+            place of the one that has waited longest without sending the banner; if there is none,
+            it is closed.
         handshake_timeout: seconds for a peer's TLS handshake, and until it has sent the banner.
     """
 
