@@ -171,8 +171,8 @@ class Publisher(FeedServer):
         plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older programs do.
         max_connections: most connections at a time; by default 512, or half of the descriptors
             that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without saying what it wants; if there is none,
-            it is closed.
+            place of the one that has waited longest without saying what it wants; if there is
+            none, it is closed.
         handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
 
     Attributes:

@@ -114,8 +114,8 @@ class Broadcaster(FeedServer):
         max_backlog: bytes that may wait for one receiver; what waits for several is held once.
         max_connections: most connections at a time; by default 512, or half of the descriptors
             that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without saying what it wants; if there is none,
-            it is closed.
+            place of the one that has waited longest without saying what it wants; if there is
+            none, it is closed.
         handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
     """
 
