@@ -29,6 +29,10 @@ class Target:
     def echo(self, x: Any = None) -> Any:
         return x
 
+    def large(self, size: int) -> bytes:
+        self.entered.set()
+        return b"x" * size
+
     async def wait(self) -> None:
         self.log.append("begun")
         self.entered.set()
@@ -180,6 +184,22 @@ def test_stop_ends_what_is_under_way(name: str, tls: bool) -> None:
             with pytest.raises((EOFError, ConnectionError)):
                 await waiting
             assert target.log == ["begun", "ended"]
+
+    run(name, work, tls)
+
+
+@every_loop
+@secured
+def test_stop_sends_what_has_been_answered(name: str, tls: bool) -> None:
+    size = 12_000_000  # more than sockets hold
+
+    async def work(server: Server, port: int, own: dict[str, Any]) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, port, **own)
+            answered = asyncio.ensure_future(client.large(size))
+            await server.targets["t"].entered.wait()
+            await server.stop()
+            assert len(await answered) == size
 
     run(name, work, tls)
 

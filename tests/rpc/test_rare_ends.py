@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sipyco_rpc._asyncio_connection import AsyncioConnection
-from sipyco_rpc.asyncio_server import AsyncioServer
+from sipyco_rpc.asyncio_server import AsyncioServer, close_writer
 from sipyco_rpc.pc_rpc import Server, SimpleSSLConfig
 from support.certificates import identity, paths_of
 from support.feeds import RawPeer, comes_true, port_of
@@ -73,6 +73,23 @@ async def told(
             await comes_true(lambda: not server._handlers)
     assert errors == []
     return received
+
+
+def test_of_two_that_close_a_connection_only_the_cancelled_one_is_cancelled() -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            _, writer = await asyncio.open_connection(sock=ours)
+            writer.write(bytes(8 * SIZE))  # it cannot be closed in the first pass
+            first, second = (asyncio.ensure_future(close_writer(writer)) for _ in range(2))
+            await asyncio.sleep(0)
+            first.cancel()
+            await asyncio.wait({first, second}, timeout=DEADLINE)
+            assert first.cancelled()
+            assert second.result() is None
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
 
 
 def test_what_a_handler_has_said_last_arrives(caplog: pytest.LogCaptureFixture) -> None:

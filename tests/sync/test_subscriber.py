@@ -186,6 +186,22 @@ def test_every_end_has_a_reason(
     assert reason in caplog.messages[0]
 
 
+@pytest.mark.parametrize("passes", range(4))
+def test_close_while_it_takes_leave_of_a_lost_connection(passes: int) -> None:
+    async def main() -> None:
+        async with publisher_that(sends(INIT)) as port:
+            subscriber = Subscriber("n", Copy(), reconnect=60)
+            await subscriber.connect(HOST, port)
+            while not subscriber.writer.transport.is_closing():
+                await asyncio.sleep(0)
+            for _ in range(passes):
+                await asyncio.sleep(0)
+            await subscriber.close()
+            assert subscriber.receive_task.done()
+
+    asyncio.run(main())
+
+
 def test_close_is_not_a_lost_connection() -> None:
     async def main() -> None:
         lost: list[int] = []

@@ -141,7 +141,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     async def serve(self) -> None:
         """Wait for the end of the connection, and of what it has begun; cancelled, end them."""
         try:
-            await self._closed
+            await asyncio.wait({self._closed})  # which is not cancelled with this
             if self._calls is not None:
                 await self._calls.finish()
         finally:
@@ -149,7 +149,11 @@ class ServerConnection(asyncio.BufferedProtocol):
             if self._calls is not None:
                 self._calls.close(cancel=True)
                 await self._calls.finish()
-            self._transport.close()
+            # What is late is sent first, as long as there is somebody to take it.
+            self._sender.drained = self._transport.close
+            self._sender.flush()
+            if not self._sender.late:
+                self._transport.close()
             try:
                 await asyncio.wait({self._closed}, timeout=_CLOSE_PATIENCE)
             finally:

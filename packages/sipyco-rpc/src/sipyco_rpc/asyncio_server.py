@@ -124,7 +124,10 @@ class AsyncioServer:
                 )
 
     async def stop(self) -> None:
-        """Stop listening and close all connections, in bounded time. May be repeated."""
+        """Stop listening and close all connections, in bounded time. May be repeated.
+
+        What has been said to a peer is sent, if the peer takes it in one second.
+        """
         server, self.server = self.server, None
         self._accepting = False
         if server is not None:
@@ -262,11 +265,18 @@ async def close_writer(writer: asyncio.StreamWriter) -> None:
     Args:
         writer: its stream.
     """
+    me = asyncio.current_task()
+    assert me is not None
+    requests = me.cancelling()
     writer.close()
     try:
         async with asyncio.timeout(CLOSE_PATIENCE):
             await writer.wait_closed()
     except (OSError, EOFError):
         pass  # it is closed all the same; TimeoutError is an OSError
+    except asyncio.CancelledError:
+        if me.cancelling() > requests:
+            raise
+        # Another task was cancelled while it closed the same stream, which has one future for all.
     finally:
         abort(writer.transport)
