@@ -1,6 +1,7 @@
-"""Settings of the property tests, of asyncio's debug mode, and of programs that tests start."""
+"""Settings of the property tests, of asyncio's debug mode, and of processes that run tests."""
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,12 @@ def _tells_more_than_time(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("asyncio").addFilter(_tells_more_than_time)
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist may not be there
+def pytest_xdist_auto_num_workers() -> int:
+    """Run more tests at once than there are processors: they wait as much as they compute."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True, scope="session")
