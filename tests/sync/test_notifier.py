@@ -281,6 +281,45 @@ def test_it_needs_no_event_loop() -> None:
     assert len(mods) == 4
 
 
+def test_a_mod_sets_no_more_items_of_an_array_than_there_are() -> None:
+    """Two lists of indices go together as rows and columns do: each with each."""
+    np = pytest.importorskip("numpy")
+    many = list(range(300))
+    for shape, key in [
+        ((1, 1), ([[0]] * 300, [0] * 300)),
+        ((1, 90_000), [0] * 300),
+        ((1, 90_000), np.zeros(300, int)),
+        ((1, 1, 90_000), (0, [0] * 300, slice(None))),
+        ((1, 300), (np.zeros((300, 1), int), np.ones(300, bool))),
+    ]:
+        for target in (np.zeros(shape), Notifier(np.zeros(shape)), np.zeros(shape, object)):
+            with pytest.raises(ValueError, match="it has fewer"):
+                process_mod(target, {"action": "setitem", "path": [], "key": key, "value": 1.0})
+    for key, changed in [
+        (([[i] for i in many], many), 90_000),
+        ([0] * 300, 300),
+        ((many, many), 300),
+        ((..., [0, 0]), 300),
+        (([True] * 299 + [False], 5), 299),
+        (np.ones((300, 300), bool), 90_000),
+        ((slice(0, 2), None, [3]), 2),
+        ([], 0),
+    ]:
+        array = np.zeros((300, 300))
+        process_mod(array, {"action": "setitem", "path": [], "key": key, "value": 1.0})
+        assert int(array.sum()) == changed
+    records = np.zeros(3, "i4,i4")
+    process_mod(records, {"action": "setitem", "path": [], "key": ["f0", "f1"], "value": 7})
+    assert records.tolist() == [(7, 7)] * 3
+    empty = np.zeros((0, 5))
+    process_mod(empty, {"action": "setitem", "path": [], "key": ([], [1]), "value": 1.0})
+    for key in (0, ([0], [0], [0])):
+        with pytest.raises(IndexError):
+            process_mod(np.zeros((0, 5)), {"action": "setitem", "key": key, "value": 1})
+    with pytest.raises(IndexError):
+        process_mod(np.zeros(5), {"action": "setitem", "key": ([0], [0]), "value": 1})
+
+
 def test_a_path_into_an_array_leads_to_a_part_of_it_and_makes_no_copy() -> None:
     """Indices in a list would give as many copies, of an array that may be large."""
     np = pytest.importorskip("numpy")

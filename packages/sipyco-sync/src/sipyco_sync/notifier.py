@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
+from sipyco_sync._array_mods import check_setitem, check_step
+
 __all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "update_from_dict"]
 
 Mod: TypeAlias = dict[str, Any]  # one change, as it travels: see `wire`
@@ -43,6 +45,7 @@ def _apply(container: Any, mod: Mod) -> Any:
     """Make one change to the container that it is about; return what `pop` took out."""
     action = mod["action"]
     if action == "setitem":
+        check_setitem(container, mod["key"])
         container[mod["key"]] = mod["value"]
     elif action == "append":
         container.append(mod["x"])
@@ -67,30 +70,16 @@ def process_mod(target: Any, mod: Mod) -> None:
         mod: any but `init`, which has no structure to be applied to.
 
     Raises:
-        ValueError: the action is `init` or unknown.
+        ValueError: the action is `init` or unknown; or the mod would go into a copy of a part of
+            an array, or set items of one many times over.
         LookupError: there is nothing at the path, or no such key.
         Exception: what else the containers raise where a mod does not fit them, such as
             `TypeError`.
     """
     for key in mod.get("path", ()):
-        _check_step(target, key)
+        check_step(target.raw_view if isinstance(target, Notifier) else target, key)
         target = target[key]
     _apply(target, mod)
-
-
-def _check_step(container: Any, key: Any) -> None:
-    """Refuse to go into an array by a list or an array of indices.
-
-    That gives no part of it but a copy, of any size: a mod of a megabyte could make a terabyte.
-    """
-    if isinstance(container, Notifier):
-        container = container.raw_view
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(container, numpy.ndarray):
-        return
-    for index in key if isinstance(key, tuple) else (key,):
-        if not isinstance(index, (int, slice, str, type(None), numpy.integer)):
-            raise ValueError(f"no part of an array is at an index of {type(index)}")
 
 
 class Notifier:
@@ -229,7 +218,7 @@ class Notifier:
         part = self
         while (whole := part._parent) is not None:
             container, key = whole.raw_view, part._path[-1]
-            _check_step(container, key)
+            check_step(container, key)
             there = part.raw_view
             if isinstance(container, dict):
                 there = container.get(key, _ABSENT)
