@@ -2,10 +2,10 @@
 
 import sys
 
-from fuzz.cli import main
-
 if __name__ == "__main__":
     try:
+        from fuzz.cli import main
+
         raise SystemExit(main())
     except KeyboardInterrupt:  # what was started has ended
         print("\ninterrupted", file=sys.stderr)

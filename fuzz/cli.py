@@ -94,11 +94,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{target.name:15} {target.summary}")
         return 0
     if options.target == "all":
-        targets = list(TARGETS.values())
+        targets = [target for target in TARGETS.values() if target.installed]
+        for target in TARGETS.values():
+            if target not in targets:
+                print(f"{target.name}: left out, {target.package} is not installed here")
+        if not targets:
+            parser.error("no target is installed")
         if options.corpus is not None or options.input is not None:
             parser.error("--corpus and --input are of one target")
     elif options.target in TARGETS:
         targets = [TARGETS[options.target]]
+        if not targets[0].installed:
+            parser.error(f"{options.target} needs {targets[0].package}, which is not installed")
     else:
         parser.error(f"expected a target ({', '.join(TARGETS)}) or `all`, got {options.target}")
     if options.seconds < 1:
@@ -106,11 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.input is not None:
         return _take(targets[0], [_literal(parser, options.input)])
     paths = [options.corpus or corpus.path_of(target.name) for target in targets]
+    try:
+        inputs = [corpus.read(path, must_exist=options.replay) for path in paths]
+    except (OSError, ValueError) as exc:
+        parser.error(str(exc))
     if options.replay:
-        for path in paths:
-            if not path.exists():
-                parser.error(f"there is no file {path}")
-        return max(_take(t, corpus.read(p)) for t, p in zip(targets, paths, strict=True))
+        return max(map(_take, targets, inputs))
     if find_spec("atheris") is None:
         print(
             "fuzzing needs atheris, which is not installed here. `hatch run fuzz:run` installs it "

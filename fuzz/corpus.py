@@ -22,16 +22,17 @@ def path_of(target: str) -> Path:
     return FOLDER / f"{target}.txt"
 
 
-def read(path: Path) -> list[bytes]:
+def read(path: Path, *, must_exist: bool = False) -> list[bytes]:
     """Read the inputs of a file; if there is none, there are none.
 
     Raises:
+        OSError: it cannot be read; or there is none, where it must exist.
         ValueError: a line is no literal of `bytes`.
     """
-    if not path.exists():
+    if not must_exist and not path.exists():
         return []
     inputs = []
-    for number, line in enumerate(path.read_text("ascii").splitlines(), 1):
+    for number, line in enumerate(path.read_text("ascii", "backslashreplace").splitlines(), 1):
         if not line or line.startswith("#"):
             continue
         try:

@@ -6,7 +6,12 @@ from pathlib import Path
 if __name__ == "__main__":
     # The proxy that spoils links is that of the tests.
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    try:
+        from soak.cli import main
 
-    from soak.cli import main
-
-    raise SystemExit(main())
+        status = main()
+    except ModuleNotFoundError as exc:
+        raise SystemExit(f"{exc}; `hatch run soak` has all that is needed") from None
+    except KeyboardInterrupt:  # before anything was started
+        raise SystemExit(130) from None
+    raise SystemExit(status)

@@ -40,6 +40,11 @@ def report(outcome: Outcome) -> str:
         f"{'descriptors':>14}{'threads':>11}{'tasks':>12}"
     )
     lines += [_growth(name, started, growth) for name, started, growth in outcome.growths]
+    untold = sum(growth.flat is None for _, _, growth in outcome.growths)
+    if untold:
+        lines.append(
+            f"{untold} of {len(outcome.growths)} ended too soon to tell whether they grow"
+        )
     lines.append("")
     lines += [f"WRONG  {complaint}" for complaint in outcome.complaints]
     lost = sum(tally.lost for tally in outcome.tallies.values())

@@ -28,6 +28,13 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Target:
     return target
 
 
+@pytest.fixture
+def absent(monkeypatch: pytest.MonkeyPatch) -> Target:
+    target = Target("absent", "a target in a package that is not there", "sipyco_absent")
+    monkeypatch.setitem(TARGETS, "absent", target)
+    return target
+
+
 def test_the_list_names_every_target(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -55,6 +62,27 @@ def test_a_corpus_can_be_replayed(
     assert capsys.readouterr().out == "broken: 2 inputs, 0 break the contract\n"
 
 
+def test_of_all_targets_those_that_are_not_installed_are_left_out(
+    broken: Target,
+    absent: Target,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli, "TARGETS", {"absent": absent, "broken": broken})
+    monkeypatch.setattr(corpus, "read", lambda path, *, must_exist: [b"x"])
+    assert cli.main(["all", "--replay"]) == 0
+    assert capsys.readouterr().out == (
+        "absent: left out, sipyco_absent is not installed here\n"
+        "broken: 1 inputs, 0 break the contract\n"
+    )
+
+
+def test_a_character_that_belongs_in_no_corpus_is_taken_as_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "inputs.txt"
+    path.write_text("b'°'\n", "utf-8")
+    assert corpus.read(path) == [b"\xc2\xb0"]
+
+
 @pytest.mark.parametrize("line", ["'text'", "b'open", "1", "b'a' + b'b'"])
 def test_a_line_that_is_no_input_is_named(line: str, tmp_path: Path) -> None:
     path = tmp_path / "inputs.txt"
@@ -70,12 +98,18 @@ def test_a_line_that_is_no_input_is_named(line: str, tmp_path: Path) -> None:
         (["nothing"], "or `all`, got nothing"),
         (["pyon", "--seconds", "0"], "--seconds: expected 1 or more, got 0"),
         (["pyon", "--input", "text"], "--input: expected a literal of bytes, got text"),
-        (["pyon", "--replay", "--corpus", "nosuch.txt"], "there is no file nosuch.txt"),
+        (
+            ["pyon", "--replay", "--corpus", "nosuch.txt"],
+            "No such file or directory: 'nosuch.txt'",
+        ),
+        (["pyon", "--replay", "--corpus", str(corpus.FOLDER)], "corpora'"),
+        (["pyon", "--corpus", __file__], "line 1: expected a literal of bytes, got"),
+        (["absent", "--input", "b''"], "absent needs sipyco_absent, which is not installed"),
         (["all", "--input", "b''"], "--corpus and --input are of one target"),
     ],
 )
 def test_a_wrong_command_line_says_what_was_expected(
-    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+    absent: Target, arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as exit_info:
         cli.main(arguments)

@@ -53,6 +53,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("delay"), st.sampled_from([0.0, 0.001]), directions),
 )
 FRAMES = {"frames": True, "allow_parallel": False, "threaded": False}
+PARALLEL = {"frames": True, "allow_parallel": True, "threaded": False}
 LINES = {"frames": False, "allow_parallel": False, "threaded": False}
 # So much happens in between that most calls are made while something is wrong.
 ROUNDS = st.lists(st.tuples(CALLS, EVENTS, CALLS, CALLS), min_size=5, max_size=9)
@@ -219,6 +220,7 @@ def test_every_history_keeps_the_contract(
             ROUNDS,
         )
         @example(FRAMES, tuple(KINDS), [SENT_IN_PART, GIVEN_UP])
+        @example(PARALLEL, tuple(KINDS), [SENT_IN_PART, GIVEN_UP])
         @example(LINES, tuple(KINDS), [SENT_IN_PART, GIVEN_UP])
         def play(options: dict[str, bool], kinds: tuple[str, ...], rounds: list[Any]) -> None:
             recorder = Recorder()

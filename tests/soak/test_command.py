@@ -174,3 +174,4 @@ def test_the_report_of_a_run_that_was_interrupted() -> None:
     lines = report(outcome(complaints=[], interrupted=True)).splitlines()
     assert lines[-1] == "passed: 0 lost, interrupted after 61 s; --seed 5"
     assert any(line.endswith("too short to tell") for line in lines)
+    assert any(line.endswith(" ended too soon to tell whether they grow") for line in lines)
