@@ -195,7 +195,7 @@ class Play:
 @pytest.mark.parametrize(
     ("secured", "examples"),
     [
-        pytest.param(False, 80, id="tcp"),
+        pytest.param(False, 40, id="tcp"),
         pytest.param(True, 20, id="tls"),
     ],
 )
