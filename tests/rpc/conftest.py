@@ -2,10 +2,11 @@
 
 import pytest
 
+from sipyco_rpc import _accepting, _server_connection, asyncio_server
 from support import peers
 from support.leaks import nothing_is_left
 
-__all__ = ["either_protocol", "nothing_is_left"]
+__all__ = ["either_protocol", "nothing_is_left", "patient"]
 
 
 @pytest.fixture(params=[True, False], ids=["frames", "lines"])
@@ -14,3 +15,12 @@ def either_protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     frames: bool = request.param
     monkeypatch.setattr(peers, "OFFER_FRAMES", frames)
     return frames
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have servers wait for peers to take what was said last, on however busy a machine."""
+    monkeypatch.setattr(_accepting, "CLOSE_PATIENCE", peers.DEADLINE)
+    monkeypatch.setattr(asyncio_server, "CLOSE_PATIENCE", peers.DEADLINE)
+    monkeypatch.setattr(asyncio_server, "_STOP_PATIENCE", peers.DEADLINE)
+    monkeypatch.setattr(_server_connection, "_CLOSE_PATIENCE", peers.DEADLINE)

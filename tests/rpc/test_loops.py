@@ -190,6 +190,7 @@ def test_stop_ends_what_is_under_way(name: str, tls: bool) -> None:
 
 @every_loop
 @secured
+@pytest.mark.usefixtures("patient")
 def test_stop_sends_what_has_been_answered(name: str, tls: bool) -> None:
     size = 12_000_000  # more than sockets hold
 

@@ -92,11 +92,13 @@ def test_of_two_that_close_a_connection_only_the_cancelled_one_is_cancelled() ->
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("patient")
 def test_what_a_handler_has_said_last_arrives(caplog: pytest.LogCaptureFixture) -> None:
     assert asyncio.run(told(Talker(), b"")) == bytes(SIZE)
     assert caplog.messages == []
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_peer_that_has_to_go_gets_what_was_on_its_way(caplog: pytest.LogCaptureFixture) -> None:
     request = b'{"action":"call","name":"much","args":[],"kwargs":{}}'
     greeting = b"ARTIQ pc_rpc\ntarget pyon_v2 frames\n#3 %d\n%b" % (len(request), request)

@@ -171,6 +171,7 @@ class GivingServer(AsyncioServer):
         writer.write(b"x" * 300_000)
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_connection_may_end_with_what_was_still_to_be_sent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
