@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc._served_stream import ServedStream
+from sipyco_rpc._turns import Turns
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, call_timeout
 from support.peers import DEADLINE, HOST, connected, running_server, until
 
@@ -448,6 +450,41 @@ def test_leaving_before_the_first_item_begins_nothing(kind: str) -> None:
         assert list(getattr(client, kind)(1)) == [0]
     assert target.given == 1
     assert target.ended == [kind]
+
+
+@pytest.mark.parametrize("items", [0, 1])
+def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_closed(
+    items: int,
+) -> None:
+    async def main() -> None:
+        target, turns = Target(), Turns()
+        given: list[Any] = []
+        ended: list[Any] = []
+        finished: list[ServedStream] = []
+        stream = ServedStream(
+            target.asynchronous(9),  # type: ignore[arg-type]
+            turns,
+            None,
+            lambda: True,
+            given.append,
+            ended.append,
+            finished.append,
+        )
+        stream.allow(items)
+        while len(given) < items:
+            await asyncio.sleep(0)
+        stream.allow(1)
+        while stream.job is None:
+            await asyncio.sleep(0)
+        stream.cancel()
+        async with asyncio.timeout(DEADLINE):
+            while not finished:
+                await asyncio.sleep(0)
+        assert (given, [type(exc) for exc in ended]) == ([[0]] * items, [asyncio.CancelledError])
+        assert target.ended == ["asynchronous"] * items  # one that has not begun has no end
+        assert not turns.taken
+
+    asyncio.run(main())
 
 
 @every_server

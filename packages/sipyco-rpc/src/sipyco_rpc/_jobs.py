@@ -152,8 +152,7 @@ class Job:
             done(outcome)
 
 
-def _drop(awaitable: Any) -> None:
+def _drop(awaitable: Awaitable[Any]) -> None:
     """Close a coroutine, or it would warn that nobody has awaited it."""
-    close = getattr(awaitable, "close", None)
-    if close is not None:
-        close()
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()

@@ -42,7 +42,7 @@ class ServedStream:
         finished: Callable[[ServedStream], None],
     ) -> None:
         self.job: Job | None = None  # the step that runs, or waits for its turn
-        self._generator = generator
+        self._generator: Any = generator
         self._plain = inspect.isgenerator(generator)
         self._turns = turns
         self._worker = worker if self._plain else None
@@ -79,8 +79,7 @@ class ServedStream:
         if self._last and not self._credit and self.job is None and self._ended is not None:
             self.cancel()
         elif self._credit and self.job is None and self._ended is not None and self._writable():
-            generator: Any = self._generator
-            step = generator.__next__ if self._plain else generator.__anext__
+            step = self._generator.__next__ if self._plain else self._anext
             self.job = Job(step, self._turns, self._worker, self._stepped)
             self.job.start()
 
@@ -110,10 +109,18 @@ class ServedStream:
             self._end(None if isinstance(outcome, stop) else outcome)
             self._finished(self)
 
+    # What these two call must not be called before it is awaited: Python 3.13 damages a generator
+    # of which a step, or the end, is dropped before it has begun.
+
+    async def _anext(self) -> Any:
+        return await self._generator.__anext__()
+
+    async def _aclose(self) -> None:
+        await self._generator.aclose()
+
     def _close(self) -> None:
         """Have the generator clean up, when it is its turn."""
-        generator: Any = self._generator
-        close = generator.close if self._plain else generator.aclose
+        close = self._generator.close if self._plain else self._aclose
         self.job = Job(close, self._turns, self._worker, self._closed)
         self.job.start()
 
