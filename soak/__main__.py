@@ -8,10 +8,9 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
     try:
         from soak.cli import main
-
-        status = main()
     except ModuleNotFoundError as exc:
         raise SystemExit(f"{exc}; `hatch run soak` has all that is needed") from None
-    except KeyboardInterrupt:  # before anything was started
+    except KeyboardInterrupt:
         raise SystemExit(130) from None
-    raise SystemExit(status)
+
+    raise SystemExit(main())

@@ -22,8 +22,10 @@ logging.getLogger("asyncio").addFilter(_tells_more_than_time)
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist may not be there
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers() -> int | None:
     """Run more tests at once than there are processors: they wait as much as they compute."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # pytest-xdist knows what that means
     return 2 * (os.cpu_count() or 1)
 
 
