@@ -199,7 +199,7 @@ def test_stop_sends_what_has_been_answered(name: str, tls: bool) -> None:
             await client.connect_rpc(HOST, port, **own)
             answered = asyncio.ensure_future(client.large(size))
             await server.targets["t"].entered.wait()
-            await server.stop()
+            await asyncio.gather(server.stop(), server.stop())
             assert len(await answered) == size
 
     run(name, work, tls)

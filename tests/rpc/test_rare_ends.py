@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc._accepting import feed
 from sipyco_rpc._asyncio_connection import AsyncioConnection
-from sipyco_rpc.asyncio_server import AsyncioServer, close_writer
+from sipyco_rpc._server_connection import ServerConnection
+from sipyco_rpc.asyncio_server import AsyncioServer, close, close_writer
 from sipyco_rpc.pc_rpc import Server, SimpleSSLConfig
 from support.certificates import identity, paths_of
 from support.feeds import RawPeer, comes_true, port_of
@@ -34,12 +36,41 @@ class Talker(AsyncioServer):
         writer.write(bytes(SIZE))
 
 
+class TwiceClosing(AsyncioServer):
+    """Closes a connection once more, as the end of the peer may have it do."""
+
+    secured = False
+
+    async def _handle_connection_cr(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        for _ in range(2):
+            close(writer.transport)
+        self.secured = writer.transport.get_extra_info("sslcontext") is not None
+
+
 class Target:
+    noted = False
+
     def much(self) -> bytes:
         return bytes(SIZE)
 
     def very_much(self) -> bytes:
         return bytes(8 * SIZE)
+
+    def note(self) -> None:
+        self.noted = True
+
+
+def connection_in_memory(target: Target) -> tuple[ServerConnection, MemoryTransport]:
+    server = Server({"target": target})
+    transport = MemoryTransport(asyncio.Event(), (), None)
+    visitor = server._admission.admit(transport, "memory")
+    assert visitor is not None
+    connection = server._new_protocol(visitor)
+    assert isinstance(connection, ServerConnection)
+    transport.set_protocol(connection)
+    return connection, transport
 
 
 def closing(server: AsyncioServer) -> bool:
@@ -92,6 +123,91 @@ def test_of_two_that_close_a_connection_only_the_cancelled_one_is_cancelled() ->
     asyncio.run(main())
 
 
+def test_a_tls_connection_that_is_closed_twice_knows_itself() -> None:
+    async def main() -> None:
+        async with TwiceClosing() as server:
+            await server.start("127.0.0.1", 0, **paths_of("server", "client"))
+            ours = paths_of("client", "server")
+            client = SimpleSSLConfig(**ours).create_client_context()
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port_of(server), ssl=client
+            )
+            assert await reader.read() == b""
+            await close_writer(writer)
+            await comes_true(lambda: not server._handlers)
+            assert server.secured
+
+    asyncio.run(main())
+
+
+def test_who_is_cancelled_just_before_closing_a_connection_is_cancelled() -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            _, writer = await asyncio.open_connection(sock=ours)
+            me = asyncio.current_task()
+            assert me is not None
+            me.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await close_writer(writer)
+            me.uncancel()
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("selected", [True, False])
+def test_a_server_that_stops_sends_what_was_said_and_listens_to_nothing(selected: bool) -> None:
+    request = b'{"action":"call","name":"note","args":[],"kwargs":{}}\n'
+    selection = b"target pyon_v2\n"
+
+    async def main() -> None:
+        target = Target()
+        connection, transport = connection_in_memory(target)
+        connection.connection_made(transport)
+        feed(connection, b"ARTIQ pc_rpc\n" + selection * selected)
+        serving = asyncio.ensure_future(connection.serve())
+        await asyncio.sleep(0)
+        connection.pause_writing()
+        connection._sender.put([b"last words"])
+        serving.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not transport.is_closing()
+        feed(connection, selection * (not selected) + request)
+        connection.resume_writing()
+        assert transport.line.sent.endswith(b"last words")
+        feed(connection, selection * (not selected) + request)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert transport.is_closing()
+        connection.connection_lost(None)
+        await asyncio.wait({serving})
+        assert not target.noted
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_server_that_stops_sends_what_was_put_in_the_same_pass() -> None:
+    async def main() -> None:
+        connection, transport = connection_in_memory(Target())
+        connection.connection_made(transport)
+        serving = asyncio.ensure_future(connection.serve())
+        await asyncio.sleep(0)
+        connection._sender.put([b"last words"])
+        serving.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert transport.is_closing()
+        assert transport.line.sent.endswith(b"last words")
+        connection.connection_lost(None)
+        await asyncio.wait({serving})
+
+    asyncio.run(main())
+
+
 @pytest.mark.usefixtures("patient")
 def test_what_a_handler_has_said_last_arrives(caplog: pytest.LogCaptureFixture) -> None:
     assert asyncio.run(told(Talker(), b"")) == bytes(SIZE)
@@ -114,18 +230,14 @@ def test_a_peer_that_has_to_go_gets_what_was_on_its_way(caplog: pytest.LogCaptur
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_client_may_be_gone_before_its_connection_is_made(lost: bool) -> None:
     async def main() -> None:
-        transport = MemoryTransport(asyncio.Event(), (), None)
-        server = Server({"target": Target()})
-        visitor = server._admission.admit(transport, "memory")
-        assert visitor is not None
-        connection = server._new_protocol(visitor)
+        connection, transport = connection_in_memory(Target())
         assert not connection.eof_received()
         if lost:
             connection.connection_lost(None)
         connection.connection_made(transport)
         assert transport.is_closing()
         assert transport.line.sent == b""
-        visitor.settled()
+        connection._visitor.settled()
 
     asyncio.run(main())
 

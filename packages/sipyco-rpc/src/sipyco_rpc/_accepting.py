@@ -118,6 +118,13 @@ def feed(protocol: Any, data: bytes) -> None:
         data = data[size:]
 
 
+def close(transport: asyncio.WriteTransport) -> None:
+    """End a connection when what was written has been sent; it may be ending already."""
+    # asyncio's TLS does not know its own connection any more when it is closed once more.
+    if not transport.is_closing():
+        transport.close()
+
+
 def abort(transport: asyncio.WriteTransport) -> None:
     """End a connection at once; it may have ended already."""
     try:

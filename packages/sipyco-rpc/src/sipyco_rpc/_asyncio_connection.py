@@ -285,7 +285,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         await asyncio.wait([self.lost], timeout=_CLOSE_PATIENCE)
         if not self.lost.done():
             self.transport.abort()
-            await self.lost
+            await asyncio.wait([self.lost])
 
 
 def _release(transport: Any) -> None:

@@ -7,9 +7,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from sipyco_rpc._accepting import abort
+from sipyco_rpc._accepting import abort, close
 from sipyco_rpc._describe import public_method_names
 from sipyco_rpc._sender import Sender
 from sipyco_rpc._server_calls import ServerCalls, size_of
@@ -76,13 +77,15 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.get_buffer = self._incoming.memory  # type: ignore[method-assign]
         self._sender.begin()
         if self._ending:
-            transport.close()
+            close(self._transport)
         self.buffer_updated(0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._incoming.memory()
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._ending:
+            return
         if self._calls is None:
             self._incoming.received(nbytes)
             if self._made:  # TLS may have bytes for us before it says so
@@ -109,7 +112,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._calls is None:
             self._ending = True
             if self._made:  # TLS may see the end before it says that there is a beginning
-                self._transport.close()
+                close(self._transport)
             return False
         self._calls.drop_waiting()
         self._close_if_done()
@@ -150,10 +153,10 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._calls.close(cancel=True)
                 await self._calls.finish()
             # What is late is sent first, as long as there is somebody to take it.
-            self._sender.drained = self._transport.close
+            self._sender.drained = partial(close, self._transport)
             self._sender.flush()
             if not self._sender.late:
-                self._transport.close()
+                close(self._transport)
             try:
                 await asyncio.wait({self._closed}, timeout=_CLOSE_PATIENCE)
             finally:
@@ -318,7 +321,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if not self._ending:
             self._sender.flush()
         self._ending = True
-        self._transport.close()
+        close(self._transport)
 
     def _close_if_done(self) -> None:
         """Close the connection of a client that sends nothing more and has been answered."""
@@ -327,4 +330,4 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         self._work(self._calls.allow_no_more)
         if self._calls.idle and not self._sender.late:
-            self._transport.close()
+            close(self._transport)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from sipyco_rpc._accepting import CLOSE_PATIENCE, SILENT, Accepting, abort, feed, secured
+from sipyco_rpc._accepting import CLOSE_PATIENCE, SILENT, Accepting, abort, close, feed, secured
 from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, Admission
 from sipyco_rpc._listening import open_to_others, stop_accepting, usable
 from sipyco_rpc.keepalive import set_keepalive
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sipyco_rpc._admission import Visitor
     from sipyco_rpc.tls import SimpleSSLConfig
 
-__all__ = ["HANDSHAKE_TIMEOUT", "AsyncioServer", "abort", "close_writer"]
+__all__ = ["HANDSHAKE_TIMEOUT", "AsyncioServer", "abort", "close", "close_writer"]
 
 logger = logging.getLogger("sipyco.tools")
 
@@ -137,7 +137,8 @@ class AsyncioServer:
         me = asyncio.current_task()
         handlers = {task for task in self._handlers if task is not me}
         for task in handlers:
-            task.cancel()
+            if not task.cancelling():  # by another `stop`, which waits for it as well
+                task.cancel()
         if handlers:
             _, resisting = await asyncio.wait(handlers, timeout=_STOP_PATIENCE)
             for task in resisting:
@@ -267,9 +268,11 @@ async def close_writer(writer: asyncio.StreamWriter) -> None:
     """
     me = asyncio.current_task()
     assert me is not None
-    requests = me.cancelling()
-    writer.close()
+    requests = 0
+    close(writer.transport)
     try:
+        await asyncio.sleep(0)  # a cancellation that is due comes here
+        requests = me.cancelling()
         async with asyncio.timeout(CLOSE_PATIENCE):
             await writer.wait_closed()
     except (OSError, EOFError):

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from sipyco_rpc.asyncio_server import close
+
 WRITE_SIZE: Final = 64 * 1024  # bytes in one write; a transport may copy what is not sent at once
 OVERHEAD: Final = 128  # bytes that Python needs to keep a line or a write, beside its content
 
@@ -97,7 +99,7 @@ class Outlet(asyncio.Protocol):
         """Close the connection as soon as nothing waits."""
         self._ending = True
         if self.idle:
-            self._transport.close()
+            close(self._transport)
 
     def detach(self) -> None:
         """Give the connection back to the streams, which close it."""
