@@ -90,6 +90,9 @@ def test_an_empty_list_allows_nothing() -> None:
         ({"laser": ["power"]}, r"`laser` has no public method `power`"),
         ({"laser": ["__init__"]}, r"`laser` has no public method `__init__`"),
         ({"laser": "get_power"}, r"expected a list of names, got 'get_power'"),
+        ({"laser": b"get_power"}, r"expected a list of names, got b'get_power'"),
+        ({"laser": None}, r"expected a list of names, got None"),
+        (["laser"], r"expected a dictionary of lists, by the names of targets, got \['laser'\]"),
         ({"laser": [5]}, r"`laser` has no public method `5`"),
     ],
 )

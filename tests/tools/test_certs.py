@@ -889,6 +889,23 @@ def test_the_check_looks_at_the_keys(copy: Path) -> None:
 
 
 @NEEDS_CRYPTOGRAPHY
+@POSIX
+def test_the_check_looks_at_what_files_hold_and_not_at_their_names_only(copy: Path) -> None:
+    both = (copy / "alice.pem").read_bytes() + (copy / "alice.key").read_bytes()
+    (copy / "both.pem").write_bytes(both)
+    (copy / "both.pem").chmod(0o644)
+    shutil.copy(copy / "alice.key", copy / "private.pem")  # with its mode
+    (copy / "clients.pem").write_text("# nobody\n")
+    done = certs(copy, "--check")
+    assert done.status == 1
+    assert [line for line in done.out.splitlines() if line.startswith("BAD")] == [
+        f"BAD both.pem: others can read it; chmod 600 {copy / 'both.pem'}",
+        "BAD clients.pem: there is no certificate in it",
+    ]
+    assert "ok  both.pem: alice: " in done.out
+
+
+@NEEDS_CRYPTOGRAPHY
 def test_nothing_to_check(tmp_path: Path) -> None:
     assert certs(tmp_path, "--check") == (
         1,
@@ -917,6 +934,7 @@ def test_certificates_of_openssl_are_checked_too(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         ([], "the following arguments are required: DIRECTORY"),
+        ([""], "expected a directory, got an empty name"),
         (["d", "--host", "192.168.1.300"], "expected an address or a host name"),
         (["d", "--host", "my lab"], "expected an address or a host name"),
         (["d", "--host", "fe80::1%eth0"], "expected an address without a zone"),

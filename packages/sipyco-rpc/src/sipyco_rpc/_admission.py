@@ -159,11 +159,16 @@ class Admission:
     """
 
     def __init__(self, max_connections: int | None, handshake_timeout: float) -> None:
-        if max_connections is not None and max_connections < 1:
-            raise ValueError(f"max_connections must be at least 1, got {max_connections}")
-        if not handshake_timeout > 0:
+        if max_connections is not None and not (
+            isinstance(max_connections, int) and max_connections >= 1
+        ):
             raise ValueError(
-                f"handshake_timeout is a number of seconds above 0, got {handshake_timeout}"
+                "max_connections is a whole number of at least 1, or None, "
+                f"got {max_connections!r}"
+            )
+        if not (isinstance(handshake_timeout, (int, float)) and handshake_timeout > 0):
+            raise ValueError(
+                f"handshake_timeout is a number of seconds above 0, got {handshake_timeout!r}"
             )
         self.handshake_timeout = handshake_timeout
         self.count = 0

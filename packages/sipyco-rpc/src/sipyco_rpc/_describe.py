@@ -121,12 +121,19 @@ def checked_allowed_methods(
         ValueError: a target, or a method of one, is not there. What a callable target makes is
             not looked at.
     """
-    checked = {}
-    for target_name, names in ({} if allowed_methods is None else allowed_methods).items():
+    checked: dict[str, frozenset[str]] = {}
+    if allowed_methods is None:
+        return checked
+    if not isinstance(allowed_methods, Mapping):
+        raise ValueError(
+            "allowed_methods: expected a dictionary of lists, by the names of targets, "
+            f"got {allowed_methods!r}"
+        )
+    for target_name, names in allowed_methods.items():
         if target_name not in targets:
             known = ", ".join(f"`{name}`" for name in sorted(targets))
             raise ValueError(f"allowed_methods: no target `{target_name}`; there are: {known}")
-        if isinstance(names, str):
+        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
             raise ValueError(f"allowed_methods: expected a list of names, got {names!r}")
         checked[target_name] = frozenset(names)
         target = targets[target_name]

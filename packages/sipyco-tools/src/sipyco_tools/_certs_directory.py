@@ -41,6 +41,9 @@ _CERTIFICATE: Final = re.compile(
 _OTHER_FORMS: Final = re.compile(rb"^-----BEGIN (X509|TRUSTED) CERTIFICATE-----", re.MULTILINE)
 
 
+_KEY: Final = re.compile(rb"^-----BEGIN [A-Z ]*PRIVATE KEY-----", re.MULTILINE)
+
+
 class Made(NamedTuple):
     """What `make` has made.
 
@@ -269,10 +272,14 @@ def check(directory: Path, days: int) -> list[Finding]:
         if path.suffix != ".pem":
             continue
         try:
-            _, entries = _read(path)
+            content, entries = _read(path)
         except ValueError as exc:
             findings.append(Finding(str(exc), False))
             continue
+        if _KEY.search(content):  # OpenSSL takes a key for what it is, whatever its file is called
+            findings += _findings_about_access(path)
+        elif not entries:
+            findings.append(Finding(f"{path.name}: there is no certificate in it", False))
         findings += [_finding(path, entry.description, now, days) for entry in entries]
     if not findings:
         raise ValueError(f"no certificates in {directory}")
@@ -291,10 +298,14 @@ def _finding(path: Path, found: Description, now: datetime, days: int) -> Findin
     return Finding(f"{path.name}: {found.name or 'no name'}: {verdict}{hosts}", good)
 
 
+def _findings_about_access(key: Path) -> Iterator[Finding]:
+    if os.name == "posix" and stat.S_IMODE(key.stat().st_mode) & 0o077:
+        yield Finding(f"{key.name}: others can read it; chmod 600 {key}", False)
+
+
 def _findings_about_keys(keys: Iterable[Path]) -> Iterator[Finding]:
     for key in keys:
-        if os.name == "posix" and stat.S_IMODE(key.stat().st_mode) & 0o077:
-            yield Finding(f"{key.name}: others can read it; chmod 600 {key}", False)
+        yield from _findings_about_access(key)
         certificate = key.with_suffix(".pem")
         if not certificate.exists():
             continue

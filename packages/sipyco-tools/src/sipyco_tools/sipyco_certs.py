@@ -69,6 +69,12 @@ def _client(text: str) -> str:
     return text
 
 
+def _directory(text: str) -> Path:
+    if not text:  # a variable of a script that is not set: keys do not belong just anywhere
+        raise argparse.ArgumentTypeError("expected a directory, got an empty name")
+    return Path(text)
+
+
 def _days(text: str) -> int:
     try:
         days = int(text)
@@ -90,7 +96,7 @@ def get_argparser() -> argparse.ArgumentParser:
     parser.add_argument(
         "directory",
         metavar="DIRECTORY",
-        type=Path,
+        type=_directory,
         help="where they are; it is made if it is missing, for its owner only",
     )
     parser.add_argument(
