@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from sipyco_rpc.asyncio_server import abort, close_writer
-from sipyco_rpc.framing import MIB, LineReader, LineTooLong
+from sipyco_rpc.framing import MIB, LineReader, LineTooLong, reason_of
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
 
@@ -235,7 +235,7 @@ class FeedClient:
                 raise line
             value = self._decode(line)
         except Exception as exc:  # noqa: BLE001  (decoders of registered types may raise anything)
-            self._refused(f"`{self.__name}` received what it cannot use: {exc}")
+            self._refused(f"`{self.__name}` received what it cannot use: {reason_of(exc)}")
             return
         await self._apply(value)
         for callback in list(self.notify_cbs):
