@@ -283,7 +283,14 @@ class Publisher(FeedServer):
         notifier = self.notifiers.get(name)
         if notifier is None:
             names = ", ".join(f"`{name}`" for name in sorted(self.notifiers)) or "none"
-            logger.warning("%s asks for `%s`; there are: %s", peer, excerpt(name), names)
+            self._complaints.log(
+                logger,
+                logging.WARNING,
+                "%s asks for `%s`; there are: %s",
+                peer,
+                excerpt(name),
+                names,
+            )
             return None
         return self._feeds[id(notifier)]
 

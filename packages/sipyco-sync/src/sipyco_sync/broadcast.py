@@ -180,7 +180,7 @@ class Receiver(FeedClient):
             await receiver.receive_task
 
     Callbacks may be coroutine functions; each is awaited before the next message is taken. A
-    message that cannot be decoded is logged and left out.
+    message that cannot be decoded is logged and left out; in a flood of them they are counted.
 
     Args:
         name: of the channel.
@@ -272,4 +272,4 @@ class Receiver(FeedClient):
 
     def _refused(self, reason: str) -> None:
         # Messages have nothing to do with each other: the next may be of use.
-        logger.error("%s", reason)
+        self._complaints.log(logger, logging.ERROR, "%s", reason)
