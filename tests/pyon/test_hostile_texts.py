@@ -137,6 +137,14 @@ def test_nesting_that_the_parser_refuses_has_a_reason(text: str) -> None:
         pyon_v1.decode(text)
 
 
+def test_the_name_of_an_unknown_type_is_escaped_and_cut() -> None:
+    document = '{"__jsonclass__":["\\u001b[2J\\r\\u202e' + "x" * 100_000 + '",[]]}'
+    with pytest.raises(TypeError) as caught:
+        pyon.decode(document)
+    name = r"\x1b[2J\r\u202e" + "x" * 54
+    assert str(caught.value) == f"Object of type `{name}` is not PYON decodable"
+
+
 NESTED: dict[str, Callable[[int], str]] = {
     "lists": lambda n: "[" * n + "]" * n,
     "dictionaries": lambda n: '{"a":' * n + "1" + "}" * n,

@@ -117,5 +117,6 @@ def untag(members: dict[str, Any]) -> Any:
         raise ValueError("malformed `buffer`: there are no buffers")
     decoder = _decoders.get(name)
     if decoder is None:
-        raise TypeError(f"Object of type `{name}` is not PYON decodable")
+        # A name of a peer's: it may be long, and have in it what terminals obey.
+        raise TypeError(f"Object of type `{repr(name[:60])[1:-1]}` is not PYON decodable")
     return decoder(*arguments)

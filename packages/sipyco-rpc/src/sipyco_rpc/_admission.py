@@ -8,6 +8,7 @@ import weakref
 from typing import Final
 
 from sipyco_rpc._accepting import abort
+from sipyco_rpc._complaints import Complaints
 
 __all__: list[str] = []
 
@@ -21,7 +22,10 @@ HANDSHAKE_TIMEOUT: Final = 10.0  # seconds; a slow link with TLS takes two or th
 # would count against peers who were kept waiting.
 _TICKS: Final = 10
 
-_QUIET: Final = 10.0  # seconds between two complaints: those who flood us shall not flood the log
+_TOO_MANY: Final = (
+    "{count} more connections were closed since, as they were too many, or did not say what they "
+    "are"
+)
 
 
 def default_max_connections() -> int:
@@ -173,8 +177,8 @@ class Admission:
         self.handshake_timeout = handshake_timeout
         self.count = 0
         self._own = None if max_connections is None else Places(max_connections)
-        self._unsaid = 0  # complaints that were held back
-        self._quiet: asyncio.TimerHandle | None = None  # while they are
+        # One of them tells it all.
+        self._complaints = Complaints(1, _TOO_MANY)
 
     def admit(self, transport: asyncio.Transport, peer: str) -> Visitor | None:
         """Let a connection in, or close it.
@@ -201,21 +205,8 @@ class Admission:
 
     def complain(self, text: str) -> None:
         """Log a warning; when there are many, only how many they are."""
-        if self._quiet is not None:
-            self._unsaid += 1
-            return
-        logger.warning("%s", text)
-        self._quiet = asyncio.get_running_loop().call_later(_QUIET, self.speak)
+        self._complaints.log(logger, logging.WARNING, "%s", text)
 
     def speak(self) -> None:
         """Say how many complaints were held back."""
-        if self._quiet is not None:
-            self._quiet.cancel()
-            self._quiet = None
-        unsaid, self._unsaid = self._unsaid, 0
-        if unsaid:
-            logger.warning(
-                "%d more connections were closed since, as they were too many, or did not say "
-                "what they are",
-                unsaid,
-            )
+        self._complaints.speak()

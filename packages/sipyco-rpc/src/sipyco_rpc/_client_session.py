@@ -12,7 +12,7 @@ from sipyco_rpc._session import (
     Session,
 )
 from sipyco_rpc.frames import pack_frame
-from sipyco_rpc.framing import MAX_LINE, LineTooLong, excerpt
+from sipyco_rpc.framing import MAX_LINE, LineTooLong, excerpt, reason_of
 from sipyco_rpc.packed_exceptions import unpack_exception
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -29,6 +29,12 @@ _NO_KWARGS: Final = b',"kwargs":{}}'
 
 # Of a greeting that is Python source, in bytes: to parse it takes up to 550 times of the memory.
 _MAX_LITERAL: Final = 64 * 1024
+
+# Of the names of targets that an error shows, in characters; programs parse them.
+_MAX_NAMES: Final = 2000
+
+# Of the name of a target, in characters: it stands in errors and in the `repr` of clients.
+_MAX_NAME: Final = 1000
 
 
 class Stream:
@@ -120,32 +126,36 @@ class ClientSession(Session):
         """
         if self.selected_target is not None:
             raise ValueError(f"target `{self.selected_target}` has been selected already")
-        names = " ".join(self.target_names)
         if not self.target_names:
             raise IncompatibleServer("the server has no targets")
         if isinstance(target_name, str):
             if target_name not in self.target_names:
                 raise IncompatibleServer(
-                    f"no target `{target_name}`; valid target name(s): {names}"
+                    f"no target `{target_name}`; valid target name(s): {self._names()}"
                 )
             selected = target_name
         elif target_name is AutoTarget:
             if len(self.target_names) > 1:
                 # Programs parse this text.
-                raise ValueError(f"Server has multiple targets: {names}")
+                raise ValueError(f"Server has multiple targets: {self._names()}")
             selected = self.target_names[0]
         else:
             raise TypeError(f"a target name is a str or AutoTarget, got {target_name!r}")
-        try:
-            word = selected.encode()
-        except UnicodeEncodeError as exc:  # JSON may have what is no text
-            raise IncompatibleServer(f"no target can have the name {selected!a}") from exc
+        if (
+            not selected.isprintable() or len(selected) > _MAX_NAME
+        ):  # JSON may have what is no text
+            raise IncompatibleServer(f"no target can have the name '{excerpt(selected)}'")
+        word = selected.encode()
         self.selected_target = selected
         features = [PYON_V2, FRAMES] if PYON_V2 in self._features else []
         features = [feature for feature in features if feature in self._features]
         self._use(features)
         line = b" ".join([word, *[feature.encode() for feature in features]]) + b"\n"
         return 0 if self.framed else self.asked + 1, [line]
+
+    def _names(self) -> str:
+        """Give the names of the targets for an error."""
+        return excerpt(" ".join(self.target_names), _MAX_NAMES)
 
     def receive_methods(self, message: Message) -> None:
         """Take the names that may be called.
@@ -278,7 +288,7 @@ class ClientSession(Session):
                 raise ValueError("not a reply")
         except (KeyError, ValueError, RecursionError) as exc:
             raise IncompatibleServer(
-                f"expected a reply in {self._dialect.name}, got {excerpt(text)}: {exc}"
+                f"expected a reply in {self._dialect.name}, got {excerpt(text)}: {reason_of(exc)}"
             ) from exc
         return "failed", unpack_exception(reply["exception"])
 

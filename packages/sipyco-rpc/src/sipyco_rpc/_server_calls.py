@@ -14,7 +14,7 @@ from sipyco_rpc._jobs import PLAIN, Job, is_awaitable, is_generator
 from sipyco_rpc._served_stream import ServedStream
 from sipyco_rpc._server_session import CallRequest, CancelRequest, ListRequest, NextRequest
 from sipyco_rpc._session import ProtocolError
-from sipyco_rpc.framing import LineTooLong
+from sipyco_rpc.framing import LineTooLong, reason_of
 
 if TYPE_CHECKING:
     from sipyco_rpc._sender import Sender
@@ -134,7 +134,9 @@ class ServerCalls:
             raise
         except Exception as exc:
             if self.under_way(number):
-                raise ProtocolError(f"a second request with the number {number}: {exc}") from exc
+                raise ProtocolError(
+                    f"a second request with the number {number}: {reason_of(exc)}"
+                ) from exc
             self._send(number, self._session.failure(exc))
 
     def go_on(self) -> None:

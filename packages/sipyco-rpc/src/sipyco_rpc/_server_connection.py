@@ -311,7 +311,9 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _fail(self, exc: Exception) -> None:
         """Close the connection for a reason."""
         if isinstance(exc, (FrameError, ProtocolError)):
-            logger.warning("closing the connection from %s: %s", self._peer, exc)
+            self._server._complaints.log(
+                logger, logging.WARNING, "closing the connection from %s: %s", self._peer, exc
+            )
         else:
             logger.error("error while serving %s", self._peer, exc_info=exc)
         self._end()

@@ -11,7 +11,7 @@ from sipyco_pyon import pyon
 from sipyco_rpc._dialect import V2, DialectV2
 from sipyco_rpc._session import BANNER, FRAMES, PYON_V2, ProtocolError, Session
 from sipyco_rpc.frames import pack_frame
-from sipyco_rpc.framing import MAX_LINE, LineTooLong, excerpt
+from sipyco_rpc.framing import MAX_LINE, LineTooLong, excerpt, reason_of
 from sipyco_rpc.packed_exceptions import pack_exception
 
 if TYPE_CHECKING:
@@ -132,11 +132,11 @@ class ServerSession(Session):
             raise ProtocolError(f"expected a target name, got {excerpt(line)}") from exc
         if target_name not in self._target_names:
             known = ", ".join(f"`{name}`" for name in self._target_names)
-            raise ProtocolError(f"no target `{target_name[:60]}`; the server has: {known}")
+            raise ProtocolError(f"no target `{excerpt(target_name)}`; the server has: {known}")
         for feature in features:
             if feature not in self._features:
                 known = ", ".join(f"`{name}`" for name in self._features)
-                raise ProtocolError(f"no feature `{feature[:60]}`; the server has: {known}")
+                raise ProtocolError(f"no feature `{excerpt(feature)}`; the server has: {known}")
         if FRAMES in features and PYON_V2 not in features:
             raise ProtocolError(f"`{FRAMES}` needs `{PYON_V2}`")
         self._use(features, self._v2)
@@ -167,7 +167,7 @@ class ServerSession(Session):
             raise ValueError(f"the request is not UTF-8 text: {excerpt(text)}") from None
         except ValueError as exc:
             raise ValueError(
-                f"the request is not {self._dialect.name}: {exc}: {excerpt(text)}"
+                f"the request is not {self._dialect.name}: {reason_of(exc)}: {excerpt(text)}"
             ) from exc
         if not isinstance(request, dict):
             raise ValueError(f"a request is a dictionary, got {excerpt(text)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from sipyco_rpc._accepting import CLOSE_PATIENCE, SILENT, Accepting, abort, close, feed, secured
 from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, Admission
+from sipyco_rpc._complaints import Complaints
 from sipyco_rpc._listening import open_to_others, stop_accepting, usable
 from sipyco_rpc.keepalive import set_keepalive
 from sipyco_rpc.tls import server_ssl_contexts
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from sipyco_rpc._admission import Visitor
     from sipyco_rpc.tls import SimpleSSLConfig
 
-__all__ = ["HANDSHAKE_TIMEOUT", "AsyncioServer", "abort", "close", "close_writer"]
+__all__ = [
+    "HANDSHAKE_TIMEOUT",
+    "AsyncioServer",
+    "Complaints",
+    "abort",
+    "close",
+    "close_writer",
+]
 
 logger = logging.getLogger("sipyco.tools")
 
@@ -75,6 +83,7 @@ class AsyncioServer:
         self.server: asyncio.Server | None = None
         self._accepting = False
         self._admission = Admission(max_connections, handshake_timeout)
+        self._complaints = Complaints()  # about what peers say, of all kinds
         self._handlers: dict[asyncio.Task[None], Visitor] = {}
 
     async def __aenter__(self) -> Self:
@@ -145,6 +154,7 @@ class AsyncioServer:
                 logger.warning("%r does not end; closing its connection", task.get_name())
                 abort(self._handlers[task].transport)
         self._admission.speak()
+        self._complaints.speak()
         if server is not None:
             await _let_pass()
 
@@ -200,7 +210,13 @@ class AsyncioServer:
             if context is None:
                 logger.debug("lost the connection from %s: %s", peer, exc)
             elif not visitor.turned_out:
-                logger.warning("TLS handshake with %s failed: %s", peer, str(exc) or SILENT)
+                self._complaints.log(
+                    logger,
+                    logging.WARNING,
+                    "TLS handshake with %s failed: %s",
+                    peer,
+                    str(exc) or SILENT,
+                )
             return
         except BaseException:
             transport.abort()

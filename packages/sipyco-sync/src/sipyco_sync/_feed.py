@@ -133,7 +133,9 @@ class FeedServer(AsyncioServer):
         except EOFError:
             return
         except ValueError as exc:
-            self._logger.warning("closing the connection from %s: %s", peer, exc)
+            self._complaints.log(
+                self._logger, logging.WARNING, "closing the connection from %s: %s", peer, exc
+            )
             return
         self._settled()
         feed = self._feed(name, peer)

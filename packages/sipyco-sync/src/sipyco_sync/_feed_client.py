@@ -9,12 +9,13 @@ import asyncio
 import inspect
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
-from sipyco_rpc.asyncio_server import abort, close_writer
-from sipyco_rpc.framing import MIB, LineReader, LineTooLong
+from sipyco_rpc.asyncio_server import Complaints, abort, close_writer
+from sipyco_rpc.framing import MIB, LineReader, LineTooLong, reason_of
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
 
@@ -22,6 +23,7 @@ Callback: TypeAlias = Callable[..., Awaitable[object] | object]
 
 _READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
 _STREAM_LIMIT: Final = MIB  # bytes that arrive while callbacks run
+_TURN: Final = 0.005  # seconds of lines that have arrived before others have their turn
 _CLOSE_PATIENCE: Final = 1.0  # seconds for a callback to end
 _BACK_OFF: Final = 1.5  # the factor of each wait to the one before it
 _LONGEST: Final = 12  # times the first wait: the server that comes back is found soon enough
@@ -109,6 +111,7 @@ class FeedClient:
         self.__connected = False
         self.__closing = False
         self.__task: asyncio.Task[None] | None = None
+        self._complaints = Complaints()  # about what the other side sends
 
     async def __aenter__(self) -> Self:
         return self
@@ -168,6 +171,7 @@ class FeedClient:
             # A callback may resist; it is not waited for longer than the other side is.
             await asyncio.wait([task], timeout=_CLOSE_PATIENCE)
             await close_writer(self.writer)
+        self._complaints.speak()
         await self.__tell(SubscriptionState.closed)
 
     async def __run(self, attempt: Callable[[], Awaitable[None]], where: str) -> None:
@@ -190,6 +194,7 @@ class FeedClient:
                 if not await self.__come_back(attempt, where):
                     return
         finally:
+            self._complaints.speak()
             if asyncio.current_task() is self.__task:
                 abort(self.writer.transport)
                 self.__connected = False
@@ -213,8 +218,13 @@ class FeedClient:
                         level = logging.WARNING if self.disconnect_cb is None else logging.INFO
                         raise Ended("the other side closed the connection", level)
                     raise Ended(self._reason_of_early_end(), logging.WARNING)
+                deadline = time.monotonic() + _TURN
                 for line in lines.feed(data):
                     await self.__take(line)
+                    if time.monotonic() > deadline:
+                        # A read may bring a hundred thousand lines.
+                        await asyncio.sleep(0)
+                        deadline = time.monotonic() + _TURN
                     if self.__closing:
                         return False
                     if not announced:
@@ -235,7 +245,7 @@ class FeedClient:
                 raise line
             value = self._decode(line)
         except Exception as exc:  # noqa: BLE001  (decoders of registered types may raise anything)
-            self._refused(f"`{self.__name}` received what it cannot use: {exc}")
+            self._refused(f"`{self.__name}` received what it cannot use: {reason_of(exc)}")
             return
         await self._apply(value)
         for callback in list(self.notify_cbs):

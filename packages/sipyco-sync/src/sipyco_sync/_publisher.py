@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
+from sipyco_rpc.framing import excerpt
 from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync._outlet import Outlet
 from sipyco_sync.notifier import Mod, Notifier, PreparedPublish
@@ -282,7 +283,14 @@ class Publisher(FeedServer):
         notifier = self.notifiers.get(name)
         if notifier is None:
             names = ", ".join(f"`{name}`" for name in sorted(self.notifiers)) or "none"
-            logger.warning("%s asks for `%s`; there are: %s", peer, name, names)
+            self._complaints.log(
+                logger,
+                logging.WARNING,
+                "%s asks for `%s`; there are: %s",
+                peer,
+                excerpt(name),
+                names,
+            )
             return None
         return self._feeds[id(notifier)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
+from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong, excerpt
 from sipyco_rpc.keepalive import async_open_connection, create_connection
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
 from sipyco_sync._subscriber import BANNER, decode_mod, early_end
@@ -35,7 +35,7 @@ class _Request:
             raise lines[0]
         mod = decode_mod(lines[0])
         if mod["action"] != "init" or "struct" not in mod:
-            raise ValueError(f"expected `init` as the first mod, got `{mod['action']}`")
+            raise ValueError(f"expected `init` as the first mod, got `{excerpt(mod['action'])}`")
         return [mod["struct"]]
 
 

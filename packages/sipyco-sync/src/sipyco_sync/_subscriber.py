@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.framing import MAX_LINE, excerpt, reason_of
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync._feed_client import Callback, Ended, FeedClient, call
 from sipyco_sync.notifier import Mod, process_mod
 
 BANNER: Final = b"ARTIQ sync_struct\n"
+
+_MAX_SHOWN: Final = 1000  # characters of a mod in a log; a whole structure may be millions
 
 logger = logging.getLogger("sipyco.sync_struct")
 
@@ -38,7 +40,7 @@ def decode_mod(line: bytes | bytearray) -> Mod:
     except RecursionError as exc:
         raise ValueError(f"a mod is nested too deeply: {exc}") from exc
     if not isinstance(mod, dict) or not isinstance(mod.get("action"), str):
-        raise ValueError(f"expected a mod, got {pyon.shown(mod)[:60]}")
+        raise ValueError(f"expected a mod, got {excerpt(pyon.shown(mod))}")
     return mod
 
 
@@ -149,14 +151,15 @@ class Subscriber(FeedClient):
             self.__has_target = True
             return
         if not self.__has_target:
-            raise Ended(f"expected `init` as the first mod, got `{mod['action']}`")
+            raise Ended(f"expected `init` as the first mod, got `{excerpt(mod['action'])}`")
         try:
             process_mod(self.__target, mod)
         except Exception as exc:
-            logger.debug("mod that cannot be applied: %s", pyon.shown(mod), exc_info=True)
-            raise Ended(
-                f"received a mod that does not fit the copy: {type(exc).__name__}: {exc}"
-            ) from exc
+            if logger.isEnabledFor(logging.DEBUG):
+                shown = excerpt(pyon.shown(mod), _MAX_SHOWN)
+                logger.debug("mod that cannot be applied: %s", shown, exc_info=True)
+            reason = f"{type(exc).__name__}: {reason_of(exc)}"
+            raise Ended(f"received a mod that does not fit the copy: {reason}") from exc
 
     def _reason_of_early_end(self) -> str:
         return early_end(self.notifier_name)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sipyco_pyon import pyon
 from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
-from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.framing import MAX_LINE, excerpt
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionState
@@ -25,7 +25,7 @@ class _Channel(Feed):
 
     def __init__(self, name: str, queue_limit: int, max_backlog: int) -> None:
         super().__init__()
-        self._name = name
+        self._name = excerpt(name)  # for log records: a peer has made it up
         self._queue_limit = queue_limit
         self._max_backlog = max_backlog
         self._lost: dict[Outlet, int] = {}  # of those that are losing messages now
@@ -180,7 +180,7 @@ class Receiver(FeedClient):
             await receiver.receive_task
 
     Callbacks may be coroutine functions; each is awaited before the next message is taken. A
-    message that cannot be decoded is logged and left out.
+    message that cannot be decoded is logged and left out; in a flood of them they are counted.
 
     Args:
         name: of the channel.
@@ -272,4 +272,4 @@ class Receiver(FeedClient):
 
     def _refused(self, reason: str) -> None:
         # Messages have nothing to do with each other: the next may be of use.
-        logger.error("%s", reason)
+        self._complaints.log(logger, logging.ERROR, "%s", reason)

@@ -72,12 +72,23 @@ class Server(AsyncioServer):
                 await _take_the_rest(reader, writer, conversation)
                 raise
         except Refused as exc:
-            logger.warning("%s, dropping connection to %r: %r", exc, _short(peer), exc.line)
+            self._complaints.log(
+                logger,
+                logging.WARNING,
+                "%s, dropping connection to %r: %r",
+                exc,
+                _short(peer),
+                exc.line,
+            )
         finally:
             rest = conversation.rest()
             if rest:
-                logger.warning(
-                    "the connection to %r ended in the midst of a message: %r", _short(peer), rest
+                self._complaints.log(
+                    logger,
+                    logging.WARNING,
+                    "the connection to %r ended in the midst of a message: %r",
+                    _short(peer),
+                    rest,
                 )
 
 

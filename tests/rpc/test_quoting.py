@@ -1,0 +1,181 @@
+"""What is quoted of the other side in errors and log records: one line, escaped, and cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sipyco_rpc._session import AutoTarget, IncompatibleServer, ProtocolError
+from sipyco_rpc.frames import FrameError
+from sipyco_rpc.framing import excerpt, reason_of
+from sipyco_rpc.protocol import ClientSession, ServerSession
+from support.peers import HOST, connected, rpc_server, until
+
+if TYPE_CHECKING:
+    from sipyco_rpc.messages import Message
+
+EVIL = "\x1b[2J\r\u2028\u202e\x9b\x00" + "x" * 100_000
+WIRE = EVIL.encode()
+JSON = json.dumps(EVIL).encode()
+
+MOST = 2500  # characters; the names of targets may take most of it
+
+
+def line(text: bytes) -> Message:
+    return 0, text, []
+
+
+def greeting(*names: str) -> bytes:
+    return json.dumps({"targets": names, "description": None, "features": ["pyon_v2"]}).encode()
+
+
+def client_of(*names: str) -> ClientSession:
+    session = ClientSession()
+    session.receive_identification(line(greeting(*names)))
+    return session
+
+
+def selected(features: bytes = b"pyon_v2") -> ClientSession:
+    session = ClientSession()
+    described = {"targets": ["t"], "description": None, "features": features.decode().split()}
+    session.receive_identification(line(json.dumps(described).encode()))
+    session.select("t")
+    return session
+
+
+def server(selection: bytes = b"t pyon_v2") -> ServerSession:
+    session = ServerSession(["t"])
+    session.receive_selection(selection)
+    return session
+
+
+def next_of(session: ClientSession | ServerSession) -> Message | None:
+    memory = session.incoming.memory()
+    said = WIRE[: len(memory)]
+    memory[: len(said)] = said
+    session.incoming.received(len(said))
+    return session.incoming.next()
+
+
+QUOTES: dict[str, Callable[[], object]] = {
+    "a banner": lambda: ServerSession(["t"]).check_banner(WIRE),
+    "the name of a target": lambda: ServerSession(["t"]).receive_selection(WIRE),
+    "a name that is no text": lambda: ServerSession(["t"]).receive_selection(WIRE + b"\xff"),
+    "a feature": lambda: ServerSession(["t"]).receive_selection(b"t " + WIRE),
+    "a request that is no text": lambda: server().receive_request(line(WIRE + b"\xff")),
+    "a request in no dialect": lambda: server().receive_request(line(WIRE)),
+    "a request that is nothing": lambda: server().receive_request(line(JSON)),
+    "a request of an unknown type": lambda: server().receive_request(
+        line(b'{"__jsonclass__":[' + JSON + b",[]]}")
+    ),
+    "an action": lambda: server().receive_request(line(b'{"action":' + JSON + b"}")),
+    "a name that is none": lambda: server().receive_request(
+        line(b'{"action":"call","name":[' + JSON + b"]}")
+    ),
+    "arguments that are none": lambda: server().receive_request(
+        line(b'{"action":"call","name":"f","args":' + JSON + b"}")
+    ),
+    "a frame from a client": lambda: next_of(server(b"t pyon_v2 frames")),
+    "an identification": lambda: ClientSession().receive_identification(line(WIRE)),
+    "the names of other targets": lambda: client_of(EVIL, "b").select("c"),
+    "the names of several targets": lambda: client_of(EVIL, "b").select(AutoTarget),
+    "thousands of names": lambda: client_of("\x1b[2J", *"ab" * 50_000).select("c"),
+    "the only name": lambda: client_of(EVIL).select(AutoTarget),
+    "the names of methods": lambda: selected().receive_methods(line(JSON)),
+    "a reply in no dialect": lambda: selected().receive_reply(line(WIRE)),
+    "a reply that is none": lambda: selected().receive_reply(line(JSON)),
+    "an unknown type": lambda: selected().receive_reply(
+        line(b'{"__jsonclass__":[' + JSON + b",[]]}")
+    ),
+    "a dtype": lambda: selected().receive_reply(
+        line(b'{"__jsonclass__":["nparray",[[1],' + JSON + b',"AA=="]]}')
+    ),
+    "a listing": lambda: selected().receive_listing(line(b'{"status":"ok","ret":' + JSON + b"}")),
+    "a frame from a server": lambda: next_of(selected(b"pyon_v2 frames")),
+}
+
+
+@pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
+def test_what_is_quoted_is_escaped_and_cut(quote: Callable[[], object]) -> None:
+    with pytest.raises(
+        (ProtocolError, FrameError, IncompatibleServer, ValueError, TypeError)
+    ) as caught:
+        quote()
+    text = str(caught.value)
+    assert text.isprintable()
+    assert "1b[2J" in text  # as bytes, as a text, or as the JSON that came
+    assert len(text) < MOST
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("lda", "lda"),
+        ("Größe µ", "Größe µ"),
+        ("a\\b", "a\\b"),
+        ("\x1b[2J\r\n", r"\x1b[2J\r\n"),
+        ("\u2028\u202e\ud800\U000e0001", r"\u2028\u202e\ud800\U000e0001"),
+        ("x" * 60, "x" * 60),
+        ("x" * 61, "x" * 60 + "… (61 characters)"),
+        (b"x\x1b" * 50, r"'" + r"x\x1b" * 30 + "'… (100 bytes)"),
+    ],
+)
+def test_names_stay_as_they_are_and_control_characters_do_not(
+    said: bytes | str, shown: str
+) -> None:
+    assert excerpt(said) == shown
+
+
+def test_the_text_of_an_exception_has_more_room() -> None:
+    assert reason_of(ValueError("no, it's 'a\\x1b'")) == "no, it's 'a\\x1b'"
+    assert reason_of(ValueError("\r" * 301)) == r"\r" * 300 + "… (301 characters)"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b", "a\u202e", "x" * 1001])
+def test_a_name_that_no_error_could_show_is_not_selected(name: str) -> None:
+    session = client_of(name)
+    with pytest.raises(IncompatibleServer, match="no target can have the name"):
+        session.select(AutoTarget)
+    assert session.selected_target is None
+
+
+class Target:
+    async def wait(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_server_logs_of_a_second_request_what_can_be_shown(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    call = b'{"action":"call","name":"wait","args":[],"kwargs":{}}'
+    second = b'{"__jsonclass__":[' + JSON + b",[]]}"
+    with rpc_server({"t": Target()}, frames=True, allow_parallel=True) as port:
+        with connected(port) as peer:
+            own = peer.socket.getsockname()[1]
+            peer.send(b"ARTIQ pc_rpc\nt pyon_v2 frames\n#1 %d\n" % len(call) + call)
+            peer.send(b"#1 %d\n" % len(second) + second)
+            until(lambda: bool(caplog.messages))
+    [message] = caplog.messages
+    assert message.startswith(
+        f"closing the connection from {HOST} port {own}: a second request with the number 1: "
+        r"Object of type `\x1b[2J\r\u2028"
+    )
+    assert message.isprintable()
+    assert len(message) < 400
+
+
+def test_a_server_logs_of_a_target_what_can_be_shown(caplog: pytest.LogCaptureFixture) -> None:
+    said = b"ARTIQ pc_rpc\n\x1b[2J\r" + b"x" * 60_000 + b"\n"
+    with rpc_server({"t": Target()}) as port, connected(port) as peer:
+        own = peer.socket.getsockname()[1]
+        peer.send(said)
+        until(lambda: bool(caplog.messages))
+    [message] = caplog.messages
+    assert message == (
+        f"closing the connection from {HOST} port {own}: no target `\\x1b[2J\\r{'x' * 55}… "
+        "(60005 characters)`; the server has: `t`"
+    )
