@@ -10,9 +10,7 @@ __all__: list[str] = []
 
 _FIRST: Final = 20  # a program that is restarted in another version may well have as many peers
 
-_QUIET: Final = (
-    10.0  # seconds between two records of a flood: who floods us shall not flood the log
-)
+_QUIET: Final = 10.0  # seconds between two records of a flood, which shall not flood the log
 
 _SUMMARY: Final = "{count} more records like this one were left out; the latest: {latest}"
 
