@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 __all__: list[str] = []
@@ -18,6 +18,7 @@ _ALWAYS_ALLOWED: Final = 512 * 1024  # bytes: 65,536 numbers take no time worth 
 _ITEM: Final = 16  # bytes that an item of a list takes at least, with what refers to it
 _MAX_DIMENSIONS: Final = 64  # more than any array has
 _MAX_INDICES: Final = 128  # of one key; more than NumPy takes
+_SHOWN: Final = (dict, frozenset, set, slice)  # no items: as text they may be far longer
 _MASK_TIMES: Final = 64  # a mask of 8 dimensions becomes as many indices of 8 bytes
 
 
@@ -71,18 +72,18 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
     if not isinstance(container, (numpy.ndarray, numpy.void)):
         return
     shape, dtype = container.shape, container.dtype
-    names = dtype.names or ()
+    names, fields = dtype.names or (), dtype.fields or {}
     limit = max(container.nbytes, _ALWAYS_ALLOWED)
     if isinstance(container, numpy.void) and isinstance(key, (int, numpy.integer)):
         if isinstance(key, bool) or not -len(names) <= key < len(names):
             raise _no_index(key)
         key = names[key]
     if isinstance(key, str):
-        if key not in (dtype.fields or {}):
+        if key not in fields:
             return  # NumPy refuses it, and looks at nothing else
-        field = dtype.fields[key][0]
+        field = fields[key][0]
         shape, dtype, key = (*shape, *field.shape), field.base, ()
-    elif isinstance(key, list) and 0 < len(key) <= len(names) and _are_names(key):
+    elif isinstance(key, list) and 0 < len(key) <= len(names) and _are_names(key, fields):
         dtype, key = dtype[key], ()
     shapes = []
     others: list[Any] = []  # the key with 0 for each index that comes from a list or an array
@@ -96,10 +97,9 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
             others.append(index)
             continue
         indices = _index_array(index)
-        limit = max(limit, indices.size * _ITEM)
         if indices.dtype.kind == "b":
             count = int(numpy.count_nonzero(indices))
-            if count * indices.ndim * 8 > limit * _MASK_TIMES:
+            if count * indices.ndim * 8 > max(container.nbytes, _ALWAYS_ALLOWED) * _MASK_TIMES:
                 raise ValueError(
                     f"a mask of {indices.ndim} dimensions and {count} items becomes too many "
                     f"indices for an array of {container.nbytes} bytes"
@@ -107,6 +107,7 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
             shapes.append((count,))
             others += [0] * indices.ndim
         else:
+            limit = max(limit, indices.size * _ITEM)
             shapes.append(indices.shape)
             others.append(0)
     # A dimension without items has none to point to, and indices are looked at all the same.
@@ -138,8 +139,8 @@ def _indices(key: Any) -> tuple[Any, ...]:
     return key
 
 
-def _are_names(key: list[Any]) -> bool:
-    return all(isinstance(name, str) for name in key)
+def _are_names(key: list[Any], fields: Mapping[str, Any]) -> bool:
+    return all(isinstance(name, str) and name in fields for name in key)
 
 
 def _index_array(index: Any) -> Any:
@@ -192,7 +193,8 @@ def _check_value(value: Any, dtype: Any, limit: int) -> None:
         if isinstance(value, tuple) and dtype.names is not None:
             own += _ITEM
             for name, item in zip(dtype.names, value, strict=False):
-                if isinstance(item, (list, tuple, numpy.ndarray)) and dtype[name].kind != "O":
+                nested = isinstance(item, (list, tuple, numpy.ndarray, *_SHOWN))
+                if nested and dtype[name].kind != "O":
                     to_see.append((item, dtype[name].base, level + 1, 0))
         elif isinstance(value, (list, tuple)):
             if depth == _MAX_DIMENSIONS:
@@ -202,6 +204,10 @@ def _check_value(value: Any, dtype: Any, limit: int) -> None:
         elif isinstance(value, numpy.ndarray):
             count = value.size
             own += value.nbytes
+        elif isinstance(value, _SHOWN) and not dtype.hasobject:
+            raise ValueError(
+                f"expected numbers or strings as items of an array, got a `{type(value).__name__}`"
+            )
         else:
             own += _ITEM
         room[level] = room.get(level, 0) + count * max(1, dtype.itemsize)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import reprlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,6 +17,25 @@ from sipyco_sync.notifier import Mod, process_mod
 BANNER: Final = b"ARTIQ sync_struct\n"
 
 logger = logging.getLogger("sipyco.sync_struct")
+
+_SHORT: Final = frozenset({bool, complex, float, type(None)})  # what has a short `repr` always
+
+
+class _Brief(reprlib.Repr):
+    """Shows a value from a peer in bounded time: that of an array may take minutes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxdict = 6  # a mod has at most five
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() <= 64 else "<int>"
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        return repr(x) if type(x) in _SHORT else f"<{type(x).__name__}>"
+
+
+_brief: Final = _Brief()
 
 
 def early_end(notifier_name: str) -> str:
@@ -38,7 +58,7 @@ def decode_mod(line: bytes | bytearray) -> Mod:
     except RecursionError as exc:
         raise ValueError(f"a mod is nested too deeply: {exc}") from exc
     if not isinstance(mod, dict) or not isinstance(mod.get("action"), str):
-        raise ValueError(f"expected a mod, got {pyon.shown(mod)[:60]}")
+        raise ValueError(f"expected a mod, got {_brief.repr(mod)[:60]}")
     return mod
 
 
@@ -153,7 +173,7 @@ class Subscriber(FeedClient):
         try:
             process_mod(self.__target, mod)
         except Exception as exc:
-            logger.debug("mod that cannot be applied: %s", pyon.shown(mod), exc_info=True)
+            logger.debug("mod that cannot be applied: %s", _brief.repr(mod), exc_info=True)
             raise Ended(
                 f"received a mod that does not fit the copy: {type(exc).__name__}: {exc}"
             ) from exc

@@ -17,8 +17,8 @@ Mod: TypeAlias = dict[str, Any]  # one change, as it travels: see `wire`
 
 _ABSENT: Final = object()
 
-# Of a path: no structure that can be encoded is as deep. Into an array a path could go on for ever,
-# and each part of a notifier has a path.
+# Of a path: no structure that can be encoded is as deep. Into an array a path could go on for
+# ever, and each part of a notifier has a path.
 _MOST_KEYS: Final = 1000
 
 
@@ -96,7 +96,7 @@ class Notifier:
 
     Every change is a mod that `publish` receives after it has been applied. With a `Publisher`,
     a value that cannot be encoded is refused before anything changes, and changes may come from
-    any thread. What is assigned is held as it is, not copied: change it through the notifier
+    any thread. A slice of a list is a copy, and a part to read only. What is assigned is held as it is, not copied: change it through the notifier
     only, and do not hold one list or dictionary in two places.
 
     A notifier is always true, empty or not.
