@@ -96,8 +96,9 @@ class Notifier:
 
     Every change is a mod that `publish` receives after it has been applied. With a `Publisher`,
     a value that cannot be encoded is refused before anything changes, and changes may come from
-    any thread. A slice of a list is a copy, and a part to read only. What is assigned is held as it is, not copied: change it through the notifier
-    only, and do not hold one list or dictionary in two places.
+    any thread. What is assigned is held as it is, not copied: change it through the notifier
+    only, and do not hold one list or dictionary in two places. A slice of a list is a copy, to
+    read from: to change it is a `ValueError` where anybody is told.
 
     A notifier is always true, empty or not.
 
