@@ -85,7 +85,7 @@ def test_a_path_leads_through_records_by_fields_and_leaves_scalars_whole() -> No
     n["a"][1][np.int64(0)] = 2
     n["a"][0]["inner"]["x"] = 3
     n["a"][1]["inner"]["m"][1] = 4
-    n["a"][1]["inner"][-2] = 5
+    n["a"][1][np.int64(1)][-2] = 5
     n["one"][()][0] = 6
     a = n.raw_view["a"]
     assert a["n"].tolist() == [1, 2]
@@ -178,6 +178,8 @@ def test_ordinary_values_become_what_numpy_makes_of_them() -> None:
         (np.zeros(2, RECORD), ..., [(1, "a", ["b"]), (2, "c", ("d",))]),
         (np.zeros(2, RECORD), "t", [["a"], ["b"]]),
         (np.zeros(2, RECORD), 1, (1, "a", np.array(["b"]))),
+        (np.zeros(1000, [("m", "<f8", (300,))]), "m", [1.0] * 300),
+        (np.zeros(1000, [("m", "<f8", (300,))]), ["m"], 2.0),
         (np.zeros(0), ..., 1),
         (np.zeros((0, 5)), [], 1),
         (np.zeros(()), (), 1),
@@ -237,6 +239,14 @@ def test_names_are_refused_where_there_are_not_as_many_fields() -> None:
         setitem(np.zeros(3, "i4,i4"), "nosuch", 1)
 
 
+@pytest.mark.parametrize("index", [2, -3, True, 10**30])
+def test_a_record_has_as_many_fields_as_it_has(index: int) -> None:
+    with pytest.raises(IndexError, match=f"expected the index of one of 2 fields, got {index}$"):
+        setitem(np.zeros(3, "i4,i4"), index, 1, [0])
+    with pytest.raises(IndexError, match="expected the index of one of 2 fields, got <int,"):
+        setitem(np.zeros(3, "i4,i4"), 10**5000, 1, [0])
+
+
 def test_the_limit_is_of_bytes_and_not_of_items() -> None:
     large = np.zeros(2, f"S{MIB}")
     setitem(large, [0, 0], b"x")
@@ -287,6 +297,8 @@ def test_a_mask_of_many_dimensions_becomes_not_as_many_indices() -> None:
     mask = np.ones((1,) * 31 + (150_000,), bool)
     with pytest.raises(ValueError, match="a mask of 32 dimensions and 150000 items becomes too m"):
         setitem(np.zeros(mask.shape, "u1"), mask, 1)
+    setitem(np.zeros(mask.shape), mask, 1)
+    setitem(np.zeros((1,) * 31 + (9,), "u1"), np.ones((1,) * 31 + (9,), bool), 1)
     rows = np.ones((500, 500), bool)
     image = np.zeros((500, 500, 3), "u1")
     setitem(image, rows, [1, 2, 3])
@@ -321,6 +333,7 @@ def test_a_value_becomes_no_array_that_is_larger_than_the_whole(key: Any, value:
         (..., [(1, "a", "b")] * 2, []),
         (..., ["a"] * 2, []),
         (["s"], [("a",)] * 2, []),
+        (["t"], [(["a"] * 4,)], []),
         (0, (1, "a", ["b"] * 4), []),
         (0, (1, "a", np.zeros(4, "u1")), []),
         (..., [(1, "a", ["b"] * 4)], []),

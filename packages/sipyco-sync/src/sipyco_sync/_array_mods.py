@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from sipyco_pyon import pyon
+
 __all__: list[str] = []
 
 _ALWAYS_ALLOWED: Final = 512 * 1024  # bytes: 65,536 numbers take no time worth counting
@@ -76,7 +78,8 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
     limit = max(container.nbytes, _ALWAYS_ALLOWED)
     if isinstance(container, numpy.void) and isinstance(key, (int, numpy.integer)):
         if isinstance(key, bool) or not -len(names) <= key < len(names):
-            raise _no_index(key)
+            shown = f"{pyon.shown(key):.40}"  # it may have too many digits for Python
+            raise IndexError(f"expected the index of one of {len(names)} fields, got {shown}")
         key = names[key]
     if isinstance(key, str):
         if key not in fields:
