@@ -180,6 +180,7 @@ def test_ordinary_values_become_what_numpy_makes_of_them() -> None:
         (np.zeros(2, RECORD), 1, (1, "a", np.array(["b"]))),
         (np.zeros(1000, [("m", "<f8", (300,))]), "m", [1.0] * 300),
         (np.zeros(1000, [("m", "<f8", (300,))]), ["m"], 2.0),
+        (np.zeros(100, [("m", "<f8", (100,))]), ..., [([1.0] * 100,)] * 100),
         (np.zeros(0), ..., 1),
         (np.zeros((0, 5)), [], 1),
         (np.zeros(()), (), 1),
@@ -203,8 +204,7 @@ def test_ordinary_values_become_what_numpy_makes_of_them() -> None:
         [None],
         [slice(None)],
         [{}],
-        [np.array(["a"])],
-        [np.zeros(3, "V0")],
+        np.zeros(0),
         np.array([1.5]),
         np.array(["a"]),
         1.5,
@@ -220,6 +220,12 @@ def test_what_is_no_index_is_refused_before_an_array_is_made_of_it(key: Any) -> 
     for array in (np.zeros((2, 2)), np.zeros((2, 2), "i4,i4")):
         with pytest.raises(IndexError, match=r"expected .* ind"):
             setitem(array, key, 1)
+
+
+@pytest.mark.parametrize("dtype", ["<U1", "V0", "<f8", object])
+def test_of_lists_of_other_arrays_no_array_is_made(dtype: Any) -> None:
+    with pytest.raises(IndexError, match="as indices of an array, got a `ndarray`"):
+        setitem(np.zeros((2, 2)), [np.zeros(3, dtype), 1], 1)
 
 
 def test_indices_are_nested_no_deeper_than_arrays_are() -> None:
@@ -391,8 +397,13 @@ def test_objects_are_held_as_they_are() -> None:
     record = np.zeros(1, [("o", object)])
     setitem(record, 0, (large,))
     assert record[0]["o"] is large
-    with pytest.raises(ValueError, match="expected a value of at most 524288 bytes"):
-        setitem(array, ..., [np.zeros(100_000, "u1")] * 2)
+    setitem(array, ..., large * 2)
+    assert array[1] is large[0]
+    setitem(array, slice(0, 1), [[1] * 70_000])
+    assert len(array[0]) == 70_000
+    for key in (..., [0]):
+        with pytest.raises(ValueError, match="expected a value of at most 524288 bytes"):
+            setitem(array, key, [np.zeros(70_000, "V0")] * 2)
 
 
 @pytest.mark.parametrize("value", [np.zeros(2**20, "V0"), np.zeros((2**20, 0)), np.zeros(1, "V0")])
@@ -406,3 +417,5 @@ def test_what_has_no_bytes_in_an_array_becomes_no_items_of_a_list(value: Any) ->
     setitem(held, slice(1, None), np.arange(3))
     setitem(held, slice(1, 2), np.zeros((0,)))
     assert held[1:] == [1, 2]
+    with pytest.raises(TypeError, match=r"0-d array|iterable"):
+        setitem(held, slice(0, 0), np.array(1))

@@ -194,10 +194,8 @@ def _check_value(value: Any, dtype: Any, limit: int) -> None:
         value, dtype, level, depth = to_see.pop()
         count = 1
         if isinstance(value, tuple) and dtype.names is not None:
-            own += _ITEM
             for name, item in zip(dtype.names, value, strict=False):
-                nested = isinstance(item, (list, tuple, numpy.ndarray, *_SHOWN))
-                if nested and dtype[name].kind != "O":
+                if dtype[name].kind != "O":
                     to_see.append((item, dtype[name].base, level + 1, 0))
         elif isinstance(value, (list, tuple)):
             if depth == _MAX_DIMENSIONS:
@@ -206,7 +204,7 @@ def _check_value(value: Any, dtype: Any, limit: int) -> None:
             continue
         elif isinstance(value, numpy.ndarray):
             count = value.size
-            own += value.nbytes
+            own += value.nbytes * 8  # an object for each takes a pointer
         elif isinstance(value, _SHOWN) and not dtype.hasobject:
             raise ValueError(
                 f"expected numbers or strings as items of an array, got a `{type(value).__name__}`"
