@@ -168,6 +168,11 @@ def test_ordinary_values_become_what_numpy_makes_of_them() -> None:
         (np.zeros(3, "U3"), [0, 1], ["a", np.str_("b")]),
         (np.zeros(3, f"S{MIB}"), ..., ["a", "b", "c"]),
         (np.zeros(1, f"S{MIB}"), 0, "a"),
+        (np.zeros(1, "<U100000"), ..., np.array(["a"])),
+        (np.zeros(1, "<U100000"), ..., [np.str_("a")]),
+        (np.zeros(1, [("s", "<U100000")]), ..., np.array([("a",)], [("s", "<U100000")])),
+        (np.zeros(1000, "<U100"), ..., np.arange(1000)),
+        (np.zeros(1000, "<U32"), ..., list(np.arange(1000.0))),
         (times, 1, "2023-05-05"),
         (times, ..., [None, np.datetime64("2020-02-02"), "2023-05-05"]),
         (np.zeros(3, "i4,f4"), ["f0", "f1"], 7),
@@ -177,7 +182,7 @@ def test_ordinary_values_become_what_numpy_makes_of_them() -> None:
         (np.zeros(3, "i4,f4"), ..., [(1, 2)] * 3),
         (np.zeros(2, RECORD), ..., [(1, "a", ["b"]), (2, "c", ("d",))]),
         (np.zeros(2, RECORD), "t", [["a"], ["b"]]),
-        (np.zeros(2, RECORD), 1, (1, "a", np.array(["b"]))),
+        (np.zeros(2, RECORD), 1, (1, "a", np.array([b"b"]))),
         (np.zeros(1000, [("m", "<f8", (300,))]), "m", [1.0] * 300),
         (np.zeros(1000, [("m", "<f8", (300,))]), ["m"], 2.0),
         (np.zeros(100, [("m", "<f8", (100,))]), ..., [([1.0] * 100,)] * 100),
@@ -314,7 +319,7 @@ def test_a_mask_of_many_dimensions_becomes_not_as_many_indices() -> None:
 # Values
 
 
-@pytest.mark.parametrize("value", [["a", "b"], ("a", "b"), [["a"], ["b"]], np.zeros(2, "u1")])
+@pytest.mark.parametrize("value", [["a", "b"], ("a", "b"), [["a"], ["b"]], np.array([b"a", b"b"])])
 @pytest.mark.parametrize("key", [..., [0], slice(None), 0])
 def test_a_value_becomes_no_array_that_is_larger_than_the_whole(key: Any, value: Any) -> None:
     """NumPy makes it before it looks whether that fits: a list of thousands, of large items."""
@@ -341,7 +346,7 @@ def test_a_value_becomes_no_array_that_is_larger_than_the_whole(key: Any, value:
         (["s"], [("a",)] * 2, []),
         (["t"], [(["a"] * 4,)], []),
         (0, (1, "a", ["b"] * 4), []),
-        (0, (1, "a", np.zeros(4, "u1")), []),
+        (0, (1, "a", np.zeros(4, "S1")), []),
         (..., [(1, "a", ["b"] * 4)], []),
     ],
 )
@@ -359,11 +364,34 @@ def test_a_record_within_a_field_is_counted_apart() -> None:
         setitem(array, 0, ([(["a", "b"],)],))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.float64(1),
+        np.bytes_(b"a"),
+        np.ones(1),
+        np.array([b"a"]),
+        np.ones(1, [("x", "<f8")]),
+        np.ones(1, [("x", "<f8")])[0],
+        [np.float64(1)],
+    ],
+)
+def test_large_items_are_not_cast_many_at_a_time(value: Any) -> None:
+    """NumPy takes memory for 128 of them, for one that is to be converted, and goes through it."""
+    size = 4 * 100_000
+    for dtype in ("<U100000", [("s", "<U100000")]):
+        with pytest.raises(
+            ValueError, match=f"of at most 524288 bytes .*, got one of {128 * size}"
+        ):
+            setitem(np.zeros(1, dtype), ..., value)
+
+
 def test_arrays_without_bytes_in_a_list_count_by_their_items() -> None:
     empty = np.zeros(2**20, "V0")
     for value in (empty, [empty], [[empty], [empty]]):
-        with pytest.raises(ValueError, match="expected a value of at most 524288 bytes"):
-            setitem(np.zeros(1), ..., value)
+        for array in (np.zeros(1), np.zeros(1, "V0")):
+            with pytest.raises(ValueError, match="expected a value of at most 524288 bytes"):
+                setitem(array, ..., value)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, {1}, frozenset([1]), slice(1)])

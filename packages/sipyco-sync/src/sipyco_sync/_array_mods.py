@@ -21,6 +21,9 @@ _ITEM: Final = 16  # bytes that an item of a list takes at least, with what refe
 _MAX_DIMENSIONS: Final = 64  # more than any array has
 _MAX_INDICES: Final = 128  # of one key; more than NumPy takes
 _SHOWN: Final = (dict, frozenset, set, slice)  # no items: as text they may be far longer
+_SMALL: Final = (
+    256  # bytes of an item, of which NumPy may make 128 for what is a scalar of its own
+)
 _MASK_TIMES: Final = 64  # a mask of 8 dimensions becomes as many indices of 8 bytes
 
 
@@ -202,8 +205,10 @@ def _check_value(value: Any, dtype: Any, limit: int) -> None:
                 raise ValueError(f"expected a value of at most {depth} dimensions for an array")
             to_see.extend((item, dtype, level, depth + 1) for item in value)
             continue
-        elif isinstance(value, numpy.ndarray):
+        elif isinstance(value, (numpy.ndarray, numpy.generic)):
             count = value.size
+            if dtype.itemsize > _SMALL and _is_cast(value.dtype, dtype):
+                count = max(count, 128)
             own += value.nbytes * 8  # an object for each takes a pointer
         elif isinstance(value, _SHOWN) and not dtype.hasobject:
             raise ValueError(
@@ -217,3 +222,8 @@ def _check_value(value: Any, dtype: Any, limit: int) -> None:
         raise ValueError(
             f"expected a value of at most {limit} bytes as items of an array, got one of {most}"
         )
+
+
+def _is_cast(given: Any, wanted: Any) -> bool:
+    """Tell whether NumPy converts by way of memory for 128 items, to and from which it copies."""
+    return given.kind != wanted.kind or (wanted.names is not None and given != wanted)
