@@ -217,7 +217,7 @@ def test_ordinary_values_become_what_numpy_makes_of_them() -> None:
         {},
         (1 + 0j, 0),
         [2**64, -1],
-        (None,) * 129,
+        ([0],) + (None,) * 128,
     ],
 )
 def test_what_is_no_index_is_refused_before_an_array_is_made_of_it(key: Any) -> None:
@@ -425,6 +425,8 @@ def test_objects_are_held_as_they_are() -> None:
     record = np.zeros(1, [("o", object)])
     setitem(record, 0, (large,))
     assert record[0]["o"] is large
+    setitem(record, 0, ([np.zeros(70_000, "V0"), {}],))
+    assert len(record[0]["o"]) == 2
     setitem(array, ..., large * 2)
     assert array[1] is large[0]
     setitem(array, slice(0, 1), [[1] * 70_000])

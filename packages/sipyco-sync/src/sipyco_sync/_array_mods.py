@@ -21,10 +21,13 @@ _ITEM: Final = 16  # bytes that an item of a list takes at least, with what refe
 _MAX_DIMENSIONS: Final = 64  # more than any array has
 _MAX_INDICES: Final = 128  # of one key; more than NumPy takes
 _SHOWN: Final = (dict, frozenset, set, slice)  # no items: as text they may be far longer
-_SMALL: Final = (
-    256  # bytes of an item, of which NumPy may make 128 for what is a scalar of its own
-)
+_SMALL: Final = 256  # bytes of an item; of larger ones NumPy may not make 128 to cast one
 _MASK_TIMES: Final = 64  # a mask of 8 dimensions becomes as many indices of 8 bytes
+
+# What nearly all keys and values are made of is looked at quickly: nothing of it multiplies.
+_PLAIN: Final = frozenset({bool, bytes, complex, float, int, str, type(None)})
+_PLAIN_INDICES: Final = frozenset({bool, int})
+_PLAIN_KEYS: Final = frozenset({int, slice, type(None), type(...)})
 
 
 def check_step(container: Any, key: Any) -> None:
@@ -77,6 +80,9 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
     if not isinstance(container, (numpy.ndarray, numpy.void)):
         return
     shape, dtype = container.shape, container.dtype
+    is_array = isinstance(container, numpy.ndarray)
+    if is_array and dtype.itemsize and type(value) in _PLAIN and _is_plain_key(key):
+        return
     names, fields = dtype.names or (), dtype.fields or {}
     limit = max(container.nbytes, _ALWAYS_ALLOWED)
     if isinstance(container, numpy.void) and isinstance(key, (int, numpy.integer)):
@@ -137,6 +143,10 @@ def _no_index(index: Any) -> IndexError:
     )
 
 
+def _is_plain_key(key: Any) -> bool:
+    return _PLAIN_KEYS.issuperset(map(type, key if type(key) is tuple else (key,)))
+
+
 def _indices(key: Any) -> tuple[Any, ...]:
     if not isinstance(key, tuple):
         return (key,)
@@ -155,7 +165,10 @@ def _index_array(index: Any) -> Any:
     level = [index] if isinstance(index, (list, tuple)) else []
     for _ in range(_MAX_DIMENSIONS):
         deeper: list[Any] = []
-        for item in (item for sequence in level for item in sequence):
+        mixed = (
+            sequence for sequence in level if not _PLAIN_INDICES.issuperset(map(type, sequence))
+        )
+        for item in (item for sequence in mixed for item in sequence):
             if isinstance(item, (list, tuple)):
                 deeper.append(item)
             elif isinstance(item, numpy.ndarray):
@@ -203,8 +216,12 @@ def _check_value(value: Any, dtype: Any, limit: int) -> None:
         elif isinstance(value, (list, tuple)):
             if depth == _MAX_DIMENSIONS:
                 raise ValueError(f"expected a value of at most {depth} dimensions for an array")
-            to_see.extend((item, dtype, level, depth + 1) for item in value)
-            continue
+            rest = [] if _PLAIN.issuperset(map(type, value)) else list(value)
+            if dtype.names is not None:
+                rest = [item for item in rest if not _is_plain_record(item)]
+            to_see.extend((item, dtype, level, depth + 1) for item in rest)
+            count = len(value) - len(rest)
+            own += count * _ITEM
         elif isinstance(value, (numpy.ndarray, numpy.generic)):
             count = value.size
             if dtype.itemsize > _SMALL and _is_cast(value.dtype, dtype):
@@ -222,6 +239,10 @@ def _check_value(value: Any, dtype: Any, limit: int) -> None:
         raise ValueError(
             f"expected a value of at most {limit} bytes as items of an array, got one of {most}"
         )
+
+
+def _is_plain_record(value: Any) -> bool:
+    return type(value) is tuple and _PLAIN.issuperset(map(type, value))
 
 
 def _is_cast(given: Any, wanted: Any) -> bool:
