@@ -299,7 +299,13 @@ def test_items_without_bytes_count_as_well() -> None:
     """There may be milliards of them in a field, in a mod of a hundred bytes."""
     array = np.zeros(1, [("none", [], (10**6,))])
     assert array.nbytes == 0
-    for target, key, path in [(array, "none", []), (array, ..., ["none"]), (array, "none", [0])]:
+    other = np.zeros(1, [("n", "<i4"), ("none", [], (10**6,))])
+    for target, key, path in [
+        (array, "none", []),
+        (array, ..., ["none"]),
+        (array, "none", [0]),
+        (other, 1, [0]),
+    ]:
         with pytest.raises(ValueError, match="got a key of 1000000 items of 0 bytes"):
             setitem(target, key, 1, path)
 
