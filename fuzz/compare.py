@@ -48,8 +48,18 @@ def canonical(value: Any) -> Any:
         if dtype.names is not None:
             # What is between fields is nobody's, and not always copied.
             return (cls.__name__, described, *[canonical(value[name]) for name in dtype.names])
+        if dtype.hasobject:
+            return (cls.__name__, described, *map(_canonical_object, value.flat))
         return (cls.__name__, described, value.tobytes())
     raise TypeError(f"a value of {cls} is none of PYON's")
+
+
+def _canonical_object(value: Any) -> Any:
+    """Give what is in an array of objects; NumPy makes dates of its own ones, for instance."""
+    try:
+        return canonical(value)
+    except TypeError:
+        return (type(value).__name__, repr(value))
 
 
 def _bits(number: float) -> bytes:

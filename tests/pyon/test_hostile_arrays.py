@@ -65,6 +65,16 @@ def test_what_is_no_array_is_an_error(shape: Any, dtype: Any, reason: str) -> No
         assert len(str(exc_info.value)) < 6000
 
 
+def test_no_text_is_made_of_a_length_that_is_an_array() -> None:
+    """It may take minutes, for an array of many dimensions and no bytes."""
+    array = {"__jsonclass__": ["nparray", [[2, 2], "|V0", ""]]}
+    for shape in ([array], [1, array], array):
+        with pytest.raises(ValueError, match="integers from 0 on, got a `ndarray`"):
+            pyon.decode(v2(shape, "<f8"))
+    with pytest.raises(ValueError, match="integers from 0 on, got a `str`"):
+        pyon.decode(v2(["1"], "<f8"))
+
+
 def test_a_length_of_many_digits_is_none() -> None:
     for module, text in both(["N"], "<f8"):
         text = text.replace('"N"', "1" * 5000).replace("'N'", "1" * 5000)

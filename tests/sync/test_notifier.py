@@ -293,7 +293,7 @@ def test_a_mod_sets_no_more_items_of_an_array_than_there_are() -> None:
         ((1, 300), (np.zeros((300, 1), int), np.ones(300, bool))),
     ]:
         for target in (np.zeros(shape), Notifier(np.zeros(shape)), np.zeros(shape, object)):
-            with pytest.raises(ValueError, match="it has fewer"):
+            with pytest.raises(ValueError, match="expected to set at most"):
                 process_mod(target, {"action": "setitem", "path": [], "key": key, "value": 1.0})
     for key, changed in [
         (([[i] for i in many], many), 90_000),
@@ -338,7 +338,7 @@ def test_a_path_into_an_array_leads_to_a_part_of_it_and_makes_no_copy() -> None:
     for index in ([0] * 9, np.zeros(9, int), ((0, 0), 1), ([0], 1), ..., 1.5):
         for target in (array, Notifier(array), {"x": array}):
             path = ["x", index] if isinstance(target, dict) else [index]
-            with pytest.raises(ValueError, match="no part of an array is at an index of <class "):
+            with pytest.raises(ValueError, match="in a path into a `ndarray`, got a `"):
                 process_mod(target, {"action": "pop", "path": path, "i": 0})
 
 
@@ -347,7 +347,7 @@ def test_a_copy_of_a_part_of_an_array_is_no_part_to_change() -> None:
     np = pytest.importorskip("numpy")
     n, mods = recorded({"a": np.zeros(4)})
     n["a"][1:][0] = 1
-    with pytest.raises(ValueError, match="no part of an array is at an index of <class 'list'>"):
+    with pytest.raises(ValueError, match="path into a `ndarray`, got a `list`"):
         n["a"][[0, 1]][0] = 1
     assert [mod["path"] for mod in mods] == [["a", slice(1, None)]]
     assert n.raw_view["a"].tolist() == [0, 1, 0, 0]

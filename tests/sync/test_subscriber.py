@@ -188,6 +188,38 @@ def test_every_end_has_a_reason(
     assert reason in caplog.messages[0]
 
 
+def test_of_what_a_peer_sends_no_long_text_is_made(caplog: pytest.LogCaptureFixture) -> None:
+    """That of an array of many dimensions would take minutes, for a line of a hundred bytes."""
+    pytest.importorskip("numpy")
+    array = b'{"__jsonclass__":["nparray",[[2,2],"|V0",""]]}'
+    digits = b"1" * 50
+
+    async def main() -> None:
+        for line in (array, b'[1.5,null,"' + b"x" * 50 + b'",' + digits + b",12]"):
+            async with publisher_that(sends(INIT, line + b"\n")) as port:
+                subscriber = Subscriber("n", Copy())
+                await received(subscriber, port)
+                await subscriber.close()
+        mod = (
+            b'{"action":"pop","path":["a"],"i":0,"key":' + array + b',"value":[' + array + b"]}\n"
+        )
+        async with publisher_that(sends(INIT, mod)) as port:
+            subscriber = Subscriber("n", Copy())
+            await received(subscriber, port)
+            await subscriber.close()
+
+    caplog.set_level(logging.DEBUG, "sipyco.sync_struct")
+    asyncio.run(main())
+    assert "expected a mod, got <ndarray>" in caplog.text
+    assert (
+        "expected a mod, got [1.5, None, 'xxxxxxxxxxxx...xxxxxxxxxxxxx', <int>, 12]" in caplog.text
+    )
+    assert (
+        "mod that cannot be applied: {'action': 'pop', 'i': 0, 'key': <ndarray>, 'path': ['a'], "
+        "'value': [<ndarray>]}"
+    ) in caplog.text
+
+
 @pytest.mark.parametrize("passes", range(4))
 def test_close_while_it_takes_leave_of_a_lost_connection(passes: int) -> None:
     async def main() -> None:

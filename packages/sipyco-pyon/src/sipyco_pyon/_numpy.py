@@ -138,7 +138,9 @@ def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
         raise ValueError(f"an array has at most {_MAX_DIMENSIONS} dimensions, got {len(sizes)}")
     for size in sizes:
         if type(size) is not int or not 0 <= size <= _MAX_LENGTH:
-            raise ValueError(f"a shape is made of integers from 0 on, got {shown(sizes):.60}")
+            # Of what else it may be not even a text is made: that of an array may take minutes.
+            got = shown(size) if type(size) is int else f"a `{type(size).__name__}`"
+            raise ValueError(f"a shape is made of integers from 0 on, got {got:.60}")
     count = math.prod(sizes)
     if count * dtype.itemsize != length:
         raise ValueError(

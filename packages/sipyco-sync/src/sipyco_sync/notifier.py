@@ -17,6 +17,10 @@ Mod: TypeAlias = dict[str, Any]  # one change, as it travels: see `wire`
 
 _ABSENT: Final = object()
 
+# Of a path: no structure that can be encoded is as deep. Into an array a path could go on for
+# ever, and each part of a notifier has a path.
+_MOST_KEYS: Final = 1000
+
 
 class ModAction(Enum):
     """What a mod does: `init` replaces the whole structure, the others change a container."""
@@ -45,7 +49,7 @@ def _apply(container: Any, mod: Mod) -> Any:
     """Make one change to the container that it is about; return what `pop` took out."""
     action = mod["action"]
     if action == "setitem":
-        check_setitem(container, mod["key"])
+        check_setitem(container, mod["key"], mod["value"])
         container[mod["key"]] = mod["value"]
     elif action == "append":
         container.append(mod["x"])
@@ -70,13 +74,15 @@ def process_mod(target: Any, mod: Mod) -> None:
         mod: any but `init`, which has no structure to be applied to.
 
     Raises:
-        ValueError: the action is `init` or unknown; or the mod would go into a copy of a part of
-            an array, or set items of one many times over.
+        ValueError: the action is `init` or unknown; the mod would go into a copy of a part of a
+            list or an array, or set items of an array many times over; or its path is too long.
         LookupError: there is nothing at the path, or no such key.
         Exception: what else the containers raise where a mod does not fit them, such as
             `TypeError`.
     """
-    for key in mod.get("path", ()):
+    for steps, key in enumerate(mod.get("path", ())):
+        if steps == _MOST_KEYS:
+            raise ValueError(f"expected a path of at most {_MOST_KEYS} keys, got a longer one")
         check_step(target.raw_view if isinstance(target, Notifier) else target, key)
         target = target[key]
     _apply(target, mod)
@@ -91,7 +97,8 @@ class Notifier:
     Every change is a mod that `publish` receives after it has been applied. With a `Publisher`,
     a value that cannot be encoded is refused before anything changes, and changes may come from
     any thread. What is assigned is held as it is, not copied: change it through the notifier
-    only, and do not hold one list or dictionary in two places.
+    only, and do not hold one list or dictionary in two places. A slice of a list is a copy, to
+    read from: to change it is a `ValueError` where anybody is told.
 
     A notifier is always true, empty or not.
 
@@ -222,7 +229,7 @@ class Notifier:
             there = part.raw_view
             if isinstance(container, dict):
                 there = container.get(key, _ABSENT)
-            elif isinstance(container, list) and not isinstance(key, slice):
+            elif isinstance(container, list):
                 there = container[key] if -len(container) <= key < len(container) else _ABSENT
             if there is not part.raw_view:
                 raise LookupError(
