@@ -34,7 +34,12 @@ def _start() -> Any:
     """Give the structure that the first line finds."""
     start: dict[str, Any] = {"list": [1, 2, 3], "dict": {"a": {}}, "value": 1}
     if np is not None:
-        record = [("n", "<i4"), ("m", "<f8", (2,)), ("s", f"S{_LARGE}", (1,)), ("none", [], (9,))]
+        record: list[Any] = [
+            ("n", "<i4"),
+            ("m", "<f8", (2,)),
+            ("s", f"S{_LARGE}", (1,)),
+            ("none", [], (9,)),
+        ]
         start["arrays"] = {
             "reals": np.zeros((2, 3)),
             "large": np.zeros(1, f"S{_LARGE}"),
