@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+# Of keys that are different and have one hash, which Python compares each with each. It takes a
+# peer that means harm: integers are their own hashes, but for multiples of a large number.
+_MOST_ALIKE: Final = 256
+
 _codec: Any = None
 
 
@@ -48,15 +52,46 @@ def _decode_scalar(dtype: Any, data: Any) -> Any:
     return numpy_codec().decode_scalar(dtype, data)
 
 
+def _decode_dict(items: Any = ()) -> Any:
+    _check_keys(items, True)
+    return dict(items)
+
+
+def _decode_ordered_dict(items: Any = ()) -> Any:
+    _check_keys(items, True)
+    return OrderedDict(items)
+
+
+def _decode_set(items: Any = ()) -> Any:
+    _check_keys(items, False)
+    return set(items)
+
+
+def _check_keys(items: Any, pairs: bool) -> None:
+    """Refuse keys whose hashes are alike, with which a dictionary takes the square of the time."""
+    if not isinstance(items, (list, tuple)) or len(items) <= _MOST_ALIKE:
+        return
+    keys = [item[0] for item in items] if pairs else items
+    if len(keys) - len(set(map(hash, keys))) < _MOST_ALIKE:
+        return
+    groups: dict[int, list[Any]] = {}
+    for key in keys:
+        group = groups.setdefault(hash(key), [])
+        if not group or key != group[0]:  # those that are the same take no time
+            group.append(key)
+            if len(group) > _MOST_ALIKE:
+                raise ValueError(f"more than {_MOST_ALIKE} keys have the same hash")
+
+
 _BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
     "Fraction": _decode_fraction,
-    "OrderedDict": OrderedDict,
+    "OrderedDict": _decode_ordered_dict,
     "bytes": b64decode,
     "complex": complex,
-    "dict": dict,
+    "dict": _decode_dict,
     "nparray": _decode_array,
     "npscalar": _decode_scalar,
-    "set": set,
+    "set": _decode_set,
     "slice": slice,
     "tuple": tuple,
 }
@@ -96,8 +131,8 @@ def untag(members: dict[str, Any]) -> Any:
     elif name == "dict":
         if type(arguments) is list and len(arguments) == 1:
             try:
-                return dict(arguments[0])
-            except (TypeError, ValueError):
+                return _decode_dict(arguments[0])
+            except (LookupError, TypeError, ValueError):
                 pass  # `rebuild` says what is wrong
     elif name == "nparray" and type(arguments) is list and len(arguments) == 3:
         try:
