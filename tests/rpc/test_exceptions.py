@@ -118,9 +118,13 @@ def test_the_text_of_a_key_is_parsed_only_if_it_may_be_one() -> None:
     assert exc.args == (("a", 5),)
 
 
-@pytest.mark.parametrize("number", [10**5000, [10**5000]], ids=["integer", "list"])
-def test_what_cannot_be_shown_is_no_obstacle(number: Any) -> None:
-    """Python refuses to show an integer of more than 4,300 digits."""
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(10**5000, "<int, which cannot be shown>"), ([10**5000], "<list>")],
+    ids=["integer", "list"],
+)
+def test_what_cannot_be_shown_is_no_obstacle(number: Any, shown: str) -> None:
+    """Python refuses to show an integer of more than 4,300 digits; an array may take minutes."""
     for pack in (
         {"class": "ValueError", "message": number},
         {"class": number, "message": "m"},
@@ -129,7 +133,7 @@ def test_what_cannot_be_shown_is_no_obstacle(number: Any) -> None:
         {"class": "KeyError", "message": number, "args": [number]},
     ):
         exc = unpack_exception(pack)
-        assert "which cannot be shown>" in str(exc)
+        assert shown in str(exc)
         assert isinstance(repr(exc), str)
 
 

@@ -39,6 +39,9 @@ _CLASSES: Final = {
 }
 
 
+_SHORT: Final = frozenset({bool, float, int, type(None)})  # values that can be shown whole
+
+
 def _text(exc: BaseException) -> str:
     try:
         return str(exc)
@@ -183,6 +186,13 @@ def _build(cls: type[Exception], message: str, arguments: Any) -> Exception:
     return Exception(message)
 
 
+def _as_text(value: Any) -> str:
+    """Show what should be a text: of what else it is nothing whose `repr` may be long."""
+    if isinstance(value, str):
+        return value
+    return pyon.shown(value) if type(value) in _SHORT else f"<{type(value).__name__}>"
+
+
 def unpack_exception(pack: Mapping[str, Any]) -> Exception:
     """Make an exception from its description. Never raises, whatever the description.
 
@@ -190,14 +200,14 @@ def unpack_exception(pack: Mapping[str, Any]) -> Exception:
         The exception, with the remote traceback in `parent_traceback` and as a note.
     """
     name, message = pack.get("class"), pack.get("message")
-    message = message if isinstance(message, str) else pyon.shown(message)
+    message = _as_text(message)
     cls = _CLASSES.get(name) if isinstance(name, str) else None
     exc: Exception
     if cls is not None and issubclass(cls, Exception):
         exc = _build(cls, message, pack.get("args"))
     elif cls is not None or name != GenericRemoteException.__name__:
         # KeyboardInterrupt and the like end programs: not on a peer's word.
-        name = name if isinstance(name, str) else pyon.shown(name)
+        name = _as_text(name)
         exc = GenericRemoteException(f"{name}: {message}" if message else name)
     else:
         exc = GenericRemoteException(message)
