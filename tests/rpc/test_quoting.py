@@ -99,12 +99,14 @@ QUOTES: dict[str, Callable[[], object]] = {
 }
 
 
-@pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
-def test_what_is_quoted_is_escaped_and_cut(quote: Callable[[], object]) -> None:
+@pytest.mark.parametrize("what", QUOTES)
+def test_what_is_quoted_is_escaped_and_cut(what: str) -> None:
+    if what == "a dtype":
+        pytest.importorskip("numpy")
     with pytest.raises(
         (ProtocolError, FrameError, IncompatibleServer, ValueError, TypeError)
     ) as caught:
-        quote()
+        QUOTES[what]()
     text = str(caught.value)
     assert text.isprintable()
     assert "1b[2J" in text  # as bytes, as a text, or as the JSON that came
