@@ -129,9 +129,12 @@ def untag(members: dict[str, Any]) -> Any:
         if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
             return tuple(arguments[0])
     elif name == "dict":
-        if type(arguments) is list and len(arguments) == 1:
+        if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
+            items = arguments[0]
             try:
-                return _decode_dict(arguments[0])
+                if len(items) > _MOST_ALIKE:
+                    _check_keys(items, True)
+                return dict(items)
             except (LookupError, TypeError, ValueError):
                 pass  # `rebuild` says what is wrong
     elif name == "nparray" and type(arguments) is list and len(arguments) == 3:
