@@ -199,7 +199,9 @@ def test_a_call_inside_a_call_of_the_same_thread_is_refused() -> None:
             assert target.entered.wait(DEADLINE)
             main = threading.main_thread().ident
             assert main is not None
-            signal.pthread_kill(main, signal.SIGUSR1)
+            # Python sees no signal that comes just before a system call that blocks.
+            while not target.released.wait(0.05):
+                signal.pthread_kill(main, signal.SIGUSR1)
 
         previous = signal.signal(signal.SIGUSR1, handler)
         try:

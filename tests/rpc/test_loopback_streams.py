@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc import _server_calls
 from sipyco_rpc._served_stream import ServedStream
 from sipyco_rpc._turns import Turns
+from sipyco_rpc._workers import Outcome, Worker
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, call_timeout
 from support.peers import DEADLINE, HOST, connected, running_server, until
 
@@ -483,6 +485,74 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
         assert (given, [type(exc) for exc in ended]) == ([[0]] * items, [asyncio.CancelledError])
         assert target.ended == ["asynchronous"] * items  # one that has not begun has no end
         assert not turns.taken
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("patience", [DEADLINE, 0.001], ids=["soon", "after the stop"])
+def test_a_generator_in_the_midst_of_a_step_in_a_thread_cleans_up_when_the_server_stops(
+    patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_server_calls, "_STEP_PATIENCE", patience)
+
+    class Gated(Target):
+        entered = threading.Event()
+
+        def gated(self) -> Iterator[int]:
+            try:
+                yield 0
+                self.entered.set()
+                assert self.released.wait(DEADLINE)
+                yield 1
+            finally:
+                self.ended.append("gated")
+
+    async def main() -> None:
+        target = Gated()
+        server = Server({"t": target}, threaded=True)
+        await server.start(HOST, 0)
+        assert server.server is not None
+        port = server.server.sockets[0].getsockname()[1]
+        async with asyncio.timeout(DEADLINE), AsyncioClient() as client:
+            await client.connect_rpc(HOST, port)
+            items = await client.gated()
+            assert await anext(items) == 0
+            while not target.entered.is_set():
+                await asyncio.sleep(0.001)
+            stopping = asyncio.create_task(server.stop())
+            if patience < 1:
+                await stopping
+            else:
+                for _ in range(9):
+                    await asyncio.sleep(0)
+                assert not stopping.done()
+            assert target.ended == []
+            target.released.set()
+            await stopping
+            if patience < 1:
+                while not target.ended:
+                    await asyncio.sleep(0.001)
+            assert target.ended == ["gated"]
+            with pytest.raises(EOFError):
+                await anext(items)
+
+    asyncio.run(main())
+
+
+def test_what_a_worker_is_given_after_its_end_is_done_and_no_thread_stays() -> None:
+    async def main() -> None:
+        before = set(threading.enumerate())
+        for begins in (False, True):
+            worker = Worker("late")
+            done: list[Outcome] = []
+            if begins:
+                worker.submit(lambda: True, lambda: 1, done.append)
+            worker.stop()
+            worker.submit(lambda: True, lambda: 2, done.append)
+            async with asyncio.timeout(DEADLINE):
+                while [2] not in done or set(threading.enumerate()) - before:
+                    await asyncio.sleep(0.001)
+            assert sorted(done) == [[1], [2]][not begins :]
 
     asyncio.run(main())
 

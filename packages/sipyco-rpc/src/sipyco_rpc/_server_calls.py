@@ -28,6 +28,7 @@ logger = logging.getLogger("sipyco.pc_rpc")
 
 _MAX_CALLS: Final = 1000  # of one client that are under way at a time
 _MAX_STREAMS: Final = 1000  # the same of generators, those that are being ended among them
+_STEP_PATIENCE: Final = 1.0  # seconds for the step of a generator in a thread to end
 _OVERHEAD: Final = 256  # bytes that a request takes beside its content
 
 _NEEDS_FRAMES: Final = (
@@ -90,6 +91,7 @@ class ServerCalls:
         self._size = 0  # how much memory the requests of jobs take
         self._max_size = 2 * server._max_line
         self._unfinished: set[ServedStream] = set()  # those that were ended among them
+        self._finished: asyncio.Future[None] | None = None  # of who waits until there are none
 
     @property
     def idle(self) -> bool:
@@ -169,14 +171,25 @@ class ServerCalls:
             stream.cancel()
 
     async def finish(self) -> None:
-        """Wait for the coroutines that are under way."""
+        """Wait for the coroutines that are under way; and a while for generators in a thread.
+
+        The step that runs there cannot be cancelled, and they clean up after it.
+        """
         while True:
             jobs = [*self.jobs.values(), *(stream.job for stream in self._unfinished)]
             tasks = {job.task for job in jobs if job is not None and job.task is not None}
             if not tasks:
-                return
+                break
             await asyncio.wait(tasks)
             await asyncio.sleep(0)  # what they do when they are done
+        if self._unfinished:
+            self._finished = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._finished}, timeout=_STEP_PATIENCE)
+
+    def _stream_finished(self, stream: ServedStream) -> None:
+        self._unfinished.discard(stream)
+        if not self._unfinished and self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)
 
     def _call(self, message: Message, request: CallRequest) -> None:
         number = message[0]
@@ -296,7 +309,7 @@ class ServerCalls:
             lambda: self.open and not self._sender.late,
             partial(self._send_item, number),
             partial(self._end_stream, number),
-            self._unfinished.discard,
+            self._stream_finished,
         )
         self._streams[number] = stream
         self._unfinished.add(stream)

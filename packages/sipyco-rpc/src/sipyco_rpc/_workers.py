@@ -30,6 +30,7 @@ class Worker:
             tuple[Callable[[], bool], Callable[[], Any], Callable[[Outcome], None]] | None
         ] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     def submit(
         self,
@@ -44,14 +45,19 @@ class Worker:
             function: what to run.
             done: is called in the loop with what came of it, in any case.
         """
-        if self._thread is None:
+        if self._thread is None or self._stopped:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
         self._jobs.put((wanted, function, done))
+        if self._stopped:
+            # A generator that was in the midst of a step cleans up now.
+            self._jobs.put(_STOP)
 
     def stop(self) -> None:
         """End the thread after what it is doing now; do not wait for it."""
-        self._jobs.put(_STOP)
+        self._stopped = True
+        if self._thread is not None:
+            self._jobs.put(_STOP)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not _STOP:
