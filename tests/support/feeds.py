@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 from support.peers import DEADLINE, HOST
@@ -24,6 +24,32 @@ async def serving(server: Any, **start: Any) -> AsyncIterator[int]:
     async with server:
         await server.start(HOST, 0, **start)
         yield port_of(server)
+
+
+@asynccontextmanager
+async def feed_of(said: bytes, stay: bool = False) -> AsyncIterator[int]:
+    """Serve what a hostile publisher or broadcaster says, whatever it is asked for.
+
+    Args:
+        said: to each client; then the connection is closed.
+        stay: wait first until the client closes it.
+    """
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        await reader.readline()
+        writer.write(said)
+        with suppress(ConnectionError):
+            await writer.drain()
+            if stay:
+                await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, HOST, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 async def comes_true(condition: Callable[[], Any]) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,34 +14,14 @@ from sipyco_rpc import _complaints
 from sipyco_sync import _feed_client
 from sipyco_sync.broadcast import Broadcaster, Receiver
 from sipyco_sync.sync_struct import Notifier, Publisher
-from support.feeds import RawPeer, serving
+from support.feeds import RawPeer, feed_of, serving
 from support.peers import DEADLINE, HOST
 
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        _complaints, "_QUIET", 1e6
-    )  # seconds: nothing depends on how long it takes
-
-
-@asynccontextmanager
-async def broadcaster_of(said: bytes, stay: bool = False) -> AsyncIterator[int]:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        await reader.readline()
-        writer.write(said)
-        with contextlib.suppress(ConnectionError):
-            await writer.drain()
-            if stay:
-                await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(serve, HOST, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
+    # Seconds: nothing depends on how long it takes.
+    monkeypatch.setattr(_complaints, "_QUIET", 1e6)
 
 
 CLOSING = "closing the connection from {}: "
@@ -54,7 +33,7 @@ def test_a_receiver_counts_nonsense_and_takes_what_comes_after_it(
 ) -> None:
     async def main() -> None:
         got: list[Any] = []
-        async with broadcaster_of(b"1\n" + b"x\n" * 5000 + b"2\n") as port:
+        async with feed_of(b"1\n" + b"x\n" * 5000 + b"2\n") as port:
             async with Receiver("c", got.append, lambda: None) as receiver:
                 await receiver.connect(HOST, port)
                 async with asyncio.timeout(DEADLINE):
@@ -79,7 +58,7 @@ def test_a_receiver_that_is_closed_tells_what_it_has_counted(
 ) -> None:
     async def main() -> None:
         last = asyncio.Event()
-        async with broadcaster_of(b"x\n" * 25 + b"1\n", stay=True) as port:
+        async with feed_of(b"x\n" * 25 + b"1\n", stay=True) as port:
             async with Receiver("c", lambda message: last.set()) as receiver:
                 await receiver.connect(HOST, port)
                 async with asyncio.timeout(DEADLINE):
@@ -106,7 +85,7 @@ def test_a_receiver_whose_callback_resists_tells_it_too(
                 with contextlib.suppress(asyncio.CancelledError):
                     await free.wait()
 
-        async with broadcaster_of(b"x\n" * 25 + b"1\n", stay=True) as port:
+        async with feed_of(b"x\n" * 25 + b"1\n", stay=True) as port:
             receiver = Receiver("c", resist)
             await receiver.connect(HOST, port)
             async with asyncio.timeout(DEADLINE):
@@ -134,7 +113,7 @@ def test_others_have_their_turn_in_the_midst_of_what_has_arrived(
             done.append(f"message {message}")
             asyncio.get_running_loop().call_soon(done.append, f"another after {message}")
 
-        async with broadcaster_of(b"1\n2\n3\n") as port:
+        async with feed_of(b"1\n2\n3\n") as port:
             async with Receiver("c", notify, lambda: None) as receiver:
                 await receiver.connect(HOST, port)
                 async with asyncio.timeout(DEADLINE):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from sipyco_sync.broadcast import Broadcaster, Receiver
 from sipyco_sync.sync_struct import Notifier, Publisher, Subscriber, snapshot
-from support.feeds import BANNER, RawPeer, comes_true, serving
+from support.feeds import BANNER, RawPeer, comes_true, feed_of, serving
 from support.peers import DEADLINE, HOST
 
 EVIL = "\x1b[2J\r\u2028\u202e\x9b\x00"
@@ -51,22 +50,6 @@ async def receiver_is_slow() -> None:
                 if channel._lost:
                     break
         await comes_true(lambda: not broadcaster._channels)
-
-
-@asynccontextmanager
-async def feed_of(said: bytes) -> AsyncIterator[int]:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        await reader.readline()
-        writer.write(said)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, HOST, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
 
 
 def told(said: bytes, client: Callable[[], Subscriber | Receiver]) -> Callable[[], Any]:

@@ -34,9 +34,8 @@ def test_a_flood_of_nonsense_is_told_of_when_the_server_stops(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        _complaints, "_QUIET", 1e6
-    )  # seconds: nothing depends on how long it takes
+    # Seconds: nothing depends on how long it takes.
+    monkeypatch.setattr(_complaints, "_QUIET", 1e6)
     texts: list[str] = []
 
     async def main() -> None:
