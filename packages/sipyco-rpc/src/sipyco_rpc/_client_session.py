@@ -141,9 +141,8 @@ class ClientSession(Session):
             selected = self.target_names[0]
         else:
             raise TypeError(f"a target name is a str or AutoTarget, got {target_name!r}")
-        if (
-            not selected.isprintable() or len(selected) > _MAX_NAME
-        ):  # JSON may have what is no text
+        # JSON may have what is no text.
+        if not selected.isprintable() or len(selected) > _MAX_NAME:
             raise IncompatibleServer(f"no target can have the name '{excerpt(selected)}'")
         word = selected.encode()
         self.selected_target = selected
