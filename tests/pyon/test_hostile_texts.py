@@ -90,42 +90,6 @@ def test_the_real_part_of_a_complex_number_is_no_larger_than_a_float(text: str) 
         pyon_v1.decode(text % ("1" + "0" * 700))
 
 
-def alike(count: int) -> list[int]:
-    """Give integers that have one hash."""
-    return [number * sys.hash_info.modulus for number in range(1, count + 1)]
-
-
-def in_dialect(module: ModuleType, kind: str, keys: list[Any]) -> str:
-    """Write a collection as a peer does who means harm, without making it."""
-    if module is pyon_v1:
-        pairs = {"dict": "{%s}", "OrderedDict": "OrderedDict([%s])", "set": "{%s}"}[kind]
-        form = {"dict": "%s: 0", "OrderedDict": "(%s, 0)", "set": "%s"}[kind]
-    else:
-        pairs = '{"__jsonclass__":["' + kind + '",[[%s]]]}'
-        form = "%s" if kind == "set" else "[%s,0]"
-    return pairs % ",".join([form % module.encode(key) for key in keys])
-
-
-@BOTH
-@pytest.mark.parametrize("kind", ["dict", "OrderedDict", "set"])
-def test_keys_of_one_hash_are_refused_before_they_take_the_square_of_the_time(
-    module: ModuleType, kind: str
-) -> None:
-    keys = alike(257)
-    with pytest.raises(
-        ValueError, match=f"malformed `{kind}`: more than 256 keys have the same h"
-    ):
-        module.decode(in_dialect(module, kind, keys))
-    with pytest.raises(ValueError, match="more than 256 keys have the same hash"):
-        module.decode(in_dialect(module, kind, [*range(500), *keys, *range(500)]))
-    with pytest.raises(ValueError, match="more than 256 keys have the same hash"):
-        module.decode(in_dialect(module, kind, [(number, "x") for number in keys]))
-    for others in (keys[:256], [*keys[:256], *range(1, 1000)], keys[:1] * 1000):
-        decoded = module.decode(in_dialect(module, kind, others))
-        assert list(decoded) == list(dict.fromkeys(others)) or kind == "set"
-        assert set(decoded) == set(others)
-
-
 @pytest.mark.parametrize("items", ["5", "[[]]", "[[1]]", '[{"a":1}]', "[[[],0]]", "[[1,2,3]]"])
 @pytest.mark.parametrize("kind", ["dict", "OrderedDict"])
 def test_what_makes_no_dictionary_is_malformed(kind: str, items: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
+from time import thread_time
 
 from sipyco_pyon._base64 import b64decode
 from sipyco_pyon._registry import TAG, _decoders
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-# Of keys that are different and have one hash, which Python compares each with each. It takes a
-# peer that means harm: integers are their own hashes, but for multiples of a large number.
-_MOST_ALIKE: Final = 256
+_PIECE: Final = 256  # items that go into a dictionary or a set before the time is looked at
+_PATIENCE: Final = 256 * 5e-6  # seconds for them: numbers and strings take a twentieth
+_SLOWER: Final = 4  # times as long as the first may others take: some keys are slow to hash
 
 _codec: Any = None
 
@@ -53,34 +55,47 @@ def _decode_scalar(dtype: Any, data: Any) -> Any:
 
 
 def _decode_dict(items: Any = ()) -> Any:
-    _check_keys(items, True)
-    return dict(items)
+    return _gathered({}, items)
 
 
 def _decode_ordered_dict(items: Any = ()) -> Any:
-    _check_keys(items, True)
-    return OrderedDict(items)
+    return _gathered(OrderedDict(), items)
 
 
 def _decode_set(items: Any = ()) -> Any:
-    _check_keys(items, False)
-    return set(items)
+    return _gathered(set(), items)
 
 
-def _check_keys(items: Any, pairs: bool) -> None:
-    """Refuse keys whose hashes are alike, with which a dictionary takes the square of the time."""
-    if not isinstance(items, (list, tuple)) or len(items) <= _MOST_ALIKE:
-        return
-    keys = [item[0] for item in items] if pairs else items
-    if len(keys) - len(set(map(hash, keys))) < _MOST_ALIKE:
-        return
-    groups: dict[int, list[Any]] = {}
-    for key in keys:
-        group = groups.setdefault(hash(key), [])
-        if not group or key != group[0]:  # those that are the same take no time
-            group.append(key)
-            if len(group) > _MOST_ALIKE:
-                raise ValueError(f"more than {_MOST_ALIKE} keys have the same hash")
+def _gathered(collection: Any, items: Any) -> Any:
+    """Fill an empty dictionary or set, unless its keys take the square of the time.
+
+    Python compares a key with those that have its hash, and looks in many places where hashes lead
+    to the same ones. Numbers can be made so, and only the time tells all the ways. It is the time
+    that this thread has worked, and the slowest piece does not count: it may be Python that looks
+    for garbage, or a dictionary that grows.
+
+    Raises:
+        ValueError: the keys take too long, or what is no collection raises it.
+    """
+    if isinstance(items, dict) or len(items) <= _PIECE:
+        collection.update(items)
+        return collection
+    rest = iter(items)
+    pieces = 0
+    spent = slowest = 0.0
+    quickest = float("inf")  # of the first two: something else may have slowed down one
+    while piece := list(islice(rest, _PIECE)):
+        began = thread_time()
+        collection.update(piece)
+        took = thread_time() - began
+        pieces += 1
+        spent += took
+        slowest = max(slowest, took)
+        if pieces <= 2:
+            quickest = min(quickest, took)
+        if spent - slowest > pieces * max(_PATIENCE, _SLOWER * quickest):
+            raise ValueError(f"too many of its {len(items)} keys collide in Python's tables")
+    return collection
 
 
 _BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
@@ -131,12 +146,11 @@ def untag(members: dict[str, Any]) -> Any:
     elif name == "dict":
         if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
             items = arguments[0]
-            try:
-                if len(items) > _MOST_ALIKE:
-                    _check_keys(items, True)
-                return dict(items)
-            except (LookupError, TypeError, ValueError):
-                pass  # `rebuild` says what is wrong
+            if len(items) <= _PIECE:
+                try:
+                    return dict(items)
+                except (TypeError, ValueError):
+                    pass  # `rebuild` says what is wrong
     elif name == "nparray" and type(arguments) is list and len(arguments) == 3:
         try:
             codec = numpy_codec() if _codec is None else _codec
