@@ -65,8 +65,8 @@ def test_in_a_flood_the_first_are_written_and_the_others_counted(
 ) -> None:
     firsts = [f"peer {number}: nonsense" for number in range(20)]
     summaries = [
-        "980 more records like this one were left out; the latest: peer 999: nonsense",
-        "7 more records like this one were left out; the latest: peer 1006: nonsense",
+        "980 more records about peers were left out; the latest: peer 999: nonsense",
+        "7 more records about peers were left out; the latest: peer 1006: nonsense",
     ]
 
     def body(complaints: Complaints) -> None:
@@ -129,7 +129,7 @@ def test_the_clock_tells_of_a_flood_that_has_stopped(
 
     asyncio.run(main())
     assert caplog.messages[20] == (
-        "80 more records like this one were left out; the latest: peer 99: nonsense"
+        "80 more records about peers were left out; the latest: peer 99: nonsense"
     )
 
 
@@ -204,6 +204,6 @@ def test_a_flood_of_nonsense_is_told_of_when_the_server_stops(
     told = told.format(f"{HOST} port {ports[-1]}")
     assert len(caplog.messages) == 21
     assert caplog.messages[20].startswith(
-        f"5 more records like this one were left out; the latest: {told}"
+        f"5 more records about peers were left out; the latest: {told}"
     )
     assert {record.levelno for record in caplog.records} == {logging.WARNING}

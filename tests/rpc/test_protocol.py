@@ -504,3 +504,10 @@ def test_a_target_name_is_a_word(name: str) -> None:
     check_target_names(["fine", "µ"])
     with pytest.raises(ValueError, match="without white space"):
         check_target_names([name])
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J", "motor\u00ad", "lda\u200d", "x" * 1001])
+def test_a_target_name_is_one_that_clients_select(name: str) -> None:
+    check_target_names(["x" * 1000])
+    with pytest.raises(ValueError, match="at most 1000 characters, all of which can be p"):
+        check_target_names([name])

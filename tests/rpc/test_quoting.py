@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sipyco_pyon import pyon
 from sipyco_rpc._session import AutoTarget, IncompatibleServer, ProtocolError
 from sipyco_rpc.frames import FrameError
-from sipyco_rpc.framing import excerpt, reason_of
 from sipyco_rpc.protocol import ClientSession, ServerSession
+from sipyco_rpc.quoting import brief, excerpt, reason_of
 from support.peers import HOST, connected, rpc_server, until
 
 if TYPE_CHECKING:
@@ -135,6 +136,43 @@ def test_names_stay_as_they_are_and_control_characters_do_not(
 def test_the_text_of_an_exception_has_more_room() -> None:
     assert reason_of(ValueError("no, it's 'a\\x1b'")) == "no, it's 'a\\x1b'"
     assert reason_of(ValueError("\r" * 301)) == r"\r" * 300 + "… (301 characters)"
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_an_exception_without_a_text_is_told_of_as_well() -> None:
+    for exc in (KeyError(10**5000), Mute()):  # of the first the text has too many digits
+        assert reason_of(exc) == "<the text of this exception could not be made>"
+
+
+def test_what_may_be_long_is_shown_by_its_type() -> None:
+    assert brief([1, "a", None, 2.5, 1 << 64]) == "[1, 'a', None, 2.5, <int>]"
+    assert brief("x" * 1000) == "xxxxxxxxxxxx...xxxxxxxxxxxxx".join("''")
+    assert brief(10**5000) == "<int>"
+    assert brief([[[[1, []]]], {"k": "\x1b"}]) == r"[[[[...]]], {'k': '\x1b'}]"
+    assert brief([["x"] * 7] * 7).endswith("...], ['x', 'x', 'x', 'x', '… (227 characters)")
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda array: {"action": "call", "name": array, "args": [], "kwargs": {}},
+        lambda array: {"action": "call", "name": "f", "args": array, "kwargs": {}},
+        lambda array: {"action": "call", "name": "f", "args": [], "kwargs": array},
+        lambda array: {"action": array},
+    ],
+)
+def test_a_server_shows_no_array_that_is_no_request(
+    request_of: Callable[[object], dict[str, object]],
+) -> None:
+    numpy = pytest.importorskip("numpy")
+    array = numpy.zeros((2,) * 20, "V0")  # a hundred bytes, and minutes to show
+    request = pyon.encode(request_of(array)).encode()
+    with pytest.raises(ValueError, match=r"got <ndarray>"):
+        server().receive_request(line(request))
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b", "a\u202e", "x" * 1001])

@@ -48,7 +48,7 @@ def test_a_receiver_counts_nonsense_and_takes_what_comes_after_it(
     asyncio.run(main())
     assert errors() == [
         *[REASON] * 20,
-        f"4980 more records like this one were left out; the latest: {REASON}",
+        f"4980 more records about peers were left out; the latest: {REASON}",
     ]
     assert {record.name for record in caplog.records} == {"sipyco.broadcast"}
 
@@ -67,7 +67,7 @@ def test_a_receiver_that_is_closed_tells_what_it_has_counted(
 
     asyncio.run(main())
     assert caplog.messages[20:] == [
-        f"5 more records like this one were left out; the latest: {REASON}"
+        f"5 more records about peers were left out; the latest: {REASON}"
     ]
 
 
@@ -98,7 +98,7 @@ def test_a_receiver_whose_callback_resists_tells_it_too(
                 await asyncio.wait([receiver.receive_task])
 
     asyncio.run(main())
-    assert caplog.messages[20].startswith("5 more records like this one were left out")
+    assert caplog.messages[20].startswith("5 more records about peers were left out")
 
 
 def test_others_have_their_turn_in_the_midst_of_what_has_arrived(
@@ -160,6 +160,6 @@ def test_a_flood_of_nonsense_is_told_of_when_the_server_stops(
 
     asyncio.run(main())
     assert caplog.messages[20:] == [
-        f"5 more records like this one were left out; the latest: {texts[24]}"
+        f"5 more records about peers were left out; the latest: {texts[24]}"
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}

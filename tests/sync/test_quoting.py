@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_pyon import _registry, pyon
 from sipyco_sync.broadcast import Broadcaster, Receiver
 from sipyco_sync.sync_struct import Notifier, Publisher, Subscriber, snapshot
 from support.feeds import BANNER, RawPeer, comes_true, feed_of, serving
@@ -138,3 +139,39 @@ def test_a_snapshot_that_is_none_is_quoted_in_the_error() -> None:
         assert len(str(caught.value)) < MOST
 
     asyncio.run(main())
+
+
+def test_a_snapshot_that_cannot_be_read_is_quoted_in_the_error() -> None:
+    said = b'{"action":"init","struct":{"__jsonclass__":["complex",[1,' + JSON + b"]]}}\n"
+
+    async def main() -> None:
+        async with feed_of(said) as port:
+            with pytest.raises(ValueError, match="expected a mod with a structure: mal") as caught:
+                await snapshot(HOST, port, "n")
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < MOST
+
+    asyncio.run(main())
+
+
+def test_a_reason_that_has_no_text_ends_a_subscription_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mod = {"action": "setitem", "path": [10**5000], "key": 1, "value": 2}
+    asyncio.run(told(INIT + pyon.encode(mod).encode() + b"\n", subscriber)())
+    assert caplog.messages[-1].endswith(
+        "received a mod that does not fit the copy: "
+        "KeyError: <the text of this exception could not be made>"
+    )
+
+
+def test_a_receiver_leaves_out_a_message_whose_error_has_no_text(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_registry._decoders, "gain", lambda number: {1: "low"}[number])
+    received: list[Any] = []
+    gain = b'{"__jsonclass__":["gain",[%b]]}\n'
+    said = gain % b"1" + gain % (b"1" + b"0" * 5000) + b"2\n"
+    asyncio.run(told(said, lambda: Receiver("n", received.append, lambda: None))())
+    assert received == ["low", 2]
+    assert "`n` received what it cannot use: <the text of" in caplog.text

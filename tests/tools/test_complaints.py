@@ -50,6 +50,6 @@ def test_a_flood_of_nonsense_is_told_of_when_the_server_stops(
 
     asyncio.run(main())
     assert caplog.messages[20:] == [
-        f"5 more records like this one were left out; the latest: {texts[24]}"
+        f"5 more records about peers were left out; the latest: {texts[24]}"
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}

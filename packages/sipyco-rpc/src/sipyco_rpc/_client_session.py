@@ -6,14 +6,16 @@ from sipyco_pyon import pyon
 from sipyco_rpc._session import (
     BANNER,
     FRAMES,
+    MAX_NAME,
     PYON_V2,
     AutoTarget,
     IncompatibleServer,
     Session,
 )
 from sipyco_rpc.frames import pack_frame
-from sipyco_rpc.framing import MAX_LINE, LineTooLong, excerpt, reason_of
+from sipyco_rpc.framing import MAX_LINE, LineTooLong
 from sipyco_rpc.packed_exceptions import unpack_exception
+from sipyco_rpc.quoting import excerpt, reason_of
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -32,9 +34,6 @@ _MAX_LITERAL: Final = 64 * 1024
 
 # Of the names of targets that an error shows, in characters; programs parse them.
 _MAX_NAMES: Final = 2000
-
-# Of the name of a target, in characters: it stands in errors and in the `repr` of clients.
-_MAX_NAME: Final = 1000
 
 
 class Stream:
@@ -142,7 +141,7 @@ class ClientSession(Session):
         else:
             raise TypeError(f"a target name is a str or AutoTarget, got {target_name!r}")
         # JSON may have what is no text.
-        if not selected.isprintable() or len(selected) > _MAX_NAME:
+        if not selected.isprintable() or len(selected) > MAX_NAME:
             raise IncompatibleServer(f"no target can have the name '{excerpt(selected)}'")
         word = selected.encode()
         self.selected_target = selected

@@ -12,7 +12,7 @@ _FIRST: Final = 20  # a program that is restarted in another version may well ha
 
 _QUIET: Final = 10.0  # seconds between two records of a flood, which shall not flood the log
 
-_SUMMARY: Final = "{count} more records like this one were left out; the latest: {latest}"
+_SUMMARY: Final = "{count} more records about peers were left out; the latest: {latest}"
 
 
 class Complaints:

@@ -14,7 +14,8 @@ from sipyco_rpc._jobs import PLAIN, Job, is_awaitable, is_generator
 from sipyco_rpc._served_stream import ServedStream
 from sipyco_rpc._server_session import CallRequest, CancelRequest, ListRequest, NextRequest
 from sipyco_rpc._session import ProtocolError
-from sipyco_rpc.framing import LineTooLong, reason_of
+from sipyco_rpc.framing import LineTooLong
+from sipyco_rpc.quoting import reason_of
 
 if TYPE_CHECKING:
     from sipyco_rpc._sender import Sender

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from reprlib import repr as _short
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from sipyco_pyon import pyon
 from sipyco_rpc._dialect import V2, DialectV2
-from sipyco_rpc._session import BANNER, FRAMES, PYON_V2, ProtocolError, Session
+from sipyco_rpc._session import BANNER, FRAMES, MAX_NAME, PYON_V2, ProtocolError, Session
 from sipyco_rpc.frames import pack_frame
-from sipyco_rpc.framing import MAX_LINE, LineTooLong, excerpt, reason_of
+from sipyco_rpc.framing import MAX_LINE, LineTooLong
 from sipyco_rpc.packed_exceptions import pack_exception
+from sipyco_rpc.quoting import brief, excerpt, reason_of
 
 if TYPE_CHECKING:
     from sipyco_rpc._session import Body
@@ -51,14 +51,20 @@ AnyRequest: TypeAlias = CallRequest | ListRequest | CancelRequest | NextRequest
 
 
 def check_target_names(names: Iterable[str]) -> None:
-    """Make sure that names can stand in the line that selects a target.
+    """Make sure that names can stand in the line that selects a target, and that clients do so.
 
     Raises:
-        ValueError: a name is empty, or has white space in it.
+        ValueError: a name is empty or too long, or has in it white space, or what cannot be
+            printed.
     """
     for name in names:
         if not isinstance(name, str) or not name or name.split() != [name]:
-            raise ValueError(f"a target name is a word without white space, got {_short(name)}")
+            raise ValueError(f"a target name is a word without white space, got {brief(name)}")
+        if not name.isprintable() or len(name) > MAX_NAME:
+            raise ValueError(
+                f"a target name has at most {MAX_NAME} characters, all of which can be printed, "
+                f"got `{excerpt(name)}`"
+            )
 
 
 class ServerSession(Session):
@@ -172,6 +178,8 @@ class ServerSession(Session):
         if not isinstance(request, dict):
             raise ValueError(f"a request is a dictionary, got {excerpt(text)}")
         action = request["action"]
+        if not isinstance(action, str):
+            raise ValueError(f"an action is a string, got {brief(action)}")
         if action == "call":
             name, args, kwargs = request.get("name"), request.get("args"), request.get("kwargs")
             if type(name) is str and type(args) is list and type(kwargs) is dict and not kwargs:
@@ -183,12 +191,12 @@ class ServerSession(Session):
             if action == "next":
                 count = request.get("n")
                 if type(count) is not int or not 0 < count <= _MAX_CREDIT:
-                    raise ValueError(f"`next` needs `n`, how many items, got {_short(count)}")
+                    raise ValueError(f"`next` needs `n`, how many items, got {brief(count)}")
                 return NextRequest(count)
             if action == "cancel":
                 return CancelRequest()
         known = "'call', 'get_rpc_method_list'" + (", 'next', 'cancel'" if self.framed else "")
-        raise ValueError(f"unknown action {_short(action)}; there are: {known}")
+        raise ValueError(f"unknown action {brief(action)}; there are: {known}")
 
     def result(self, value: Any) -> Body:
         """Give the body of the reply of a method that returned.
@@ -241,11 +249,11 @@ class ServerSession(Session):
 
 def _call_request(name: object, args: object, kwargs: object) -> CallRequest:
     if not isinstance(name, str):
-        raise ValueError(f"a call needs a `name` that is a string, got {_short(name)}")
+        raise ValueError(f"a call needs a `name` that is a string, got {brief(name)}")
     if not isinstance(args, (list, tuple)):
-        raise ValueError(f"a call needs `args` that are a list or tuple, got {_short(args)}")
+        raise ValueError(f"a call needs `args` that are a list or tuple, got {brief(args)}")
     if not isinstance(kwargs, dict) or (
         kwargs and not all(isinstance(key, str) for key in kwargs)
     ):
-        raise ValueError(f"a call needs `kwargs` with names as keys, got {_short(kwargs)}")
+        raise ValueError(f"a call needs `kwargs` with names as keys, got {brief(kwargs)}")
     return CallRequest(name, args, kwargs)

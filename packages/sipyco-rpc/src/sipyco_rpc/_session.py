@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 BANNER: Final = b"ARTIQ pc_rpc\n"  # the name that the protocol has had since 2015
 
+# Of the name of a target, in characters: it stands in errors and in the `repr` of clients.
+MAX_NAME: Final = 1000
+
 PYON_V2: Final = "pyon_v2"
 FRAMES: Final = "frames"
 

@@ -8,12 +8,10 @@ if TYPE_CHECKING:
 
     Text: TypeAlias = bytes | bytearray
 
-__all__ = ["MAX_LINE", "MIB", "LineReader", "LineTooLong", "excerpt", "reason_of"]
+__all__ = ["MAX_LINE", "MIB", "LineReader", "LineTooLong"]
 
 MIB = 1024 * 1024
 MAX_LINE = 128 * MIB  # a whole experiment's datasets travel as one line
-
-_MAX_REASON = 300  # characters; ours are shorter, but not what they quote
 
 
 class LineTooLong(ValueError):
@@ -30,30 +28,6 @@ class LineTooLong(ValueError):
         )
         self.size = size
         self.limit = limit
-
-
-def excerpt(data: Text | str, limit: int = 60) -> str:
-    """Show the beginning of what a peer sent in an error message.
-
-    Bytes are shown as a literal. A text is shown without quotes, as names stand in backticks:
-    what a terminal or a reader of logs may take for something else is escaped.
-
-    Args:
-        data: what the peer sent.
-        limit: most bytes or characters of it to show.
-    """
-    if isinstance(data, str):
-        # Not `repr`, which doubles backslashes: the text of an exception may have reprs in it.
-        shown = "".join([c if c.isprintable() else ascii(c)[1:-1] for c in data[:limit]])
-        unit = "characters"
-    else:
-        shown, unit = repr(bytes(data[:limit]))[1:], "bytes"
-    return shown if len(data) <= limit else f"{shown}… ({len(data)} {unit})"
-
-
-def reason_of(exc: BaseException) -> str:
-    """Show the text of an exception about what a peer sent: it may quote that."""
-    return excerpt(str(exc), _MAX_REASON)
 
 
 class LineReader:

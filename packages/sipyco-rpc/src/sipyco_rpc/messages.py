@@ -10,7 +10,8 @@ from sipyco_rpc.frames import (
     SkippedBody,
     match_header,
 )
-from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong, excerpt
+from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
+from sipyco_rpc.quoting import excerpt
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:

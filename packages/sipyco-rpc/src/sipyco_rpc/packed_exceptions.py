@@ -10,6 +10,7 @@ import builtins
 import sys
 
 from sipyco_pyon import pyon
+from sipyco_rpc.quoting import text_of
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -42,13 +43,6 @@ _CLASSES: Final = {
 _SHORT: Final = frozenset({bool, float, int, type(None)})  # values that can be shown whole
 
 
-def _text(exc: BaseException) -> str:
-    try:
-        return str(exc)
-    except Exception:  # noqa: BLE001  (a __str__ of the program's own may do anything)
-        return "<the text of this exception could not be made>"
-
-
 def pack_exception(exc: BaseException) -> dict[str, Any]:
     """Describe an exception so that it can be sent.
 
@@ -59,7 +53,7 @@ def pack_exception(exc: BaseException) -> dict[str, Any]:
     import traceback  # only what serves needs it
 
     cls = type(exc)
-    message = _text(exc)
+    message = text_of(exc)
     packed: dict[str, Any] = {}
     if _CLASSES.get(cls.__name__) is cls:
         packed["class"] = cls.__name__

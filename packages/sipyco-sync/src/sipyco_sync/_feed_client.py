@@ -15,8 +15,9 @@ from enum import Enum
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from sipyco_rpc.asyncio_server import Complaints, abort, close_writer
-from sipyco_rpc.framing import MIB, LineReader, LineTooLong, reason_of
+from sipyco_rpc.framing import MIB, LineReader, LineTooLong
 from sipyco_rpc.keepalive import async_open_connection
+from sipyco_rpc.quoting import reason_of
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
 
 Callback: TypeAlias = Callable[..., Awaitable[object] | object]

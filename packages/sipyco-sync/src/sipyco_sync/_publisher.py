@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
-from sipyco_rpc.framing import excerpt
+from sipyco_rpc.quoting import excerpt
 from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync._outlet import Outlet
 from sipyco_sync.notifier import Mod, Notifier, PreparedPublish

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong, excerpt
+from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
 from sipyco_rpc.keepalive import async_open_connection, create_connection
+from sipyco_rpc.quoting import excerpt, reason_of
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
 from sipyco_sync._subscriber import BANNER, decode_mod, early_end
 
@@ -33,7 +34,10 @@ class _Request:
             return []
         if isinstance(lines[0], LineTooLong):
             raise lines[0]
-        mod = decode_mod(lines[0])
+        try:
+            mod = decode_mod(lines[0])
+        except ValueError as exc:
+            raise ValueError(f"expected a mod with a structure: {reason_of(exc)}") from exc
         if mod["action"] != "init" or "struct" not in mod:
             raise ValueError(f"expected `init` as the first mod, got `{excerpt(mod['action'])}`")
         return [mod["struct"]]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import reprlib
 from collections.abc import Callable
 from typing import Any, Final
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc.framing import MAX_LINE, excerpt, reason_of
+from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.quoting import brief, excerpt, reason_of
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync._feed_client import Callback, Ended, FeedClient, call
 from sipyco_sync.notifier import Mod, process_mod
@@ -19,25 +19,6 @@ BANNER: Final = b"ARTIQ sync_struct\n"
 _MAX_SHOWN: Final = 1000  # characters of a mod in a log
 
 logger = logging.getLogger("sipyco.sync_struct")
-
-_SHORT: Final = frozenset({bool, complex, float, type(None)})  # what has a short `repr` always
-
-
-class _Brief(reprlib.Repr):
-    """Shows a value from a peer in bounded time: that of an array may take minutes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxdict = 6  # a mod has at most five
-
-    def repr_int(self, x: int, level: int) -> str:
-        return repr(x) if x.bit_length() <= 64 else "<int>"
-
-    def repr_instance(self, x: Any, level: int) -> str:
-        return repr(x) if type(x) in _SHORT else f"<{type(x).__name__}>"
-
-
-_brief: Final = _Brief()
 
 
 def early_end(notifier_name: str) -> str:
@@ -60,7 +41,7 @@ def decode_mod(line: bytes | bytearray) -> Mod:
     except RecursionError as exc:
         raise ValueError(f"a mod is nested too deeply: {exc}") from exc
     if not isinstance(mod, dict) or not isinstance(mod.get("action"), str):
-        raise ValueError(f"expected a mod, got {excerpt(_brief.repr(mod))}")
+        raise ValueError(f"expected a mod, got {brief(mod)}")
     return mod
 
 
@@ -175,7 +156,7 @@ class Subscriber(FeedClient):
         try:
             process_mod(self.__target, mod)
         except Exception as exc:
-            shown = excerpt(_brief.repr(mod), _MAX_SHOWN)
+            shown = brief(mod, _MAX_SHOWN)
             logger.debug("mod that cannot be applied: %s", shown, exc_info=True)
             reason = f"{type(exc).__name__}: {reason_of(exc)}"
             raise Ended(f"received a mod that does not fit the copy: {reason}") from exc

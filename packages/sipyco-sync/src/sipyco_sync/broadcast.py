@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from sipyco_pyon import pyon
 from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
-from sipyco_rpc.framing import MAX_LINE, excerpt
+from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.quoting import excerpt
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionState
