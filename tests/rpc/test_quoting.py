@@ -175,6 +175,14 @@ def test_a_server_shows_no_array_that_is_no_request(
         server().receive_request(line(request))
 
 
+def test_a_client_compares_no_array_with_a_status() -> None:
+    numpy = pytest.importorskip("numpy")
+    for array in (numpy.zeros(2, "V0"), numpy.array(["ok"]), numpy.zeros(2)):
+        reply = pyon.encode({"status": array, "ret": None}).encode()
+        with pytest.raises(IncompatibleServer, match="not a reply"):
+            selected().receive_reply(line(reply))
+
+
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b", "a\u202e", "x" * 1001])
 def test_a_name_that_no_error_could_show_is_not_selected(name: str) -> None:
     session = client_of(name)

@@ -276,6 +276,8 @@ class ClientSession(Session):
             else:
                 reply = self._dialect.decode(text, buffers)
             status = reply["status"] if isinstance(reply, dict) else None
+            if not isinstance(status, str):
+                raise ValueError("not a reply")
             if status == "ok":
                 return "ok", reply["ret"]
             if self.framed and status == "item":
