@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import tracemalloc
 from typing import Any
 
 import pytest
 
+from sipyco_pyon import pyon
 from sipyco_sync.sync_struct import Notifier, process_mod
 
 np = pytest.importorskip("numpy")
@@ -138,6 +141,7 @@ def test_ordinary_keys_set_what_numpy_sets_with_them() -> None:
         ([np.int64(1)], 0),
         [True, np.False_, True],
         ([True, False, True], [0, 0]),
+        [np.array(0), 1],
         [np.array([0, 1]), np.array([1, 2])],
         np.array(1),
         np.array(True),
@@ -310,6 +314,15 @@ def test_items_without_bytes_count_as_well() -> None:
             setitem(target, key, 1, path)
 
 
+@pytest.mark.parametrize("value", [[b""] * 600, [np.float64(1)] * 600, np.ones(600)])
+def test_fields_without_bytes_count_as_well(value: Any) -> None:
+    """NumPy sets each of them to each item of the value: their number times that of the items."""
+    array = np.zeros(1, [(f"f{index}", "V0") for index in range(1000)])
+    with pytest.raises(ValueError, match=r"expected a value of at most 524288 bytes .* of 600000"):
+        setitem(array, ..., value)
+    setitem(array, ..., value[:1])
+
+
 def test_a_mask_of_many_dimensions_becomes_not_as_many_indices() -> None:
     mask = np.ones((1,) * 31 + (150_000,), bool)
     with pytest.raises(ValueError, match="a mask of 32 dimensions and 150000 items becomes too m"):
@@ -385,12 +398,157 @@ def test_a_record_within_a_field_is_counted_apart() -> None:
 )
 def test_large_items_are_not_cast_many_at_a_time(value: Any) -> None:
     """NumPy takes memory for 128 of them, for one that is to be converted, and goes through it."""
-    size = 4 * 100_000
     for dtype in ("<U100000", [("s", "<U100000")]):
         with pytest.raises(
-            ValueError, match=f"of at most 524288 bytes .*, got one of {128 * size}"
+            ValueError,
+            match="that is at most 8388608 bytes to convert for an array of 400000 bytes, got one "
+            f"of {128 * 4 * 100_000}",
         ):
             setitem(np.zeros(1, dtype), ..., value)
+
+
+LONG = np.array([b"1" * 10_000])
+
+
+@pytest.mark.parametrize("key", [..., slice(None), list(range(1000)), np.ones(1000, bool)])
+@pytest.mark.parametrize("dtype", ["<f8", "?", "<i4", object, [("a", "<f8")]])
+@pytest.mark.parametrize(
+    "value", [LONG, LONG[0], LONG.reshape(()), LONG.view([("a", LONG.dtype)])]
+)
+def test_one_long_text_is_not_converted_for_each_item(key: Any, dtype: Any, value: Any) -> None:
+    """NumPy would read it a thousand times: a mod's bytes times those of the array."""
+    array = np.zeros(1000, dtype)
+    with pytest.raises(ValueError, match="at most 8388608 bytes to convert for an array of"):
+        setitem(array, key, value)
+    assert array.tobytes() == np.zeros(1000, dtype).tobytes()
+
+
+def test_one_long_text_is_not_converted_to_bytes_for_each_item() -> None:
+    for array, value in ((np.zeros(1000, "S1"), LONG.astype("U")), (np.zeros(1000, "U1"), LONG)):
+        with pytest.raises(ValueError, match="at most 8388608 bytes to convert for an array of"):
+            setitem(array, ..., value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        (LONG,),
+        [(LONG,)],
+        LONG,
+        LONG.view([("x", LONG.dtype)]),
+        LONG.view([("x", LONG.dtype, (1,))]),
+        LONG.view([("x", LONG.dtype)])[0],
+    ],
+)
+def test_one_long_text_is_not_converted_for_each_item_of_a_field(value: Any) -> None:
+    array = np.zeros(1, [("a", "<f8", (1000,))])
+    with pytest.raises(ValueError, match="at most 8388608 bytes to convert for an array of 8000"):
+        setitem(array, ..., value)
+    assert not array["a"].any()
+    for key in ("a", 0):
+        with pytest.raises(ValueError, match="at most 8388608 bytes to convert for an array of"):
+            setitem(array, key, LONG, [] if key == "a" else [0])
+
+
+def test_no_buffers_are_made_for_each_field_of_a_record() -> None:
+    """Of 128 items each: it would be 130 MB for this mod of 13 KB."""
+    array = np.zeros(1, [(f"f{index}", "<f8") for index in range(100)])
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"bytes to convert .*, got one of 128000000"):
+            setitem(array, ..., LONG)
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_not_converted_many_times_may_be_long() -> None:
+    """What is always allowed is less here, too: 8 MiB to convert."""
+    for array, key, value in [
+        (np.zeros(3000), ..., np.full(3000, b"1", "S4000")),
+        (np.zeros(3000), [*range(3000)], [*np.full(3000, b"1", "S4000")]),
+        (np.zeros(1000, "<U2000"), ..., np.full(1000, b"1", "S2000")),
+        (np.zeros(30_000, "<U80"), ..., np.array(["1"], "<U100")),
+        (np.zeros(30_000, "<U80"), ..., np.array(["1"], ">U100")),
+        (np.zeros(600_000, "u1"), ..., np.array([1], np.longdouble)),
+    ]:
+        setitem(array, key, value)
+        assert (array == array.dtype.type(1)).all()
+
+
+def test_ordinary_records_and_texts_are_converted() -> None:
+    dtype = np.dtype([("name", "<U32"), ("trace", "<f8", (1000,))])
+    for other in (
+        dtype.newbyteorder(">"),
+        np.dtype([("name", "<U40"), ("trace", "<f8", (1000,))]),
+        np.dtype([("name", "<U32"), ("trace", "<f4", (1000,))]),
+        np.dtype([("name", "S40"), ("trace", "<i4", (1000,))]),
+    ):
+        given = np.zeros(1, other)
+        given["name"], given["trace"] = "a", 7
+        for key, value in ((0, given[0]), (slice(0, 1), given), ([0], [given[0]])):
+            array = np.zeros(10, dtype)
+            setitem(array, key, value)
+            assert (array["name"][0], array["trace"].sum()) == ("a", 7000)
+    for size in (2000, 5000):
+        texts = np.zeros(4, f"<U{size}")
+        setitem(texts, 0, np.float64(1.5))
+        setitem(texts, slice(1, 3), np.array([b"a", b"b"]))
+        setitem(texts, [3], [np.bytes_(b"c")])
+        assert texts.tolist() == ["1.5", "a", "b", "c"]
+
+
+@pytest.mark.parametrize("dtype", ["<f8", "<f4", "u1"])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_value_may_be_set_that_is_as_large_as_what_it_sets(dtype: str, as_list: bool) -> None:
+    rows = np.arange(6).repeat(25_000).reshape(6, -1).astype(dtype)
+    image = np.zeros((4, 25_000))
+    setitem(image, [0, 0, 1, 2, 3, 3], rows.tolist() if as_list else rows)
+    assert image[:, -1].tolist() == [1, 2, 3, 5]
+    with pytest.raises(
+        ValueError, match=r"of an array of 800000 bytes, got a key of 150000 items"
+    ):
+        setitem(image, [0, 0, 1, 2, 3, 3], rows[:, :1])
+
+
+def test_a_publisher_takes_what_its_subscribers_take() -> None:
+    """A view that repeats its items is as large as it becomes on the way."""
+    n, mods = announced({"a": np.zeros((4, 25_000))})
+    n["a"][[0, 0, 1, 2, 3, 3]] = np.broadcast_to(1.0, (6, 25_000))
+    copy = {"a": np.zeros((4, 25_000))}
+    process_mod(copy, pyon.decode(pyon.encode(mods[0])))
+    assert copy["a"].all()
+    assert n.raw_view["a"].all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "key", "value"),
+    [
+        (10_000, "<f8", slice(None), list(np.arange(10_000.0))),
+        (10_000, "<f8", slice(None), [np.float32(1), 2] * 5000),
+        ((10_000, 3), "<f8", slice(None), [[1.0, 2.0, 3.0]] * 10_000),
+        ((10_000, 3), "<f8", slice(None), [(1.0, 2, np.int8(3))] * 10_000),
+        (10_000, "<i4,<f8", slice(None), [(1, 2.0)] * 10_000),
+        (10_000, "<i4,<f8", slice(None), [(np.int32(1), np.float64(2))] * 10_000),
+        (10_000, "<U100", slice(None), [np.str_("a")] * 10_000),
+        (10_000, "<f8", list(np.arange(10_000)), 1.0),
+        (10_000, "<f8", slice(None), [1.0] * 10_000),
+    ],
+)
+def test_ordinary_items_are_not_looked_at_one_by_one(
+    shape: Any, dtype: str, key: Any, value: Any
+) -> None:
+    """That takes many times as long as NumPy does: here no call is made for each of them."""
+    array, expected = np.zeros(shape, dtype), np.zeros(shape, dtype)
+    expected[key] = value
+    calls: list[str] = []
+    sys.setprofile(lambda frame, event, argument: calls.append(event))
+    try:
+        setitem(array, key, value)
+    finally:
+        sys.setprofile(None)
+    assert np.array_equal(array, expected)
+    assert len(calls) < 1000
 
 
 def test_arrays_without_bytes_in_a_list_count_by_their_items() -> None:
@@ -444,16 +602,36 @@ def test_objects_are_held_as_they_are() -> None:
             setitem(array, key, [np.zeros(70_000, "V0")] * 2)
 
 
-@pytest.mark.parametrize("value", [np.zeros(2**20, "V0"), np.zeros((2**20, 0)), np.zeros(1, "V0")])
-def test_what_has_no_bytes_in_an_array_becomes_no_items_of_a_list(value: Any) -> None:
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        (np.zeros(2**20, "V0"), 2**20 * 64),
+        (np.zeros((2**20, 0)), 2**20 * 128),
+        (np.zeros((5000, 1), "u1"), 5000 * 128),
+        (np.zeros((5000,) + (1,) * 29, "<f8"), 5000 * 576),
+    ],
+)
+def test_an_array_becomes_no_items_of_a_list_that_are_far_larger(value: Any, taken: int) -> None:
+    """Each is a view, which takes a hundred bytes and more."""
+    text = f"items take at most {max(64 * value.nbytes, 2**19)} bytes .* items take {taken}$"
     for target in ([1], Notifier([1])):
-        with pytest.raises(ValueError, match="expected an array whose items have bytes as items"):
+        with pytest.raises(ValueError, match=text):
             setitem(target, slice(0, 0), value)
-    held: list[Any] = [1, 2, 3]
+    held: list[Any] = [1]
     setitem(held, 0, value)
     assert held[0] is value
-    setitem(held, slice(1, None), np.arange(3))
-    setitem(held, slice(1, 2), np.zeros((0,)))
-    assert held[1:] == [1, 2]
+
+
+def test_an_ordinary_array_becomes_items_of_a_list() -> None:
+    for value in (
+        np.zeros(1, "V0"),
+        np.zeros((0,)),
+        np.zeros(20_000, "u1"),
+        np.zeros((4096, 1), "u1"),
+        np.zeros((5000, 2), "u1"),
+    ):
+        held: list[Any] = [1, 2, 3]
+        setitem(held, slice(1, None), value)
+        assert len(held) == 1 + len(value)
     with pytest.raises(TypeError, match=r"0-d array|iterable"):
         setitem(held, slice(0, 0), np.array(1))

@@ -1,4 +1,4 @@
-"""What mods may do with arrays and slices: no more than the mod and the structure are large.
+"""What mods may do with arrays and slices: not far more than both they and the arrays are large.
 
 A slice of a list, a list of indices, and a value that becomes items of an array multiply. With
 them a mod of some kilobytes could have a gigabyte made, or each byte of an array set a million
@@ -7,26 +7,31 @@ times. NumPy is not imported here: no array can exist before it is loaded.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sipyco_pyon import pyon
+from sipyco_sync._array_values import ITEM, MAX_DIMENSIONS, PLAIN, Cost, numbers
 
 __all__: list[str] = []
 
 _ALWAYS_ALLOWED: Final = 512 * 1024  # bytes: 65,536 numbers take no time worth counting
-_ITEM: Final = 16  # bytes that an item of a list takes at least, with what refers to it
-_MAX_DIMENSIONS: Final = 64  # more than any array has
+_GROWTH: Final = 8  # a byte of a value may become a number, or a pointer to an object
+_CONVERTED_TIMES: Final = 16  # a byte of a value or an array may be as much for NumPy to convert
+_TIMES: Final = (
+    64  # a byte of a mask of 8 dimensions becomes as much, and one that becomes a scalar
+)
 _MAX_INDICES: Final = 128  # of one key; more than NumPy takes
-_SHOWN: Final = (dict, frozenset, set, slice)  # no items: as text they may be far longer
-_SMALL: Final = 256  # bytes of an item; of larger ones NumPy may not make 128 to cast one
-_MASK_TIMES: Final = 64  # a mask of 8 dimensions becomes as many indices of 8 bytes
 
-# What nearly all keys and values are made of is looked at quickly: nothing of it multiplies.
-_PLAIN: Final = frozenset({bool, bytes, complex, float, int, str, type(None)})
-_PLAIN_INDICES: Final = frozenset({bool, int})
+# Bytes that an item of an array takes in a list: most scalars, and a view by its dimensions.
+_SCALAR: Final = 64
+_VIEW: Final = 96
+_DIMENSION: Final = 16
+
+# Keys of these are looked at quickly: nothing of them multiplies.
 _PLAIN_KEYS: Final = frozenset({int, slice, type(None), type(...)})
 
 
@@ -62,9 +67,10 @@ def check_step(container: Any, key: Any) -> None:
 
 
 def check_setitem(container: Any, key: Any, value: Any) -> None:
-    """Refuse to set more bytes of an array than it has, or than there are indices.
+    """Refuse to set far more bytes of an array than it, the indices or the value have.
 
-    The same goes for the value, of which NumPy makes an array before it looks whether that fits.
+    The same goes for the array that NumPy makes of the value before it looks whether that fits,
+    for what it converts on the way, and for the items of an array as items of a list.
 
     Raises:
         ValueError: they are so many; or the indices do not go together.
@@ -81,7 +87,7 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
         return
     shape, dtype = container.shape, container.dtype
     is_array = isinstance(container, numpy.ndarray)
-    if is_array and dtype.itemsize and type(value) in _PLAIN and _is_plain_key(key):
+    if is_array and dtype.itemsize and type(value) in PLAIN and _is_plain_key(key):
         return
     names, fields = dtype.names or (), dtype.fields or {}
     limit = max(container.nbytes, _ALWAYS_ALLOWED)
@@ -111,7 +117,7 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
         indices = _index_array(index)
         if indices.dtype.kind == "b":
             count = int(numpy.count_nonzero(indices))
-            if count * indices.ndim * 8 > max(container.nbytes, _ALWAYS_ALLOWED) * _MASK_TIMES:
+            if count * indices.ndim * 8 > max(container.nbytes, _ALWAYS_ALLOWED) * _TIMES:
                 raise ValueError(
                     f"a mask of {indices.ndim} dimensions and {count} items becomes too many "
                     f"indices for an array of {container.nbytes} bytes"
@@ -119,21 +125,33 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
             shapes.append((count,))
             others += [0] * indices.ndim
         else:
-            limit = max(limit, indices.size * _ITEM)
+            limit = max(limit, indices.size * ITEM)
             shapes.append(indices.shape)
             others.append(0)
     # A dimension without items has none to point to, and indices are looked at all the same.
     lengths = [max(1, length) for length in shape]
     each = numpy.broadcast_to(numpy.int8(0), lengths)[tuple(others)]
     count = math.prod(numpy.broadcast_shapes(*shapes)) * max(1, numpy.size(each))
+    if dtype.kind == "O" and not shapes and not isinstance(each, numpy.ndarray):
+        return  # one object, which is held as it is
+    cost = Cost(value, dtype, count)
+    most = max(limit, cost.own) * _CONVERTED_TIMES
+    limit = max(limit, cost.own * _GROWTH)
     if count * max(1, dtype.itemsize) > limit:
         raise ValueError(
             f"expected to set at most {limit} bytes of an array of {container.nbytes} bytes, "
             f"got a key of {count} items of {dtype.itemsize} bytes"
         )
-    if dtype.kind == "O" and not shapes and not isinstance(each, numpy.ndarray):
-        return  # one object, which is held as it is
-    _check_value(value, dtype, limit)
+    if cost.room > limit:
+        raise ValueError(
+            f"expected a value of at most {limit} bytes as items of an array, got one of "
+            f"{cost.room}"
+        )
+    if cost.converted > most:
+        raise ValueError(
+            f"expected a value that is at most {most} bytes to convert for an array of "
+            f"{container.nbytes} bytes, got one of {cost.converted}"
+        )
 
 
 def _no_index(index: Any) -> IndexError:
@@ -159,15 +177,21 @@ def _are_names(key: list[Any], fields: Mapping[str, Any]) -> bool:
     return all(isinstance(name, str) and name in fields for name in key)
 
 
+@functools.cache
+def _index_types() -> frozenset[type]:
+    numpy: Any = sys.modules["numpy"]
+    allowed = (bool, int, numpy.integer, numpy.bool_)
+    return frozenset(kind for kind in PLAIN | numbers() if issubclass(kind, allowed))
+
+
 def _index_array(index: Any) -> Any:
     """Make an array of an index, once it is known that nothing in it multiplies."""
     numpy: Any = sys.modules["numpy"]
+    plain = _index_types()  # a sequence of them is looked at quickly
     level = [index] if isinstance(index, (list, tuple)) else []
-    for _ in range(_MAX_DIMENSIONS):
+    for _ in range(MAX_DIMENSIONS):
         deeper: list[Any] = []
-        mixed = (
-            sequence for sequence in level if not _PLAIN_INDICES.issuperset(map(type, sequence))
-        )
+        mixed = (sequence for sequence in level if not plain.issuperset(map(type, sequence)))
         for item in (item for sequence in mixed for item in sequence):
             if isinstance(item, (list, tuple)):
                 deeper.append(item)
@@ -178,7 +202,7 @@ def _index_array(index: Any) -> Any:
                 raise _no_index(item)
         level = deeper
     if level:
-        raise IndexError(f"expected at most {_MAX_DIMENSIONS} dimensions of indices")
+        raise IndexError(f"expected at most {MAX_DIMENSIONS} dimensions of indices")
     indices = numpy.asarray(index)
     if isinstance(index, (list, tuple)) and not indices.size:
         return indices.astype(int)  # of what is in it nothing can be told, and NumPy takes it
@@ -188,63 +212,13 @@ def _index_array(index: Any) -> Any:
 
 
 def _check_items(array: Any) -> None:
-    """Refuse an array whose items become items of a list, and take bytes only there."""
-    if array.ndim and len(array) > array.nbytes:
+    """Refuse an array whose items would take far more as items of a list than they do in it."""
+    if not array.ndim:
+        return  # it has none, as Python says
+    each = _SCALAR if array.ndim == 1 else _VIEW + array.ndim * _DIMENSION
+    limit = max(array.nbytes * _TIMES, _ALWAYS_ALLOWED)
+    if len(array) * each > limit:
         raise ValueError(
-            f"expected an array whose items have bytes as items of a list, got {len(array)} "
-            f"items of an array of {array.nbytes} bytes"
+            f"expected an array whose items take at most {limit} bytes as items of a list, got "
+            f"one of {array.nbytes} bytes whose {len(array)} items take {len(array) * each}"
         )
-
-
-def _check_value(value: Any, dtype: Any, limit: int) -> None:
-    """Refuse a value whose items would take more room in an array of that dtype than is allowed.
-
-    A field that is an array itself is made of what a record has for it: so there are levels, one
-    for each such field within another, and at each of them the whole must be in bounds.
-    """
-    numpy: Any = sys.modules["numpy"]
-    room: dict[int, int] = {}  # bytes, by level
-    own = 0  # bytes that the value takes at least
-    to_see = [(value, dtype, 0, 0)]
-    while to_see:
-        value, dtype, level, depth = to_see.pop()
-        count = 1
-        if isinstance(value, tuple) and dtype.names is not None:
-            for name, item in zip(dtype.names, value, strict=False):
-                if dtype[name].kind != "O":
-                    to_see.append((item, dtype[name].base, level + 1, 0))
-        elif isinstance(value, (list, tuple)):
-            if depth == _MAX_DIMENSIONS:
-                raise ValueError(f"expected a value of at most {depth} dimensions for an array")
-            rest = [] if _PLAIN.issuperset(map(type, value)) else list(value)
-            if dtype.names is not None:
-                rest = [item for item in rest if not _is_plain_record(item)]
-            to_see.extend((item, dtype, level, depth + 1) for item in rest)
-            count = len(value) - len(rest)
-            own += count * _ITEM
-        elif isinstance(value, (numpy.ndarray, numpy.generic)):
-            count = value.size
-            if dtype.itemsize > _SMALL and _is_cast(value.dtype, dtype):
-                count = max(count, 128)
-            own += value.nbytes * 8  # an object for each takes a pointer
-        elif isinstance(value, _SHOWN) and not dtype.hasobject:
-            raise ValueError(
-                f"expected numbers or strings as items of an array, got a `{type(value).__name__}`"
-            )
-        else:
-            own += _ITEM
-        room[level] = room.get(level, 0) + count * max(1, dtype.itemsize)
-    most = max(room.values(), default=0)
-    if most > max(limit, own):
-        raise ValueError(
-            f"expected a value of at most {limit} bytes as items of an array, got one of {most}"
-        )
-
-
-def _is_plain_record(value: Any) -> bool:
-    return type(value) is tuple and _PLAIN.issuperset(map(type, value))
-
-
-def _is_cast(given: Any, wanted: Any) -> bool:
-    """Tell whether NumPy converts by way of memory for 128 items, to and from which it copies."""
-    return given.kind != wanted.kind or (wanted.names is not None and given != wanted)

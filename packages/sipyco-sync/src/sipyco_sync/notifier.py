@@ -75,7 +75,8 @@ def process_mod(target: Any, mod: Mod) -> None:
 
     Raises:
         ValueError: the action is `init` or unknown; the mod would go into a copy of a part of a
-            list or an array, or set items of an array many times over; or its path is too long.
+            list or an array, or cost far more than it and the structure are large; or its path is
+            too long.
         LookupError: there is nothing at the path, or no such key.
         Exception: what else the containers raise where a mod does not fit them, such as
             `TypeError`.
@@ -99,6 +100,10 @@ class Notifier:
     any thread. What is assigned is held as it is, not copied: change it through the notifier
     only, and do not hold one list or dictionary in two places. A slice of a list is a copy, to
     read from: to change it is a `ValueError` where anybody is told.
+
+    A change to an array that costs far more than its value and the array are large, such as one
+    long text that NumPy would convert for each of many items, is a `ValueError` here as it would
+    be for subscribers. "The protocols" has the limits.
 
     A notifier is always true, empty or not.
 
