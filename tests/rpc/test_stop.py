@@ -133,6 +133,23 @@ def test_a_handler_is_cancelled_once_by_stops_at_the_same_time() -> None:
     asyncio.run(main())
 
 
+def test_a_stop_that_is_cancelled_at_once_listens_no_more() -> None:
+    async def main() -> None:
+        server = Stubborn(resists=0)
+        await server.start(HOST, 0)
+        assert server.server is not None
+        [listening] = server.server.sockets
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await asyncio.wait({stopping})
+        assert stopping.cancelled()
+        assert listening.fileno() == -1
+        await server.stop()
+
+    asyncio.run(main())
+
+
 def test_a_handler_that_has_resisted_is_cancelled_by_the_next_stop(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -144,8 +144,10 @@ class AsyncioServer:
         self._accepting = False
         if server is not None:
             stop_accepting(server)
-            await _let_pass()
-            server.close()
+            try:
+                await _let_pass()
+            finally:
+                server.close()
         me = asyncio.current_task()
         handlers = {task for task in self._handlers if task is not me}
         for task in handlers - self._cancelled:
