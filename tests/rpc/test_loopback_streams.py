@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc import _server_calls
+from sipyco_rpc import _server_connection
 from sipyco_rpc._served_stream import ServedStream
 from sipyco_rpc._turns import Turns
 from sipyco_rpc._workers import Outcome, Worker
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, call_timeout
+from support.feeds import comes_true, port_of
 from support.peers import DEADLINE, HOST, connected, running_server, until
 
 SERVERS: dict[str, dict[str, bool]] = {
@@ -489,11 +490,20 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("patience", [DEADLINE, 0.001], ids=["soon", "after the stop"])
+async def many_passes() -> None:
+    """Let the loop do more than a server takes to cancel its handlers and close connections."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["soon", "after the stop"])
 def test_a_generator_in_the_midst_of_a_step_in_a_thread_cleans_up_when_the_server_stops(
-    patience: float, monkeypatch: pytest.MonkeyPatch
+    waits: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_server_calls, "_STEP_PATIENCE", patience)
+    if waits:
+        request.getfixturevalue("patient")
+    else:
+        monkeypatch.setattr(_server_connection, "_CLOSE_PATIENCE", 0.001)
 
     class Gated(Target):
         entered = threading.Event()
@@ -520,15 +530,15 @@ def test_a_generator_in_the_midst_of_a_step_in_a_thread_cleans_up_when_the_serve
             while not target.entered.is_set():
                 await asyncio.sleep(0.001)
             stopping = asyncio.create_task(server.stop())
-            if patience < 1:
-                await stopping
+            if waits:
+                await many_passes()
+                assert not stopping.done()
             else:
-                done, _ = await asyncio.wait({stopping}, timeout=0.2)
-                assert not done
+                await stopping
             assert target.ended == []
             target.released.set()
             await stopping
-            if patience < 1:
+            if not waits:
                 while not target.ended:
                     await asyncio.sleep(0.001)
             assert target.ended == ["gated"]
@@ -653,6 +663,102 @@ def test_a_generator_that_fails_when_it_is_ended_is_in_the_log(
         until(lambda: caplog.text.count("a generator that was ended raised an exception") == 2)
     assert "while closing" in caplog.text
     assert "generator ignored GeneratorExit" in caplog.text
+
+
+class Shutter(Target):
+    """Has steps that fail when, or after, their generator is ended."""
+
+    async def asynchronous_step(self) -> AsyncIterator[int]:
+        try:
+            yield 0
+            self.given = 1
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("the shutter did not close")
+
+    def plain_step(self) -> Iterator[int]:
+        yield 0
+        self.given = 1
+        assert self.released.wait(DEADLINE)
+        raise OSError("the shutter did not close")
+
+    async def asynchronous_last(self) -> AsyncIterator[int]:
+        """End, and not only by the cancellation, when it is ended."""
+        try:
+            yield 0
+            self.given = 1
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self.ended.append("asynchronous_last")
+
+    def plain_last(self) -> Iterator[int]:
+        try:
+            yield 0
+            self.given = 1
+            assert self.released.wait(DEADLINE)
+        finally:
+            self.ended.append("plain_last")
+
+
+steps_that_fail = pytest.mark.parametrize("name", ["asynchronous_step", "plain_step"])
+
+
+@steps_that_fail
+def test_a_generator_that_fails_in_the_midst_of_a_step_when_it_is_ended_is_in_the_log(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = Shutter()
+    with serving(target, threaded=True) as port, Client(HOST, port) as client:
+        items = getattr(client, name)()
+        assert next(items) == 0
+        until(lambda: target.given == 1)
+        items.close()
+        client.get_rpc_method_list()  # after it
+        target.released.set()
+        until(lambda: "OSError: the shutter did not close" in caplog.text)
+    assert caplog.messages == ["a generator that was ended raised an exception"]
+
+
+@steps_that_fail
+@pytest.mark.usefixtures("patient")
+def test_a_generator_that_fails_in_the_midst_of_a_step_when_the_server_stops_is_in_the_log(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        target = Shutter()
+        server = Server({"t": target}, threaded=True)
+        await server.start(HOST, 0)
+        async with asyncio.timeout(DEADLINE), AsyncioClient() as client:
+            await client.connect_rpc(HOST, port_of(server))
+            items = await getattr(client, name)()
+            assert await anext(items) == 0
+            await comes_true(lambda: target.given)
+            stopping = asyncio.create_task(server.stop())
+            await many_passes()
+            target.released.set()
+            await stopping
+
+    asyncio.run(main())
+    assert "OSError: the shutter did not close" in caplog.text
+    assert caplog.messages == ["a generator that was ended raised an exception"]
+
+
+@pytest.mark.parametrize("name", ["asynchronous_last", "plain_last"])
+def test_a_generator_that_comes_to_its_end_as_it_is_ended_has_not_failed(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = Shutter()
+    with serving(target, threaded=True) as port, Client(HOST, port) as client:
+        items = getattr(client, name)()
+        assert next(items) == 0
+        until(lambda: target.given == 1)
+        items.close()
+        client.get_rpc_method_list()
+        target.released.set()
+        until(lambda: target.ended == [name])
+    assert caplog.messages == []
 
 
 def test_one_client_has_a_limited_number_of_generators() -> None:

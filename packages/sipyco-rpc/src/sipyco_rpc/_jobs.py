@@ -37,6 +37,7 @@ class Job:
         turns: whose turn it is; None if that does not matter.
         worker: the thread to call it in; None for the loop's.
         done: is called once, with what came of it. If that is an exception it may be any.
+        late: is called with what came of it in the thread, if it had been cancelled before.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Job:
         turns: Turns | None,
         worker: Worker | None,
         done: Callable[[Outcome], None],
+        late: Callable[[Outcome], None] | None = None,
     ) -> None:
         self.task: asyncio.Task[None] | None = None  # that awaits the result
         self._function = function
         self._turns = turns
         self._worker = worker
         self._done: Callable[[Outcome], None] | None = done
+        self._late = late
         self._begun = False
         self._awaitable: Awaitable[Any] | None = None  # until the task takes it
 
@@ -147,7 +150,7 @@ class Job:
             turns.release()
 
     def _tell(self, outcome: Outcome) -> None:
-        done, self._done = self._done, None
+        done, self._done = self._done or self._late, None
         if done is not None:
             done(outcome)
 

@@ -80,7 +80,7 @@ class ServedStream:
             self.cancel()
         elif self._credit and self.job is None and self._ended is not None and self._writable():
             step = self._generator.__next__ if self._plain else self._anext
-            self.job = Job(step, self._turns, self._worker, self._stepped)
+            self.job = Job(step, self._turns, self._worker, self._stepped, _log_failure)
             self.job.start()
 
     def cancel(self) -> None:
@@ -99,6 +99,7 @@ class ServedStream:
     def _stepped(self, outcome: Outcome) -> None:
         self.job = None
         if self._ended is None:
+            _log_failure(outcome)
             self._close()
         elif isinstance(outcome, list):
             self._credit -= 1
@@ -126,6 +127,12 @@ class ServedStream:
 
     def _closed(self, outcome: Outcome) -> None:
         self.job = None
-        if isinstance(outcome, Exception):
-            logger.warning("a generator that was ended raised an exception", exc_info=outcome)
+        _log_failure(outcome)
         self._finished(self)
+
+
+def _log_failure(outcome: Outcome) -> None:
+    """Say in the log what a generator raised after it was ended: the client is not told."""
+    at_its_end = isinstance(outcome, (StopIteration, StopAsyncIteration))
+    if isinstance(outcome, Exception) and not at_its_end:
+        logger.warning("a generator that was ended raised an exception", exc_info=outcome)

@@ -29,7 +29,6 @@ logger = logging.getLogger("sipyco.pc_rpc")
 
 _MAX_CALLS: Final = 1000  # of one client that are under way at a time
 _MAX_STREAMS: Final = 1000  # the same of generators, those that are being ended among them
-_STEP_PATIENCE: Final = 1.0  # seconds for the step of a generator in a thread to end
 _OVERHEAD: Final = 256  # bytes that a request takes beside its content
 
 _NEEDS_FRAMES: Final = (
@@ -171,11 +170,15 @@ class ServerCalls:
         for stream in list(self._streams.values()):
             stream.cancel()
 
-    async def finish(self) -> None:
+    async def finish(self, deadline: float) -> None:
         """Wait for the coroutines that are under way; and a while for generators in a thread.
 
         The step that runs there cannot be cancelled, and they clean up after it.
+
+        Args:
+            deadline: the loop's time until which to wait for such generators.
         """
+        loop = asyncio.get_running_loop()
         while True:
             jobs = [*self.jobs.values(), *(stream.job for stream in self._unfinished)]
             tasks = {job.task for job in jobs if job is not None and job.task is not None}
@@ -184,8 +187,8 @@ class ServerCalls:
             await asyncio.wait(tasks)
             await asyncio.sleep(0)  # what they do when they are done
         if self._unfinished:
-            self._finished = asyncio.get_running_loop().create_future()
-            await asyncio.wait({self._finished}, timeout=_STEP_PATIENCE)
+            self._finished = loop.create_future()
+            await asyncio.wait({self._finished}, timeout=max(0, deadline - loop.time()))
 
     def _stream_finished(self, stream: ServedStream) -> None:
         self._unfinished.discard(stream)

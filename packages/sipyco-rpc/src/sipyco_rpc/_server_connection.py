@@ -28,7 +28,9 @@ logger = logging.getLogger("sipyco.pc_rpc")
 _MAX_SELECTION: Final = 64 * 1024  # bytes of the line that selects a target
 _MAX_BACKLOG: Final = MIB  # bytes of further requests to take from a client that waits
 _TURN: Final = 0.005  # seconds of requests of one client before others have their turn
-_CLOSE_PATIENCE: Final = 1.0  # seconds for a peer to take what is still to be sent
+# Seconds for a peer to take what is still to be sent, while generators in a thread clean up. It is
+# one limit for both: `stop` of a server waits for two seconds.
+_CLOSE_PATIENCE: Final = 1.0
 
 
 class ServerConnection(asyncio.BufferedProtocol):
@@ -146,19 +148,21 @@ class ServerConnection(asyncio.BufferedProtocol):
         try:
             await asyncio.wait({self._closed})  # which is not cancelled with this
             if self._calls is not None:
-                await self._calls.finish()
+                await self._calls.finish(self._loop.time() + _CLOSE_PATIENCE)
         finally:
             self._ending = True
-            if self._calls is not None:
-                self._calls.close(cancel=True)
-                await self._calls.finish()
-            # What is late is sent first, as long as there is somebody to take it.
-            self._sender.drained = partial(close, self._transport)
-            self._sender.flush()
-            if not self._sender.late:
-                close(self._transport)
+            deadline = self._loop.time() + _CLOSE_PATIENCE
             try:
-                await asyncio.wait({self._closed}, timeout=_CLOSE_PATIENCE)
+                self._sender.flush()  # the peer takes it while the rest ends
+                if self._calls is not None:
+                    self._calls.close(cancel=True)
+                    await self._calls.finish(deadline)
+                # What is late is sent first, as long as there is somebody to take it.
+                self._sender.drained = partial(close, self._transport)
+                if not self._sender.late:
+                    close(self._transport)
+                left = max(0, deadline - self._loop.time())
+                await asyncio.wait({self._closed}, timeout=left)
             finally:
                 abort(self._transport)
                 self._let_go()

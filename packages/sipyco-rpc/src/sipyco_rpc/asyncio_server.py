@@ -85,6 +85,9 @@ class AsyncioServer:
         self._admission = Admission(max_connections, handshake_timeout)
         self._complaints = Complaints()  # about what peers say, of all kinds
         self._handlers: dict[asyncio.Task[None], Visitor] = {}
+        # The handlers that a `stop` has cancelled and waits for. What a task says of itself does
+        # not tell: before Python 3.13, a failed TaskGroup may leave it as if it were cancelled.
+        self._cancelled: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -141,15 +144,18 @@ class AsyncioServer:
         self._accepting = False
         if server is not None:
             stop_accepting(server)
-            await _let_pass()
-            server.close()
+            try:
+                await _let_pass()
+            finally:
+                server.close()
         me = asyncio.current_task()
         handlers = {task for task in self._handlers if task is not me}
-        for task in handlers:
-            if not task.cancelling():  # by another `stop`, which waits for it as well
-                task.cancel()
+        for task in handlers - self._cancelled:
+            task.cancel()
+        self._cancelled |= handlers
         if handlers:
             _, resisting = await asyncio.wait(handlers, timeout=_STOP_PATIENCE)
+            self._cancelled -= resisting  # the next `stop` tries again
             for task in resisting:
                 logger.warning("%r does not end; closing its connection", task.get_name())
                 abort(self._handlers[task].transport)
@@ -182,6 +188,7 @@ class AsyncioServer:
     def _handler_done(self, task: asyncio.Task[None]) -> None:
         # A task that is cancelled before it has begun closes nothing.
         self._handlers.pop(task).left()
+        self._cancelled.discard(task)
 
     async def _run_handler(
         self, visitor: Visitor, accepting: Accepting, context: ssl.SSLContext | None
