@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from sipyco_rpc._jobs import Job
 from sipyco_rpc._turns import Turns
-from sipyco_rpc._workers import Outcome, Worker
+from sipyco_rpc._workers import Outcome, Worker, log_failure
 
-logger = logging.getLogger("sipyco.pc_rpc")
+# Seconds for an item of which nothing tells whether anybody still waits for it: a client that was
+# killed and one that has only nothing more to say look alike, and others may wait for their turn.
+_LAST_PATIENCE: Final = 2.0
+
+_log: Final = partial(log_failure, "a generator that was ended")
 
 
 class ServedStream:
@@ -52,6 +56,7 @@ class ServedStream:
         self._finished = finished
         self._credit = 0
         self._last = False  # no more items will be allowed
+        self._watchdog: asyncio.TimerHandle | None = None  # if so
         self._scheduled = False  # going on is
 
     def allow(self, count: int) -> None:
@@ -60,9 +65,25 @@ class ServedStream:
         self._go_on_soon()
 
     def allow_no_more(self) -> None:
-        """End it when it has given the items that were allowed: the client asks for nothing."""
-        self._last = True
+        """End it when it has given the items that were allowed: the client asks for nothing.
+
+        It is ended as well if one of them does not come soon.
+        """
+        if not self._last:
+            self._last = True
+            self._watch()
         self.go_on()
+
+    def _watch(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watchdog = asyncio.get_running_loop().call_later(_LAST_PATIENCE, self._look)
+
+    def _look(self) -> None:
+        if self.job is not None:
+            self.cancel()
+        else:
+            self._watch()  # it waits for the client, who is still there and reads slowly
 
     def _go_on_soon(self) -> None:
         """Go on in the next pass of the loop: others have their turn first."""
@@ -80,7 +101,7 @@ class ServedStream:
             self.cancel()
         elif self._credit and self.job is None and self._ended is not None and self._writable():
             step = self._generator.__next__ if self._plain else self._anext
-            self.job = Job(step, self._turns, self._worker, self._stepped, _log_failure)
+            self.job = Job(step, self._turns, self._worker, self._stepped, _log)
             self.job.start()
 
     def cancel(self) -> None:
@@ -93,16 +114,20 @@ class ServedStream:
 
     def _end(self, exc: BaseException | None) -> None:
         ended, self._ended = self._ended, None
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         if ended is not None:
             ended(exc)
 
     def _stepped(self, outcome: Outcome) -> None:
         self.job = None
         if self._ended is None:
-            _log_failure(outcome)
+            _log(outcome)
             self._close()
         elif isinstance(outcome, list):
             self._credit -= 1
+            if self._last:
+                self._watch()
             self._item(outcome)
             self._go_on_soon()
         else:
@@ -127,12 +152,5 @@ class ServedStream:
 
     def _closed(self, outcome: Outcome) -> None:
         self.job = None
-        _log_failure(outcome)
+        _log(outcome)
         self._finished(self)
-
-
-def _log_failure(outcome: Outcome) -> None:
-    """Say in the log what a generator raised after it was ended: the client is not told."""
-    at_its_end = isinstance(outcome, (StopIteration, StopAsyncIteration))
-    if isinstance(outcome, Exception) and not at_its_end:
-        logger.warning("a generator that was ended raised an exception", exc_info=outcome)

@@ -14,6 +14,7 @@ from sipyco_rpc._jobs import PLAIN, Job, is_awaitable, is_generator
 from sipyco_rpc._served_stream import ServedStream
 from sipyco_rpc._server_session import CallRequest, CancelRequest, ListRequest, NextRequest
 from sipyco_rpc._session import ProtocolError
+from sipyco_rpc._workers import log_failure
 from sipyco_rpc.framing import LineTooLong
 from sipyco_rpc.quoting import reason_of
 
@@ -73,6 +74,7 @@ class ServerCalls:
         terminate: Callable[[], None],
     ) -> None:
         self.open = True
+        self._left = False  # the client sends nothing more: it may be there no longer
         self._server = server
         self._session = session
         self._framed = session.framed
@@ -152,7 +154,8 @@ class ServerCalls:
             stream.allow_no_more()
 
     def drop_waiting(self) -> None:
-        """Drop the calls whose turn has not come: nobody waits for them any more."""
+        """Drop the calls whose turn has not come: nobody waits for them any more, it seems."""
+        self._left = True
         for job in list(self.jobs.values()):
             job.drop_unless_begun()
 
@@ -244,7 +247,8 @@ class ServerCalls:
         number, size = message[0], size_of(message)
         self._size += size
         turns = self._turns if worker is None else self._thread_turns
-        job = self.jobs[number] = Job(function, turns, worker, partial(self._done, number, size))
+        done = partial(self._done, number, size)
+        job = self.jobs[number] = Job(function, turns, worker, done, self._log)
         return job
 
     def _done(self, number: int, size: int, outcome: Outcome) -> None:
@@ -276,7 +280,12 @@ class ServerCalls:
             body = self._session.failure(exc)
         self._send(number, body)
 
+    def _log(self, outcome: Outcome) -> None:
+        log_failure(f"a call to `{self._name}` that nobody waited for any more", outcome)
+
     def _reply_exception(self, number: int, exc: BaseException) -> None:
+        if self._left:
+            self._log(exc)
         if not self.open:
             return
         if isinstance(exc, SystemExit) and self._server.builtin_terminate:

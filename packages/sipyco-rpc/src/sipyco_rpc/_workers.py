@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -14,6 +15,18 @@ __all__: list[str] = []
 Outcome: TypeAlias = list[Any] | BaseException
 
 _STOP: Final = None
+
+logger = logging.getLogger("sipyco.pc_rpc")
+
+
+def log_failure(what: str, outcome: Outcome) -> None:
+    """Say in the log what something raised of which nobody else is told.
+
+    A cancellation is no failure, and neither is how a generator ends.
+    """
+    at_its_end = isinstance(outcome, (StopIteration, StopAsyncIteration))
+    if isinstance(outcome, Exception) and not at_its_end:
+        logger.warning("%s raised an exception", what, exc_info=outcome)
 
 
 class Worker:
@@ -70,6 +83,8 @@ class Worker:
             try:
                 self._loop.call_soon_threadsafe(done, outcome)
             except RuntimeError:
-                return  # the loop has been closed: nobody waits any more
+                # The loop has been closed: nobody waits any more.
+                log_failure("what a thread did when its event loop had been closed", outcome)
+                return
             # An array must not live until the next call.
             del wanted, function, done, outcome, job
