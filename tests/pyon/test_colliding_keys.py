@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sipyco_pyon import _rebuild, pyon, pyon_v1
+from sipyco_pyon import _rebuild, _registry, pyon, pyon_v1
 
 BOTH = pytest.mark.parametrize("module", [pyon, pyon_v1], ids=["v2", "v1"])
 KINDS = pytest.mark.parametrize("kind", ["dict", "OrderedDict", "set"])
@@ -129,30 +129,58 @@ def test_the_last_of_equal_keys_counts_in_another_piece_too() -> None:
     assert decoded == {number % 700: number for number in range(1000)}
 
 
+def test_keys_that_are_slow_to_compare_buy_no_time_for_others() -> None:
+    prefix = [10**12] * 100  # each is compared, before the last ones that have one hash
+    keys = [(*prefix, number) for number in alike(512)]
+    text = in_dialect(pyon, "set", [*keys, *alike(30_000)])
+    with pytest.raises(ValueError, match="malformed `set`: too many of its 30512 keys collide"):
+        pyon.decode(text)
+
+
+@pytest.mark.parametrize("count", [1, PIECE + 1])
+def test_a_key_that_cannot_be_hashed_is_malformed(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Strange:
+        def __hash__(self) -> int:
+            raise LookupError("no")
+
+    monkeypatch.setitem(_registry._decoders, "strange", lambda: Strange())
+    key = '{"__jsonclass__":["strange",[]]}'
+    with pytest.raises(ValueError, match="malformed `dict`: no"):
+        pyon.decode('{"__jsonclass__":["dict",[[' + ",".join([f"[{key},0]"] * count) + "]]]}")
+
+
 @pytest.mark.parametrize(
-    ("times", "refused"),
+    ("times", "to_hash", "refused"),
     [
-        ([0.0] * 20, False),
-        ([9.0, *[0.0] * 19], False),  # something else took the time
-        ([*[0.0] * 19, 9.0], False),
-        ([2.0] * 20, False),  # keys that are slow to hash
-        ([2.0, 9.0, *[7.9] * 18], False),
-        ([9.0, 2.0, *[7.9] * 18], False),
-        ([9.0, 2.0, *[9.0] * 18], True),
-        ([0.0, *[0.001] * 19], False),  # a slow machine
-        ([0.0, *[0.002] * 19], True),
-        ([*[0.0] * 10, *[9.0] * 10], True),
+        ([0.0] * 20, 0.0, False),
+        ([9.0, *[0.0] * 19], 0.0, False),  # something else took the time
+        ([*[0.0] * 19, 9.0], 0.0, False),
+        ([9.0, *[0.0] * 18, 9.0], 0.0, True),
+        ([7.9] * 20, 2.0, False),  # keys that are slow to hash
+        ([*[0.0] * 10, *[7.9] * 10], 2.0, False),
+        ([9.0] * 20, 2.0, True),
+        ([9.0, 9.0, *[0.0] * 18], 2.0, False),  # on the whole it is not slow
+        ([0.001] * 20, 0.0, False),  # a slow machine
+        ([0.0, *[0.002] * 19], 0.0, True),
+        ([*[0.0] * 10, *[9.0] * 10], 0.0, True),
     ],
 )
-def test_pieces_may_take_four_times_as_long_as_the_first_did(
-    times: list[float], refused: bool, monkeypatch: pytest.MonkeyPatch
+def test_pieces_may_take_four_times_as_long_as_to_hash_their_keys(
+    times: list[float], to_hash: float, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readings = iter([at for took in times for at in (100.0, 100.0 + took)])
-    monkeypatch.setattr(_rebuild, "thread_time", lambda: next(readings))
+    readings: list[float] = []
+    for took in times:
+        readings += [100.0, 100.0 + took]
+        if took > PIECE * 5e-6:
+            readings += [200.0, 200.0 + to_hash]
+    left = iter(readings)
+    monkeypatch.setattr(_rebuild, "thread_time", lambda: next(left))
     text = in_dialect(pyon, "set", list(range(len(times) * PIECE)))
     if refused:
         with pytest.raises(ValueError, match="malformed `set`: too many of its 5120 keys collide"):
             pyon.decode(text)
     else:
         assert pyon.decode(text) == set(range(5120))
-        assert next(readings, None) is None
+        assert next(left, None) is None

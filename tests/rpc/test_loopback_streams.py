@@ -463,6 +463,7 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
         target, turns = Target(), Turns()
         given: list[Any] = []
         ended: list[Any] = []
+        failed: list[BaseException] = []
         finished: list[ServedStream] = []
         stream = ServedStream(
             target.asynchronous(9),  # type: ignore[arg-type]
@@ -471,6 +472,7 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
             lambda: True,
             given.append,
             ended.append,
+            failed.append,
             finished.append,
         )
         stream.allow(items)
@@ -484,6 +486,7 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
             while not finished:
                 await asyncio.sleep(0)
         assert (given, [type(exc) for exc in ended]) == ([[0]] * items, [asyncio.CancelledError])
+        assert failed == []
         assert target.ended == ["asynchronous"] * items  # one that has not begun has no end
         assert not turns.taken
 
@@ -660,7 +663,7 @@ def test_a_generator_that_fails_when_it_is_ended_is_in_the_log(
             assert next(items) == 0
             items.close()
             assert client.echo(1) == 1
-        until(lambda: caplog.text.count("a generator that was ended raised an exception") == 2)
+        until(lambda: caplog.text.count("a generator of `t` that was ended raised ") == 2)
     assert "while closing" in caplog.text
     assert "generator ignored GeneratorExit" in caplog.text
 
@@ -717,8 +720,10 @@ def test_a_generator_that_fails_in_the_midst_of_a_step_when_it_is_ended_is_in_th
         items.close()
         client.get_rpc_method_list()  # after it
         target.released.set()
-        until(lambda: "OSError: the shutter did not close" in caplog.text)
-    assert caplog.messages == ["a generator that was ended raised an exception"]
+        until(lambda: bool(caplog.messages))
+    [text] = caplog.messages
+    assert text.startswith("a generator of `t` that was ended raised OSError (")
+    assert text.endswith(f", in {name}): the shutter did not close")
 
 
 @steps_that_fail
@@ -741,8 +746,9 @@ def test_a_generator_that_fails_in_the_midst_of_a_step_when_the_server_stops_is_
             await stopping
 
     asyncio.run(main())
-    assert "OSError: the shutter did not close" in caplog.text
-    assert caplog.messages == ["a generator that was ended raised an exception"]
+    [text] = caplog.messages
+    assert text.startswith("a generator of `t` that was ended raised OSError (")
+    assert text.endswith(f", in {name}): the shutter did not close")
 
 
 @pytest.mark.parametrize("name", ["asynchronous_last", "plain_last"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,9 +151,13 @@ def test_an_exception_without_a_text_is_told_of_as_well() -> None:
 
 def test_what_may_be_long_is_shown_by_its_type() -> None:
     assert brief([1, "a", None, 2.5, 1 << 64]) == "[1, 'a', None, 2.5, <int>]"
-    assert brief("x" * 1000) == "xxxxxxxxxxxx...xxxxxxxxxxxxx".join("''")
+    assert brief("x" * 1000) == "'" + "x" * 40 + "'..."
+    assert brief(({1}, (), {}, [b"\xff"])) == r"({1}, (), {}, [b'\xff'])"
+    assert brief(Fraction(1, 2)) == "<Fraction>"
     assert brief(10**5000) == "<int>"
     assert brief([[[[1, []]]], {"k": "\x1b"}]) == r"[[[[...]]], {'k': '\x1b'}]"
+    for name in ("array", "deque", "dict", "str"):  # a program may have types of any name
+        assert brief([type(name, (), {})()]) == f"[<{name}>]"
     assert brief([["x"] * 7] * 7).endswith("...], ['x', 'x', 'x', 'x', '… (227 characters)")
 
 

@@ -159,7 +159,7 @@ def test_a_handler_that_has_resisted_is_cancelled_by_the_next_stop(
         with RawPeer(port_of(server), b"") as peer:
             assert await peer.line() == b"begun"
             monkeypatch.setattr(asyncio_server, "_STOP_PATIENCE", 0.001)
-            await server.stop()
+            await asyncio.gather(server.stop(), server.stop())  # one of them tells of it
             assert len(server._handlers) == server.cancelled == 1
             monkeypatch.setattr(asyncio_server, "_STOP_PATIENCE", DEADLINE)
             await server.stop()

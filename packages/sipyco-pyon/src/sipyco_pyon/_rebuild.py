@@ -18,7 +18,7 @@ __all__: list[str] = []
 
 _PIECE: Final = 256  # items that go into a dictionary or a set before the time is looked at
 _PATIENCE: Final = 256 * 5e-6  # seconds for them: numbers and strings take a twentieth
-_SLOWER: Final = 4  # times as long as the first may others take: some keys are slow to hash
+_TIMES: Final = 4  # as long as to hash their keys may they take: a long tuple is slow to hash
 
 _codec: Any = None
 
@@ -81,21 +81,28 @@ def _gathered(collection: Any, items: Any) -> Any:
         collection.update(items)
         return collection
     rest = iter(items)
-    pieces = 0
-    spent = slowest = 0.0
-    quickest = float("inf")  # of the first two: something else may have slowed down one
+    spent = slowest = allowed = 0.0
     while piece := list(islice(rest, _PIECE)):
         began = thread_time()
         collection.update(piece)
         took = thread_time() - began
-        pieces += 1
         spent += took
         slowest = max(slowest, took)
-        if pieces <= 2:
-            quickest = min(quickest, took)
-        if spent - slowest > pieces * max(_PATIENCE, _SLOWER * quickest):
-            raise ValueError(f"too many of its {len(items)} keys collide in Python's tables")
+        allowed += _PATIENCE
+        if took > _PATIENCE:
+            keys = piece if isinstance(collection, set) else [next(iter(pair)) for pair in piece]
+            allowed += _TIMES * _time_to_hash(keys)
+            if spent - slowest > allowed:
+                raise ValueError(f"too many of its {len(items)} keys collide in Python's tables")
     return collection
+
+
+def _time_to_hash(keys: list[Any]) -> float:
+    """Measure what no choice of keys can make longer than they are."""
+    began = thread_time()
+    for key in keys:
+        hash(key)
+    return thread_time() - began
 
 
 _BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
@@ -149,8 +156,8 @@ def untag(members: dict[str, Any]) -> Any:
             if len(items) <= _PIECE:
                 try:
                     return dict(items)
-                except (TypeError, ValueError):
-                    pass  # `rebuild` says what is wrong
+                except Exception:  # noqa: BLE001  (`rebuild` says what is wrong)
+                    pass
     elif name == "nparray" and type(arguments) is list and len(arguments) == 3:
         try:
             codec = numpy_codec() if _codec is None else _codec

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import Final
 
+from sipyco_rpc.quoting import reason_of
+
 __all__: list[str] = []
 
 _FIRST: Final = 20  # a program that is restarted in another version may well have as many peers
@@ -57,6 +59,16 @@ class Complaints:
         # Its text only: an exception among the arguments would keep all that it has seen alive.
         self._latest = logger, level, message % args if args else message
 
+    def failed(self, logger: logging.Logger, what: str, outcome: object) -> None:
+        """Log in one line what a method raised, if it did; the traceback is in the debug log.
+
+        A cancellation is no failure.
+        """
+        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+            logger.debug("%s raised an exception", what, exc_info=outcome)
+            kind, where, reason = type(outcome).__name__, _place_of(outcome), reason_of(outcome)
+            self.log(logger, logging.WARNING, "%s raised %s%s: %s", what, kind, where, reason)
+
     def speak(self) -> None:
         """Say what was held back, and begin anew."""
         if self._clock is not None:
@@ -84,3 +96,14 @@ class Complaints:
         logger.log(level, "%s", text)
         del self._latest
         return True
+
+
+def _place_of(exc: BaseException) -> str:
+    """Say where an exception was raised, as the last line of its traceback does."""
+    place = exc.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None:
+        return ""
+    code = place.tb_frame.f_code
+    return f" ({code.co_filename}, line {place.tb_lineno}, in {code.co_name})"

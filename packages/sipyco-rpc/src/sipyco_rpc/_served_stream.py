@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from functools import partial
 from typing import Any, Final
 
 from sipyco_rpc._jobs import Job
 from sipyco_rpc._turns import Turns
-from sipyco_rpc._workers import Outcome, Worker, log_failure
+from sipyco_rpc._workers import Outcome, Worker
 
 # Seconds for an item of which nothing tells whether anybody still waits for it: a client that was
 # killed and one that has only nothing more to say look alike, and others may wait for their turn.
 _LAST_PATIENCE: Final = 2.0
 
-_log: Final = partial(log_failure, "a generator that was ended")
+_ENDS: Final = (StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError)
 
 
 class ServedStream:
@@ -32,6 +31,7 @@ class ServedStream:
         writable: tells whether an item can be sent.
         item: is called with each item, in a list.
         ended: is called once, with None at the end or with what the generator raised.
+        failed: is called with what it raises after that.
         finished: is called when nothing of it runs any more.
     """
 
@@ -43,6 +43,7 @@ class ServedStream:
         writable: Callable[[], bool],
         item: Callable[[list[Any]], None],
         ended: Callable[[BaseException | None], None],
+        failed: Callable[[BaseException], None],
         finished: Callable[[ServedStream], None],
     ) -> None:
         self.job: Job | None = None  # the step that runs, or waits for its turn
@@ -53,6 +54,7 @@ class ServedStream:
         self._writable = writable
         self._item = item
         self._ended: Callable[[BaseException | None], None] | None = ended
+        self._failed = failed
         self._finished = finished
         self._credit = 0
         self._last = False  # no more items will be allowed
@@ -101,7 +103,7 @@ class ServedStream:
             self.cancel()
         elif self._credit and self.job is None and self._ended is not None and self._writable():
             step = self._generator.__next__ if self._plain else self._anext
-            self.job = Job(step, self._turns, self._worker, self._stepped, _log)
+            self.job = Job(step, self._turns, self._worker, self._stepped, self._fail)
             self.job.start()
 
     def cancel(self) -> None:
@@ -122,7 +124,7 @@ class ServedStream:
     def _stepped(self, outcome: Outcome) -> None:
         self.job = None
         if self._ended is None:
-            _log(outcome)
+            self._fail(outcome)
             self._close()
         elif isinstance(outcome, list):
             self._credit -= 1
@@ -152,5 +154,10 @@ class ServedStream:
 
     def _closed(self, outcome: Outcome) -> None:
         self.job = None
-        _log(outcome)
+        self._fail(outcome)
         self._finished(self)
+
+    def _fail(self, outcome: Outcome) -> None:
+        """Tell of what it raised after it was ended, unless that is how one ends, or is ended."""
+        if isinstance(outcome, BaseException) and not isinstance(outcome, _ENDS):
+            self._failed(outcome)

@@ -14,7 +14,6 @@ from sipyco_rpc._jobs import PLAIN, Job, is_awaitable, is_generator
 from sipyco_rpc._served_stream import ServedStream
 from sipyco_rpc._server_session import CallRequest, CancelRequest, ListRequest, NextRequest
 from sipyco_rpc._session import ProtocolError
-from sipyco_rpc._workers import log_failure
 from sipyco_rpc.framing import LineTooLong
 from sipyco_rpc.quoting import reason_of
 
@@ -32,6 +31,7 @@ _MAX_CALLS: Final = 1000  # of one client that are under way at a time
 _MAX_STREAMS: Final = 1000  # the same of generators, those that are being ended among them
 _OVERHEAD: Final = 256  # bytes that a request takes beside its content
 
+_ENDED: Final = "a generator of `%s` that was ended"
 _NEEDS_FRAMES: Final = (
     "the method returns a generator; its items can only be sent to clients that select `frames`"
 )
@@ -281,7 +281,9 @@ class ServerCalls:
         self._send(number, body)
 
     def _log(self, outcome: Outcome) -> None:
-        log_failure(f"a call to `{self._name}` that nobody waited for any more", outcome)
+        """Say in the log what the client is not told of, or perhaps not: it may have gone."""
+        what = f"a method of `{self._name}` that nobody may be waiting for"
+        self._server._complaints.failed(logger, what, outcome)
 
     def _reply_exception(self, number: int, exc: BaseException) -> None:
         if self._left:
@@ -322,6 +324,7 @@ class ServerCalls:
             lambda: self.open and not self._sender.late,
             partial(self._send_item, number),
             partial(self._end_stream, number),
+            partial(self._server._complaints.failed, logger, _ENDED % self._name),
             self._stream_finished,
         )
         self._streams[number] = stream

@@ -19,16 +19,6 @@ _STOP: Final = None
 logger = logging.getLogger("sipyco.pc_rpc")
 
 
-def log_failure(what: str, outcome: Outcome) -> None:
-    """Say in the log what something raised of which nobody else is told.
-
-    A cancellation is no failure, and neither is how a generator ends.
-    """
-    at_its_end = isinstance(outcome, (StopIteration, StopAsyncIteration))
-    if isinstance(outcome, Exception) and not at_its_end:
-        logger.warning("%s raised an exception", what, exc_info=outcome)
-
-
 class Worker:
     """A thread that runs functions one after another, for an event loop that waits for them.
 
@@ -84,7 +74,9 @@ class Worker:
                 self._loop.call_soon_threadsafe(done, outcome)
             except RuntimeError:
                 # The loop has been closed: nobody waits any more.
-                log_failure("what a thread did when its event loop had been closed", outcome)
+                if isinstance(outcome, BaseException):
+                    text = "%r raised an exception after its event loop had been closed"
+                    logger.warning(text, self._name, exc_info=outcome)
                 return
             # An array must not live until the next call.
             del wanted, function, done, outcome, job

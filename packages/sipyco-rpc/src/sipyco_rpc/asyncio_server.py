@@ -155,6 +155,7 @@ class AsyncioServer:
         self._cancelled |= handlers
         if handlers:
             _, resisting = await asyncio.wait(handlers, timeout=_STOP_PATIENCE)
+            resisting &= self._cancelled  # without those that another `stop` has told of
             self._cancelled -= resisting  # the next `stop` tries again
             for task in resisting:
                 logger.warning("%r does not end; closing its connection", task.get_name())

@@ -5,7 +5,7 @@ Nothing here raises: whoever quotes is telling of an error already. No protocol 
 
 from __future__ import annotations
 
-import reprlib
+from itertools import islice
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -16,25 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["brief", "excerpt", "reason_of", "text_of"]
 
 _MAX_REASON: Final = 300  # characters; ours are shorter, but not what they quote
+
+# Of a value, in `brief`: more would be cut all the same.
+_LEVELS: Final = 3
+_ITEMS: Final = 6  # a mod has at most five
+_TEXT: Final = 40
+
 _SHORT: Final = frozenset({bool, complex, float, type(None)})  # what has a short `repr` always
-
-
-class _Brief(reprlib.Repr):
-    """Looks at the beginning of collections, and at no array: their text may take minutes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxdict = 6  # a mod has at most five
-        self.maxlevel = 3  # six times as much in each
-
-    def repr_int(self, x: int, level: int) -> str:
-        return repr(x) if x.bit_length() <= 64 else "<int>"
-
-    def repr_instance(self, x: Any, level: int) -> str:
-        return repr(x) if type(x) in _SHORT else f"<{type(x).__name__}>"
-
-
-_brief: Final = _Brief()
+_BRACKETS: Final[dict[type, tuple[str, str]]] = {
+    dict: ("{", "}"),
+    list: ("[", "]"),
+    set: ("{", "}"),
+    tuple: ("(", ")"),
+}
 
 
 def brief(value: Any, limit: int = 60) -> str:
@@ -44,7 +38,29 @@ def brief(value: Any, limit: int = 60) -> str:
         value: what the peer sent, decoded.
         limit: most characters of it to show.
     """
-    return excerpt(_brief.repr(value), limit)
+    return excerpt(_shown(value, _LEVELS), limit)
+
+
+def _shown(value: Any, levels: int) -> str:
+    # By the type itself: one of the program's own may have any name, and any methods.
+    kind = type(value)
+    if kind in _SHORT or (kind is int and value.bit_length() <= 64):
+        return repr(value)
+    if kind is str or kind is bytes:
+        return repr(value) if len(value) <= _TEXT else f"{value[:_TEXT]!r}..."
+    if kind not in _BRACKETS:
+        return f"<{kind.__name__}>"
+    opening, closing = _BRACKETS[kind]
+    items = ["..."]
+    if levels:
+        if kind is dict:
+            pairs = islice(value.items(), _ITEMS)
+            items = [f"{_shown(key, levels - 1)}: {_shown(of, levels - 1)}" for key, of in pairs]
+        else:
+            items = [_shown(item, levels - 1) for item in islice(value, _ITEMS)]
+        if len(value) > _ITEMS:
+            items.append("...")
+    return f"{opening}{', '.join(items)}{closing}"
 
 
 def excerpt(data: Text | str, limit: int = 60) -> str:
