@@ -16,7 +16,7 @@ from sipyco_rpc import _served_stream
 from sipyco_rpc._served_stream import ServedStream
 from sipyco_rpc._workers import Outcome, Worker
 from sipyco_rpc.pc_rpc import Client, Server
-from support.peers import DEADLINE, HOST, connected, rpc_server, running_server, until
+from support.peers import DEADLINE, HOST, Peer, connected, rpc_server, running_server, until
 
 HELLO = b"ARTIQ pc_rpc\nt pyon_v2 frames\n"
 CALL = b'{"action":"call","name":"%b","args":[],"kwargs":{}}'
@@ -65,8 +65,10 @@ def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [re.sub(r" \(.*, line \d+, in (\w+)\)", r" in \1", text) for text in caplog.messages]
 
 
-def calls_of(server: Server) -> Any:
-    """Give what a server does for its only client."""
+def begin(method: str, peer: Peer, server: Server, camera: Camera) -> Any:
+    """Have the only client of a server call a method; give what the server does for it."""
+    peer.send(HELLO + frame(1, CALL % method.encode()))
+    assert camera.entered.wait(DEADLINE)
     [visitor] = server._handlers.values()
     return visitor.transport.get_protocol()._calls  # type: ignore[attr-defined]
 
@@ -166,9 +168,7 @@ def test_what_a_method_raises_after_its_client_has_gone_is_in_the_log(
     server = Server({"t": camera}, threaded=True)
     with running_server(lambda: server) as port:
         with connected(port) as peer:
-            peer.send(HELLO + frame(1, CALL % method.encode()))
-            assert camera.entered.wait(DEADLINE)
-            calls = calls_of(server)
+            calls = begin(method, peer, server, camera)
             if way == "says nothing more":  # nor has a client that was killed
                 peer.socket.shutdown(socket.SHUT_WR)
             else:
@@ -187,9 +187,7 @@ def test_what_a_method_in_a_thread_raises_after_its_client_gave_up_is_in_the_log
     camera = Camera()
     server = Server({"t": camera}, threaded=True)
     with running_server(lambda: server) as port, connected(port) as peer:
-        peer.send(HELLO + frame(1, CALL % b"expose"))
-        assert camera.entered.wait(DEADLINE)
-        calls = calls_of(server)
+        calls = begin("expose", peer, server, camera)
         peer.send(frame(1, b'{"action":"cancel"}'))
         until(lambda: not calls.jobs)
         assert failures(caplog) == []
@@ -236,9 +234,7 @@ def test_what_a_thread_raises_is_in_the_log_whatever_it_is(
     camera = Fails()
     server = Server({"t": camera}, threaded=True)
     with running_server(lambda: server) as port, connected(port) as peer:
-        peer.send(HELLO + frame(1, CALL % b"expose"))
-        assert camera.entered.wait(DEADLINE)
-        calls = calls_of(server)
+        calls = begin("expose", peer, server, camera)
         peer.send(frame(1, b'{"action":"cancel"}'))
         until(lambda: not calls.jobs)
         camera.triggered.set()

@@ -75,6 +75,7 @@ def receiver() -> Receiver:
 
 UNKNOWN = b'{"__jsonclass__":[' + JSON + b",[]]}\n"
 FIRST = b'{"action":' + JSON + b"}\n"
+UNREADABLE = b'{"action":"init","struct":{"__jsonclass__":["complex",[1,' + JSON + b"]]}}\n"
 
 QUOTES: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     "a name": publisher_is_asked,
@@ -130,23 +131,17 @@ def test_a_mod_that_does_not_fit_is_cut_in_the_debug_log_too(
     assert len(shown) < 1100
 
 
-def test_a_snapshot_that_is_none_is_quoted_in_the_error() -> None:
-    async def main() -> None:
-        async with feed_of(FIRST) as port:
-            with pytest.raises(ValueError, match="expected `init` as the first mod") as caught:
-                await snapshot(HOST, port, "n")
-        assert str(caught.value).isprintable()
-        assert len(str(caught.value)) < MOST
-
-    asyncio.run(main())
-
-
-def test_a_snapshot_that_cannot_be_read_is_quoted_in_the_error() -> None:
-    said = b'{"action":"init","struct":{"__jsonclass__":["complex",[1,' + JSON + b"]]}}\n"
-
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (FIRST, "expected `init` as the first mod"),
+        (UNREADABLE, "expected a mod with a structure: malformed `complex`"),
+    ],
+)
+def test_a_snapshot_that_is_none_is_quoted_in_the_error(said: bytes, reason: str) -> None:
     async def main() -> None:
         async with feed_of(said) as port:
-            with pytest.raises(ValueError, match="expected a mod with a structure: mal") as caught:
+            with pytest.raises(ValueError, match=reason) as caught:
                 await snapshot(HOST, port, "n")
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < MOST
