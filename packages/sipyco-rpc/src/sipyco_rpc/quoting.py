@@ -20,7 +20,7 @@ _MAX_REASON: Final = 300  # characters; ours are shorter, but not what they quot
 # Of a value, in `brief`: more would be cut all the same.
 _LEVELS: Final = 3
 _ITEMS: Final = 6  # a mod has at most five
-_TEXT: Final = 40
+_TEXT: Final = 24
 
 _SHORT: Final = frozenset({bool, complex, float, type(None)})  # what has a short `repr` always
 _BRACKETS: Final[dict[type, tuple[str, str]]] = {
