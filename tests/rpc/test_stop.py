@@ -159,7 +159,7 @@ def test_a_handler_that_has_resisted_is_cancelled_by_the_next_stop(
         with RawPeer(port_of(server), b"") as peer:
             assert await peer.line() == b"begun"
             monkeypatch.setattr(asyncio_server, "_STOP_PATIENCE", 0.001)
-            await asyncio.gather(server.stop(), server.stop())  # one of them tells of it
+            await server.stop()
             assert len(server._handlers) == server.cancelled == 1
             monkeypatch.setattr(asyncio_server, "_STOP_PATIENCE", DEADLINE)
             await server.stop()
@@ -248,6 +248,29 @@ def test_a_step_in_a_thread_and_a_peer_that_does_not_read_are_waited_for_togethe
     with asyncio.Runner(loop_factory=Jumping) as runner:
         runner.run(main())
     assert caplog.messages == []
+
+
+def test_one_of_two_stops_tells_of_a_handler_that_resists(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        server = Stubborn(resists=9)
+        await server.start(HOST, 0)
+        with RawPeer(port_of(server), b"") as peer:
+            assert await peer.line() == b"begun"
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, Jumping)
+            loop.standing = loop.time()
+            await asyncio.gather(server.stop(), server.stop())
+            loop.standing = None
+            assert server.cancelled == 1
+            server.released.set()
+            await server.stop()
+
+    with asyncio.Runner(loop_factory=Jumping) as runner:
+        runner.run(main())
+    [message] = caplog.messages
+    assert message.endswith("does not end; closing its connection")
 
 
 # --- what it leaves behind -------------------------------------------------------------------
