@@ -705,13 +705,9 @@ class Shutter(Target):
             self.ended.append("plain_last")
 
 
-steps_that_fail = pytest.mark.parametrize("name", ["asynchronous_step", "plain_step"])
-
-
-@steps_that_fail
-def test_a_generator_that_fails_in_the_midst_of_a_step_when_it_is_ended_is_in_the_log(
-    name: str, caplog: pytest.LogCaptureFixture
-) -> None:
+@contextlib.contextmanager
+def ended_in_a_step(name: str) -> Iterator[Shutter]:
+    """Have a client end a generator in the midst of its second step, which then goes on."""
     target = Shutter()
     with serving(target, threaded=True) as port, Client(HOST, port) as client:
         items = getattr(client, name)()
@@ -720,10 +716,25 @@ def test_a_generator_that_fails_in_the_midst_of_a_step_when_it_is_ended_is_in_th
         items.close()
         client.get_rpc_method_list()  # after it
         target.released.set()
-        until(lambda: bool(caplog.messages))
+        yield target
+
+
+def check_failure(name: str, caplog: pytest.LogCaptureFixture) -> None:
     [text] = caplog.messages
     assert text.startswith("a generator of `t` that was ended raised OSError (")
     assert text.endswith(f", in {name}): the shutter did not close")
+
+
+steps_that_fail = pytest.mark.parametrize("name", ["asynchronous_step", "plain_step"])
+
+
+@steps_that_fail
+def test_a_generator_that_fails_in_the_midst_of_a_step_when_it_is_ended_is_in_the_log(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ended_in_a_step(name):
+        until(lambda: bool(caplog.messages))
+    check_failure(name, caplog)
 
 
 @steps_that_fail
@@ -746,23 +757,14 @@ def test_a_generator_that_fails_in_the_midst_of_a_step_when_the_server_stops_is_
             await stopping
 
     asyncio.run(main())
-    [text] = caplog.messages
-    assert text.startswith("a generator of `t` that was ended raised OSError (")
-    assert text.endswith(f", in {name}): the shutter did not close")
+    check_failure(name, caplog)
 
 
 @pytest.mark.parametrize("name", ["asynchronous_last", "plain_last"])
 def test_a_generator_that_comes_to_its_end_as_it_is_ended_has_not_failed(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    target = Shutter()
-    with serving(target, threaded=True) as port, Client(HOST, port) as client:
-        items = getattr(client, name)()
-        assert next(items) == 0
-        until(lambda: target.given == 1)
-        items.close()
-        client.get_rpc_method_list()
-        target.released.set()
+    with ended_in_a_step(name) as target:
         until(lambda: target.ended == [name])
     assert caplog.messages == []
 

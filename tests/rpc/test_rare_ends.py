@@ -16,12 +16,11 @@ import pytest
 
 from sipyco_rpc._accepting import feed
 from sipyco_rpc._asyncio_connection import AsyncioConnection
-from sipyco_rpc._server_connection import ServerConnection
 from sipyco_rpc.asyncio_server import AsyncioServer, close, close_writer
 from sipyco_rpc.pc_rpc import Server, SimpleSSLConfig
 from support.certificates import identity, paths_of
 from support.feeds import RawPeer, comes_true, port_of
-from support.pairs import MemoryTransport
+from support.pairs import MemoryTransport, connection_in_memory
 from support.peers import DEADLINE
 
 SIZE = 1 << 20  # bytes; more than the system takes at once
@@ -60,17 +59,6 @@ class Target:
 
     def note(self) -> None:
         self.noted = True
-
-
-def connection_in_memory(target: Target) -> tuple[ServerConnection, MemoryTransport]:
-    server = Server({"target": target})
-    transport = MemoryTransport(asyncio.Event(), (), None)
-    visitor = server._admission.admit(transport, "memory")
-    assert visitor is not None
-    connection = server._new_protocol(visitor)
-    assert isinstance(connection, ServerConnection)
-    transport.set_protocol(connection)
-    return connection, transport
 
 
 def closing(server: AsyncioServer) -> bool:
@@ -164,7 +152,7 @@ def test_a_server_that_stops_sends_what_was_said_and_listens_to_nothing(selected
 
     async def main() -> None:
         target = Target()
-        connection, transport = connection_in_memory(target)
+        connection, transport = connection_in_memory(Server({"target": target}))
         connection.connection_made(transport)
         feed(connection, b"ARTIQ pc_rpc\n" + selection * selected)
         serving = asyncio.ensure_future(connection.serve())
@@ -192,7 +180,7 @@ def test_a_server_that_stops_sends_what_was_said_and_listens_to_nothing(selected
 @pytest.mark.usefixtures("patient")
 def test_a_server_that_stops_sends_what_was_put_in_the_same_pass() -> None:
     async def main() -> None:
-        connection, transport = connection_in_memory(Target())
+        connection, transport = connection_in_memory(Server({"target": Target()}))
         connection.connection_made(transport)
         serving = asyncio.ensure_future(connection.serve())
         await asyncio.sleep(0)
@@ -230,7 +218,7 @@ def test_a_peer_that_has_to_go_gets_what_was_on_its_way(caplog: pytest.LogCaptur
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_client_may_be_gone_before_its_connection_is_made(lost: bool) -> None:
     async def main() -> None:
-        connection, transport = connection_in_memory(Target())
+        connection, transport = connection_in_memory(Server({"target": Target()}))
         assert not connection.eof_received()
         if lost:
             connection.connection_lost(None)

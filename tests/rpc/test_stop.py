@@ -14,11 +14,10 @@ import pytest
 
 from sipyco_rpc import _server_connection, asyncio_server
 from sipyco_rpc._accepting import feed
-from sipyco_rpc._server_connection import ServerConnection
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.pc_rpc import Server
 from support.feeds import RawPeer, comes_true, port_of
-from support.pairs import MemoryTransport
+from support.pairs import connection_in_memory
 from support.peers import DEADLINE, HOST
 
 BANNER = b"ARTIQ pc_rpc\ntarget pyon_v2 frames\n"
@@ -292,13 +291,7 @@ def test_a_connection_is_closed_if_its_handler_is_cancelled_while_a_method_clean
 
     async def main() -> None:
         target = Slow()
-        server = Server({"target": target})
-        transport = MemoryTransport(asyncio.Event(), (), None)
-        visitor = server._admission.admit(transport, "memory")
-        assert visitor is not None
-        connection = server._new_protocol(visitor)
-        assert isinstance(connection, ServerConnection)
-        transport.set_protocol(connection)
+        connection, transport = connection_in_memory(Server({"target": target}))
         connection.connection_made(transport)
         feed(connection, BANNER + frame(1, CALL % b"wait"))
         serving = asyncio.create_task(connection.serve())

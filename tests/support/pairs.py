@@ -13,6 +13,7 @@ from itertools import accumulate, cycle
 from types import SimpleNamespace
 from typing import Any
 
+from sipyco_rpc._server_connection import ServerConnection
 from sipyco_rpc.framing import LineTooLong
 from sipyco_rpc.messages import MessageReader
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
@@ -365,3 +366,14 @@ async def memory_client(
             task.cancel()  # as `stop` does: what has begun would go on
         async with asyncio.timeout(DEADLINE):
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def connection_in_memory(server: Server) -> tuple[ServerConnection, MemoryTransport]:
+    """Make a server's end of a connection, with which nothing has happened yet."""
+    transport = MemoryTransport(asyncio.Event(), (), None)
+    visitor = server._admission.admit(transport, "memory")
+    assert visitor is not None
+    connection = server._new_protocol(visitor)
+    assert isinstance(connection, ServerConnection)
+    transport.set_protocol(connection)
+    return connection, transport
