@@ -32,6 +32,7 @@ class _Options:
         self.strict = True
         self.object_hook = object_hook
         self.object_pairs_hook: Any = None
+        self.array_hook: Any = None  # since Python 3.15
         self.parse_float: Any = float
         self.parse_int = parse_int
         self.parse_constant: Any = _CONSTANTS.__getitem__
