@@ -245,6 +245,13 @@ def test_v1_reads_complex_numbers_that_are_not_finite() -> None:
     assert repr(pyon_v1.decode("(nan+infj)")) == "(nan+infj)"
 
 
+@pytest.mark.parametrize(
+    "text", ["(1-0j)", "(1+0j)", "(-1.5-0j)", "(-1.5+0j)", "(2-3j)", "(2+3j)", "(1-infj)"]
+)
+def test_v1_reads_complex_numbers_as_they_are_shown_on_every_python(text: str) -> None:
+    assert repr(pyon_v1.decode(text)) == text
+
+
 class Point:
     def __init__(self, x: Any, y: Any) -> None:
         self.x, self.y = x, y

@@ -246,11 +246,12 @@ class _Reader:
     def _sum(self, node: ast.BinOp) -> Any:
         left, right = self.read(node.left), self.read(node.right)
         if type(left) in (int, float) and type(right) is complex:
+            # The sign of an imaginary zero is kept, as Python does from 3.14 on, not before.
             try:
                 if isinstance(node.op, ast.Add):
-                    return left + right
+                    return complex(left + right.real, right.imag)
                 if isinstance(node.op, ast.Sub):
-                    return left - right
+                    return complex(left - right.real, -right.imag)
             except OverflowError as exc:
                 raise ValueError(f"not PYON v1: {exc}") from exc
         raise ValueError("not part of PYON v1: an operator but in a complex number")
