@@ -107,9 +107,11 @@ class Wire:
             if self._tls or len(pieces) < count or pieces[0] is not first:
                 self._fail_in_part()
             raise
-        except BaseException:  # Ctrl-C
+        except BaseException as exc:  # Ctrl-C
             if not pieces:
                 raise  # all of it was sent
+            if isinstance(exc, ValueError):
+                self._check_closed(exc)
             self._fail_in_part()
             raise
 
@@ -118,6 +120,8 @@ class Wire:
         try:
             self._set_timeout(0)
             del data[: self._socket.send(data)]
+        except EOFError:
+            pass  # closed by another thread
         except OSError as exc:
             if not _would_block(exc):
                 self.fail(f"the connection to {self._where} was lost earlier: {exc}")
@@ -156,7 +160,9 @@ class Wire:
             self._lost(exc)
             self.fail(f"the connection to {self._where} was lost earlier: {exc}")
             raise
-        except BaseException:  # Ctrl-C: keep the connection if nothing can have been lost
+        except BaseException as exc:  # Ctrl-C: keep the connection if nothing can have been lost
+            if isinstance(exc, ValueError):
+                self._check_closed(exc)
             if raw or memory[0] != _UNTOUCHED:
                 self.fail(f"the connection to {self._where} was closed: a reply was interrupted")
             raise
@@ -234,7 +240,11 @@ class Wire:
 
     def _set_timeout(self, timeout: float | None) -> None:
         self._timeout = timeout
-        self._socket.settimeout(timeout)
+        try:
+            self._socket.settimeout(timeout)
+        except OSError as exc:
+            self._check_closed(exc)
+            raise
 
     def _refuse(self, exc: FrameError) -> NoReturn:
         """Give a connection up whose other side does not keep to the rules."""
@@ -244,8 +254,18 @@ class Wire:
     def _fail_in_part(self) -> None:
         self.fail(f"the connection to {self._where} was closed: a request was sent in part")
 
+    def _check_closed(self, exc: Exception) -> None:
+        """Raise why the connection is closed, if another thread has done that.
+
+        What the system says then differs: with TLS, with its version, with the moment. With a
+        descriptor of -1 even a `ValueError` may come.
+        """
+        if self.closed is not None:
+            raise EOFError(self.closed) from exc
+
     def _lost(self, exc: OSError) -> None:
         """Raise what fits a connection that broke while sending or receiving."""
+        self._check_closed(exc)
         reason: BaseException = exc
         if self._tls and isinstance(exc, ConnectionError):
             # The refusal of a certificate may wait to be read behind the failure to send.
