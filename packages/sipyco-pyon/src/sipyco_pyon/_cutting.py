@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from sipyco_pyon._base64 import b64decode_memory
-from sipyco_pyon._json_parts import make_scanner
+from sipyco_pyon._compat import make_scanner
 from sipyco_pyon._rebuild import numpy_codec, untag
 from sipyco_pyon._registry import TAG
 

@@ -1,105 +1,19 @@
-"""The parts of `json` that are written in C, made once. No PYON here.
+"""JSON documents by a scanner, as `json.loads` reads them. No PYON here.
 
-`json` itself, which takes its time to import, is needed for errors and options only, and where
-these parts do not exist.
+`json` itself, which takes its time to import, is needed for errors only.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
     from typing import Any, Final
 
-    # Scans one value that begins at a position, gives it and the position after it.
-    Scanner = Callable[[str, int], tuple[Any, int]]
+    from sipyco_pyon._compat import Scanner
 
 __all__: list[str] = []
 
-_c: Any = None
-try:
-    import _json
-except ImportError:
-    pass  # an interpreter without them
-else:
-    _c = _json
-
-
-class _Options:
-    """What a scanner in C asks for when it is made: the defaults of `json.loads`, and a hook."""
-
-    def __init__(self, object_hook: Any, parse_int: Any) -> None:
-        self.strict = True
-        self.object_hook = object_hook
-        self.object_pairs_hook: Any = None
-        self.array_hook: Any = None  # since Python 3.15
-        self.parse_float: Any = float
-        self.parse_int = parse_int
-        self.parse_constant: Any = _CONSTANTS.__getitem__
-
-
-_CONSTANTS: Final[dict[str, float]] = {
-    "NaN": float("nan"),
-    "Infinity": float("inf"),
-    "-Infinity": float("-inf"),
-}
-
-
-def make_scanner(object_hook: Any, parse_int: Any = int) -> Scanner:
-    """Make a scanner that hands each object to a hook, which gives what to take for it."""
-    scanner: Scanner
-    if _c is not None:
-        scanner = _c.make_scanner(_Options(object_hook, parse_int))
-    else:
-        import json
-
-        decoder: Any = json.JSONDecoder(object_hook=object_hook, parse_int=parse_int)
-        scanner = decoder.scan_once
-    return scanner
-
-
-def _make_encoder() -> Callable[[Any, int], Iterable[str]]:
-    if _c is not None:
-        encoder: Callable[[Any, int], Iterable[str]] = _c.make_encoder(
-            None, None, _c.encode_basestring_ascii, None, ":", ",", False, False, True
-        )
-        return encoder
-    import json
-
-    iterate = json.JSONEncoder(check_circular=False, separators=(",", ":")).iterencode
-    return lambda value, level: iterate(value)
-
-
-def _string_encoders() -> tuple[Callable[[str], str], Callable[[str], str]]:
-    if _c is not None:
-        return _c.encode_basestring_ascii, _c.encode_basestring
-    from json import encoder
-
-    return encoder.py_encode_basestring_ascii, encoder.py_encode_basestring
-
-
-# Gives the pieces of the text of a plain JSON value. The second argument is 0.
-encode_plain: Final[Any] = _make_encoder()
-
-# Give the text of a string: in ASCII, or with other characters as they are.
-encode_string: Final[Any] = _string_encoders()[0]
-encode_string_unicode: Final[Any] = _string_encoders()[1]
-
 _SPACE: Final = " \t\n\r"
-
-
-def load_errors() -> bool:
-    """Load the class of a scanner's errors, after a `SystemError`; tell whether it was missing.
-
-    The scanner in C of CPython 3.11 does not load it itself, and then fails without an error.
-    """
-    import sys
-
-    if "json.decoder" in sys.modules:
-        return False
-    import json.decoder  # noqa: F401
-
-    return True
 
 
 def scan_document(scan: Scanner, text: str) -> Any:

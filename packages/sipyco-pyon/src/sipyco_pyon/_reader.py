@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from sipyco_pyon._compat import beyond_digit_limit, load_errors, make_scanner
 from sipyco_pyon._cutting import CUT_FROM, Cuts
 from sipyco_pyon._json_parts import (
     check_end,
     encoding_of,
-    load_errors,
-    make_scanner,
     scan_after_space,
     scan_document,
     to_text,
@@ -33,11 +32,6 @@ def _has_tag(text: str) -> bool:
     Without one, the scanner needs no help. Single characters are found quickest.
     """
     return ("_" in text and TAG in text) or ("\\" in text and "\\u" in text)
-
-
-def _is_digit_limit(exc: ValueError) -> bool:
-    """Tell whether an integer was beyond the interpreter's limit of digits."""
-    return "integer string conversion" in str(exc)
 
 
 class Context:
@@ -146,7 +140,7 @@ def read(source: Any, buffers: Sequence[Any] | None) -> Any:
         of_utf_8 = is_text or (
             not isinstance(exc, UnicodeDecodeError) and encoding_of(source) == "utf-8"
         )
-        if of_utf_8 and not _is_digit_limit(exc):
+        if of_utf_8 and not beyond_digit_limit(text):
             raise
     return _read_as_it_is(source, buffers)
 
@@ -171,7 +165,7 @@ def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
         if rest is not source and (text == "" or getattr(exc, "doc", None) is text):
             # Not JSON, or not even text: what is wrong, and where, is told of the whole.
             _explain(source)
-        if not _is_digit_limit(exc):
+        if not beyond_digit_limit(text):
             raise
     return _read_as_it_is(source, buffers)
 
@@ -203,8 +197,8 @@ def read_with_options(source: Any, buffers: Sequence[Any] | None, options: dict[
     text = source if isinstance(source, str) else to_text(source)
     try:
         return _loads(json.loads, text, buffers, options)
-    except ValueError as exc:
-        if not _is_digit_limit(exc) or "parse_int" in options:
+    except ValueError:
+        if "parse_int" in options or not beyond_digit_limit(text):
             raise
     return _loads(json.loads, text, buffers, {**options, "parse_int": from_decimal})
 

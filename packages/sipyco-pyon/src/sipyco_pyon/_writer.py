@@ -6,7 +6,7 @@ import sys
 from collections import OrderedDict
 
 from sipyco_pyon._base64 import b64text
-from sipyco_pyon._json_parts import encode_plain, encode_string, encode_string_unicode
+from sipyco_pyon._compat import encode_plain, encode_string, encode_string_unicode
 from sipyco_pyon._numbers import to_decimal
 from sipyco_pyon._pieces import join_bytes, join_text
 from sipyco_pyon._rebuild import numpy_codec

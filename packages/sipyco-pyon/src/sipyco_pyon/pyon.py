@@ -11,8 +11,8 @@ import os
 import sys
 
 from sipyco_pyon import _registry
+from sipyco_pyon._compat import encode_plain
 from sipyco_pyon._files import read_text, replace_text
-from sipyco_pyon._json_parts import encode_plain
 from sipyco_pyon._numbers import to_decimal
 from sipyco_pyon._reader import read, read_with_options
 from sipyco_pyon._rebuild import rebuild as rebuild

@@ -11,6 +11,7 @@ from sipyco_rpc._asyncio_inbox import Inbox
 from sipyco_rpc._asyncio_stream import RemoteAsyncIterator
 from sipyco_rpc._calls import limit_of, limits, timeout_error
 from sipyco_rpc._client_session import ClientSession, Stream
+from sipyco_rpc._compat import is_tls_error, release
 from sipyco_rpc._sender import Sender
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import set_keepalive
@@ -111,7 +112,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         later = f"the connection to {self.where} was closed by the other side earlier"
         if exc is None:
             text = f"the other side closed the connection to {self.where} before a full line{hint}"
-        elif type(exc).__module__ == "ssl":
+        elif is_tls_error(exc):
             error = ConnectionResetError
             later = text = f"the other side ended the TLS connection to {self.where}: {exc}"
         else:
@@ -259,7 +260,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if self.transport is None or self.lost.done():
             return
         if self.loop.is_closed():
-            _release(self.transport)
+            release(self.transport)
         elif at_once or self.transport.get_extra_info("sslcontext") is not None:
             # TLS would wait for the farewell of the other side, perhaps for longer than the loop.
             self.transport.abort()
@@ -286,22 +287,6 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if not self.lost.done():
             self.transport.abort()
             await asyncio.wait([self.lost])
-
-
-def _release(transport: Any) -> None:
-    """Close the descriptor of a transport whose loop is closed: no callback will ever run.
-
-    What asyncio keeps of it is marked as closed, or it would warn when it is collected.
-    """
-    protocol = getattr(transport, "_ssl_protocol", None)
-    if protocol is not None:
-        transport._closed = True
-        transport = protocol._transport
-    sock = transport.get_extra_info("socket")
-    sock = getattr(sock, "_sock", sock)
-    if sock is not None:
-        sock.close()
-    transport._sock = None
 
 
 class Closing(Coroutine[Any, Any, None]):

@@ -7,6 +7,7 @@ import socket
 import time
 
 from sipyco_rpc._calls import connect_error, timeout_error
+from sipyco_rpc._compat import is_tls_error
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import create_connection
 
@@ -275,7 +276,7 @@ class Wire:
             except OSError as alert:
                 reason = alert
         self.fail(f"the connection to {self._where} was lost earlier: {reason}")
-        if type(reason).__module__ == "ssl":
+        if is_tls_error(reason):
             raise ConnectionResetError(
                 f"the other side ended the TLS connection to {self._where}: {reason}"
             ) from reason

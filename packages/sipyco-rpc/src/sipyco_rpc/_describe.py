@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from sipyco_rpc._compat import full_argspec
+
 __all__: list[str] = []
 
 _MISSING: Final = object()
@@ -163,7 +165,7 @@ def document_function(function: Callable[..., Any]) -> tuple[dict[str, Any], str
     signature cannot be read, as that of many built-in types, it is empty.
     """
     try:
-        argspec = inspect.getfullargspec(function)._asdict()
+        argspec = full_argspec(function)
         argspec["annotations"] = {
             name: _annotation_text(value) for name, value in argspec["annotations"].items()
         }

@@ -135,7 +135,7 @@ class Job:
             self._release()
             raise
         except BaseException as exc:
-            if asyncio._get_running_loop() is None:
+            if not _is_in_loop():
                 raise  # a GeneratorExit that orders this coroutine to end
             outcome = exc
         self._finish(outcome)
@@ -153,6 +153,14 @@ class Job:
         done, self._done = self._done or self._late, None
         if done is not None:
             done(outcome)
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _drop(awaitable: Awaitable[Any]) -> None:

@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
-_KINDS: Final = inspect._ParameterKind
+_KINDS: Final = inspect.Parameter
 
 
 def _parameter(
     name: str,
-    kind: inspect._ParameterKind,
+    kind: Any,  # its class has no public name
     argspec: Mapping[str, Any],
     defaults: Mapping[str, Any],
 ) -> inspect.Parameter:

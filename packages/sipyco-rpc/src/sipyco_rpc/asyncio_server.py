@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from sipyco_rpc._accepting import CLOSE_PATIENCE, SILENT, Accepting, abort, close, feed, secured
 from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, Admission
+from sipyco_rpc._compat import prepare_tracebacks
 from sipyco_rpc._complaints import Complaints
 from sipyco_rpc._listening import open_to_others, stop_accepting, usable
 from sipyco_rpc.keepalive import set_keepalive
@@ -123,6 +124,7 @@ class AsyncioServer:
         contexts = server_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
         if host is not None and not isinstance(host, str):
             host = usable(list(host))
+        prepare_tracebacks()
         loop = asyncio.get_running_loop()
         accept = partial(self._accept, contexts)
         self._accepting = True
