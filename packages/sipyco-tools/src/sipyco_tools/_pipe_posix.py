@@ -20,18 +20,36 @@ class _WriteProtocol(asyncio.StreamReaderProtocol):
         super().__init__(asyncio.StreamReader(loop=loop), loop=loop)
 
 
-async def _open_reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+class _ReadProtocol(asyncio.StreamReaderProtocol):
+    """Of a pipe that is read from.
+
+    Attributes:
+        received: how many bytes have come.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(reader, loop=loop)
+        self.received = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        super().data_received(data)
+
+
+async def _open_reader(
+    fd: int,
+) -> tuple[asyncio.StreamReader, asyncio.ReadTransport, _ReadProtocol]:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MAX_LINE, loop=loop)
     pipe = os.fdopen(fd, "rb", 0)
     try:
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader, loop=loop), pipe
+        transport, protocol = await loop.connect_read_pipe(
+            lambda: _ReadProtocol(reader, loop), pipe
         )
     except BaseException:
         pipe.close()
         raise
-    return reader, transport
+    return reader, transport, protocol
 
 
 async def _open_writer(fd: int) -> asyncio.StreamWriter:
@@ -91,7 +109,7 @@ class AsyncioParentComm(AsyncioComm):
         kwargs["pass_fds"] = (*kwargs.get("pass_fds", ()), child_reads, child_writes)
         try:
             self.__fds.remove(parent_reads)
-            self.reader, self.__read_transport = await _open_reader(parent_reads)
+            self.reader, self.__read_transport, read = await _open_reader(parent_reads)
             self.__fds.remove(parent_writes)
             self.writer = await _open_writer(parent_writes)
             self.process = await asyncio.create_subprocess_exec(*args, **kwargs)
@@ -99,7 +117,7 @@ class AsyncioParentComm(AsyncioComm):
             self.close()
             raise
         self.__close_fds()  # of the child: else its end would never show
-        self.__watching = asyncio.create_task(self.__close_after_process())
+        self.__watching = asyncio.create_task(self.__close_after_process(read))
 
     def close(self) -> None:
         """Close our ends; the child goes on, and sees the end. May be repeated.
@@ -118,16 +136,16 @@ class AsyncioParentComm(AsyncioComm):
         while self.__fds:
             os.close(self.__fds.pop())
 
-    async def __close_after_process(self) -> None:
+    async def __close_after_process(self, read: _ReadProtocol) -> None:
         await self.process.wait()
         _abort(self.writer)
         transport = self.__read_transport
         assert transport is not None
         # What the process wrote before it ended is still read. Processes that it has started may
         # have the pipe, too: their end is not waited for.
-        size = -1
-        while not transport.is_closing() and size != _buffered(self.reader):
-            size = _buffered(self.reader)
+        received = -1
+        while not transport.is_closing() and received != read.received:
+            received = read.received
             await asyncio.sleep(_LAST_WORDS)
         transport.close()
 
@@ -135,11 +153,6 @@ class AsyncioParentComm(AsyncioComm):
 def _abort(writer: asyncio.StreamWriter) -> None:
     if not writer.transport.is_closing():  # asyncio fails to abort a pipe that has broken
         writer.transport.abort()
-
-
-def _buffered(reader: asyncio.StreamReader) -> int:
-    """Tell how much has come in that was not read yet."""
-    return len(cast(Any, reader)._buffer)
 
 
 def _parsed(address: str) -> tuple[int, int]:
@@ -176,7 +189,7 @@ class AsyncioChildComm(AsyncioComm):
         """
         reads, writes = self.__fds
         _keep_from_children(reads, writes)
-        self.reader, self.__read_transport = await _open_reader(reads)
+        self.reader, self.__read_transport, _ = await _open_reader(reads)
         try:
             self.writer = await _open_writer(writes)
         except BaseException:
