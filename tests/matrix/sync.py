@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
+from unittest import mock
 
 from matrix.component import Component, row
+from sipyco_pyon import pyon_v1
 from sipyco_rpc.framing import MIB
 from sipyco_sync.broadcast import Broadcaster, Receiver, SubscriptionState
 from sipyco_sync.sync_struct import (
@@ -22,11 +25,13 @@ from support.peers import DEADLINE, HOST
 DIALECTS = ("pyon_v1", "pyon_v2")
 
 
-class Published(Component):
-    """A publisher of the values of this round, which are added one by one."""
-
+class Feed(Component):
     def value(self, number: int, size: int) -> Any:
         return super().value(number, size if self.dialect == "pyon_v2" else min(size, MIB))
+
+
+class Published(Feed):
+    """A publisher of the values of this round, which are added one by one."""
 
     async def listen(self, tls: dict[str, Any]) -> int:
         self.round = 0
@@ -118,16 +123,27 @@ class BlockingSnapshots(Snapshots):
         return await asyncio.to_thread(blocking_snapshot, HOST, self.port, "n", **self.tls)
 
 
-@row(Broadcaster, Receiver)
-class Broadcasts(Component):
+def old_broadcaster(self: Broadcaster, name: str, obj: Any) -> None:
+    """Broadcast as programs from before 2025 did."""
+    if name in self._channels:
+        self._channels[name].put(pyon_v1.encode(obj).encode() + b"\n")
+
+
+@row(Broadcaster, Receiver, dialects=DIALECTS)
+class Broadcasts(Feed):
     comes_back = True
 
     async def listen(self, tls: dict[str, Any]) -> int:
+        self.patches = ExitStack()
+        if self.dialect == "pyon_v1":
+            patch = mock.patch.object(Broadcaster, "broadcast", old_broadcaster)
+            self.patches.enter_context(patch)
         self.broadcaster = Broadcaster()
         await self.broadcaster.start(HOST, 0, **tls)
         return port_of(self.broadcaster)
 
     async def stop(self) -> None:
+        self.patches.close()
         await self.broadcaster.stop()
 
     async def connect(self, port: int, tls: dict[str, Any]) -> None:
