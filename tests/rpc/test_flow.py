@@ -128,6 +128,9 @@ class FakeTransport:
     def set_write_buffer_limits(self, high: int, low: int) -> None:
         pass
 
+    def get_extra_info(self, name: str) -> None:
+        pass
+
     def is_closing(self) -> bool:
         return False
 

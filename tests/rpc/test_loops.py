@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, call_timeout
 from support.certificates import paths_of
 from support.peers import DEADLINE, HOST
+from support.proxy import FaultProxy
+from support.records import recorded
 
 secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 every_loop = pytest.mark.parametrize("name", ["asyncio", "uvloop"])
@@ -25,12 +28,18 @@ class Target:
     def __init__(self) -> None:
         self.log: list[Any] = []
         self.entered: asyncio.Event = asyncio.Event()
+        self.released: asyncio.Event = asyncio.Event()
 
     def echo(self, x: Any = None) -> Any:
         return x
 
     def large(self, size: int) -> bytes:
         self.entered.set()
+        return b"x" * size
+
+    async def large_when_released(self, size: int) -> bytes:
+        self.entered.set()
+        await self.released.wait()
         return b"x" * size
 
     async def wait(self) -> None:
@@ -169,6 +178,33 @@ def test_a_blocking_client(name: str, tls: bool) -> None:
         await asyncio.gather(*(asyncio.to_thread(calls) for _ in range(3)))
 
     run(name, work, tls)
+
+
+@every_loop
+@secured
+@pytest.mark.parametrize("sender", ["server", "client"])
+def test_the_loop_does_not_complain_of_what_is_sent_to_a_peer_that_has_gone(
+    name: str, tls: bool, sender: str
+) -> None:
+    async def work(server: Server, port: int, own: dict[str, Any]) -> None:
+        target = server.targets["t"]
+        with FaultProxy(port) as proxy:
+            async with AsyncioClient() as client:
+                await client.connect_rpc(HOST, proxy.port, **own)
+                if sender == "server":
+                    calling = asyncio.ensure_future(client.large_when_released(20_000_000))
+                    await target.entered.wait()
+                    proxy.reset()
+                    target.released.set()
+                else:
+                    proxy.reset()
+                    calling = asyncio.ensure_future(client.echo(b"x" * 20_000_000))
+                with pytest.raises(EOFError):
+                    await calling
+
+    with recorded("asyncio", logging.WARNING) as complaints:
+        run(name, work, tls)
+    assert [text for _, _, text, _ in complaints if not text.startswith("Executing ")] == []
 
 
 @every_loop

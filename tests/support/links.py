@@ -111,6 +111,12 @@ class Pipe:
         if self.passes == 0:
             self._link.end()
 
+    def waiting(self) -> int:
+        """Tell how many bytes have come that were not read yet."""
+        with suppress(OSError):  # none is there, or no connection
+            return len(self._source.recv(_CHUNK, socket.MSG_PEEK))
+        return 0
+
     async def run(self) -> None:
         self.end_if_spent()
         loop = asyncio.get_running_loop()

@@ -53,6 +53,7 @@ class FaultProxy:
         self._listening = self._bound((HOST, 0))
         self.port = self._listening.getsockname()[1]
         self._loop = asyncio.new_event_loop()
+        self._loop.set_debug(False)  # it is not what tests are about, and takes long
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy")
         self._thread.start()
         self._do(self._open)
@@ -92,6 +93,12 @@ class FaultProxy:
     def resume(self, direction: Direction = "both") -> None:
         """End a stall."""
         self._set(direction, stalled=False)
+
+    def waiting(self, direction: Direction) -> int:
+        """Tell how many bytes have come that are not passed on yet, as in a stall."""
+        sizes: list[int] = []
+        self._do(lambda: sizes.extend(pipe.waiting() for pipe in self._pipes(direction)))
+        return sum(sizes)
 
     def truncate(self, after: int, direction: Direction) -> None:
         """Let so many more bytes of each connection pass; then end it properly, both ways."""

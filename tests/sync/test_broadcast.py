@@ -13,7 +13,7 @@ import pytest
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync.broadcast import Broadcaster, Receiver, SubscriptionState
 from support.certificates import paths_of
-from support.feeds import RawPeer, comes_true, serving
+from support.feeds import RawPeer, comes_true, feed_of, serving
 from support.peers import DEADLINE, HOST
 
 BANNER = b"ARTIQ broadcast\n"
@@ -289,6 +289,33 @@ def test_a_message_that_cannot_be_read_is_logged_and_left_out(
     assert len(caplog.messages) == 3
     assert "line of 202 bytes is too long" in caplog.messages[1]
     assert "nosuch" in caplog.messages[2]
+
+
+def test_broadcasts_of_programs_from_before_2025(caplog: pytest.LogCaptureFixture) -> None:
+    said = (
+        b'{"a": {1, 2}, "t": (1,), "c": 1+2j}\n'
+        b"b'bytes'\n"
+        b"[true, null, nan]\n"
+        b"{}\n"  # the same in both dialects
+        b'{"__jsonclass__": ["nosuch", []]}\n'  # of a newer program, and of a type unknown here
+        b"().__class__\n"
+        b"1\n"
+    )
+
+    async def main() -> None:
+        got: list[Any] = []
+        async with feed_of(said) as port:
+            receiver = Receiver("log", got.append)
+            await receiver.connect(HOST, port)
+            async with asyncio.timeout(DEADLINE):
+                await receiver.receive_task
+        assert got[:2] == [{"a": {1, 2}, "t": (1,), "c": 1 + 2j}, b"bytes"]
+        assert repr(got[2:]) == "[[True, None, nan], {}, 1]"
+
+    asyncio.run(main())
+    assert len(caplog.messages) == 3  # of the two, and of the end
+    assert "nosuch" in caplog.messages[0]
+    assert "cannot use" in caplog.messages[1]
 
 
 def test_an_error_in_a_callback_ends_the_subscription(caplog: pytest.LogCaptureFixture) -> None:

@@ -60,6 +60,21 @@ def with_outlet(test: Callable[[Outlet, Transport], None]) -> None:
     asyncio.run(main())
 
 
+def test_nothing_is_written_where_the_connection_beneath_tls_is_closing() -> None:
+    async def main() -> None:
+        transport, carrier = Transport(), Transport()
+        outlet = Outlet(transport, "a peer", carrier)
+        transport.full = True
+        outlet.send(b"1\n")
+        outlet.send(b"2\n")
+        carrier.closing = True
+        transport.resume()
+        outlet.send(b"3\n")
+        assert transport.writes == [b"1\n"]
+
+    asyncio.run(main())
+
+
 def test_what_waits_goes_out_in_one_write() -> None:
     def test(outlet: Outlet, transport: Transport) -> None:
         transport.full = True

@@ -358,6 +358,35 @@ def test_nothing_is_sent_into_a_tunnel_whose_server_is_away(
     assert said[0].startswith("no connection to the log server")
 
 
+@pytest.mark.parametrize("tls", ["plain", "trusting", "verifying"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_many_records_over_one_connection(loop: str, tls: str, logger: logging.Logger) -> None:
+    module: Any = asyncio if loop == "asyncio" else pytest.importorskip("uvloop")
+    theirs, ours = paths_of("server", "client"), paths_of("client", "server")
+    listening, connecting = {
+        "plain": ({}, {}),
+        "trusting": (
+            {"ssl_config": SimpleSSLConfig(**theirs)},
+            {"ssl_config": SimpleSSLConfig(**ours)},
+        ),
+        "verifying": (theirs, ours),
+    }[tls]
+
+    async def main() -> None:
+        with recorded() as records:
+            async with asyncio.timeout(DEADLINE), serving(Server(), **listening) as port:
+                forwarder = attached(logger, port, **connecting)
+                forwarder.start()
+                for number in range(200):
+                    logger.info("%d\n%s", number, "x" * 1000)
+                await comes_true(lambda: len(records) == 200)
+                await forwarder.stop()
+        assert [int(text.split()[0]) for _, _, text, _ in records] == list(range(200))
+
+    with asyncio.Runner(loop_factory=module.new_event_loop) as runner:
+        runner.run(main())
+
+
 def test_a_message_that_is_refused_whenever_it_comes_does_not_stop_the_others(
     logger: logging.Logger,
 ) -> None:

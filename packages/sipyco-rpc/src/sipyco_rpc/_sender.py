@@ -18,6 +18,9 @@ _SMALL: Final = 64 * 1024  # bytes; copying less costs less than a system call o
 _MOST_JOINED: Final = 16  # small pieces in one write
 _SLICE: Final = 256 * 1024  # bytes in one write; a transport may copy what is not sent at once
 _TURN: Final = 4 * MIB  # bytes to write before other connections have their turn
+# With TLS, asyncio learns of a lost connection in the next pass of the loop only. Up to Python
+# 3.11 it warns of each write until then, from the sixth on.
+_TLS_TURN: Final = 4 * _SLICE
 
 
 class Sender:
@@ -49,11 +52,14 @@ class Sender:
         self._sent = 0  # of the head of the queue
         self._paused = False
         self._pumping = False
+        self._turn = _TURN
 
     def begin(self) -> None:
         """Let the transport tell, perhaps at once, when it does not get rid of what is written."""
         # Nothing is buffered but what one write could not get rid of.
         self._transport.set_write_buffer_limits(high=1, low=0)
+        if self._transport.get_extra_info("sslcontext") is not None:
+            self._turn = _TLS_TURN
 
     def put(self, pieces: Sequence[Piece], *, shared: bool = False) -> None:
         """Have pieces sent after those that were put before.
@@ -130,7 +136,7 @@ class Sender:
         if self._pumping:
             return
         self._pumping = True
-        left = _TURN
+        left = self._turn
         try:
             while self._queue and not self._paused and not self._transport.is_closing():
                 if left <= 0:

@@ -242,9 +242,16 @@ class AsyncioServer:
 
     def _settled(self) -> None:
         """Take note, in a handler, that its peer has said what it wants."""
+        self._visitor().settled()
+
+    def _carrier(self) -> asyncio.Transport:
+        """Return, in a handler, its TCP connection, beneath TLS if there is any."""
+        return self._visitor().transport
+
+    def _visitor(self) -> Visitor:
         task = asyncio.current_task()
         assert task is not None
-        self._handlers[task].settled()
+        return self._handlers[task]
 
     def _new_protocol(self, visitor: Visitor) -> asyncio.BaseProtocol:
         """Make what takes the bytes of a connection; see `_serve`."""

@@ -142,7 +142,7 @@ class FeedServer(AsyncioServer):
         if feed is None:
             return
         transport = cast(asyncio.Transport, writer.transport)
-        outlet = Outlet(transport, peer)
+        outlet = Outlet(transport, peer, self._carrier())
         try:
             self._join(name, feed, outlet)
             if transport.is_closing():

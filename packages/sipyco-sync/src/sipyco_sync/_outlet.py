@@ -24,6 +24,7 @@ class Outlet(asyncio.Protocol):
     Args:
         transport: the connection.
         peer: its name, for log records.
+        carrier: the connection that TLS is on, or None where there is no TLS.
 
     Attributes:
         lost: done when the connection has ended.
@@ -32,12 +33,15 @@ class Outlet(asyncio.Protocol):
         drained: is called when nothing waits any more.
     """
 
-    def __init__(self, transport: asyncio.Transport, peer: str) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, peer: str, carrier: asyncio.Transport | None = None
+    ) -> None:
         self.peer = peer
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lines = 0
         self.drained: Callable[[], None] = lambda: None
         self._transport = transport
+        self._carrier = carrier or transport
         self._streams = transport.get_protocol()
         self._queue: deque[tuple[bytes | memoryview, int]] = deque()
         self._sent = 0  # of the head of the queue
@@ -69,7 +73,7 @@ class Outlet(asyncio.Protocol):
             lines: how many there are.
             counted: whether they count in `waiting`.
         """
-        if self._transport.is_closing() or (self._ending and self.idle):
+        if self._is_closing() or (self._ending and self.idle):
             return
         if self.idle and len(data) <= WRITE_SIZE:
             self._transport.write(data)
@@ -129,12 +133,17 @@ class Outlet(asyncio.Protocol):
             self.lost.set_result(None)
         self._streams.connection_lost(exc)
 
+    def _is_closing(self) -> bool:
+        # TLS of uvloop does not tell that the peer has ended the connection beneath it, and then
+        # drops what is written, with a warning each time.
+        return self._transport.is_closing() or self._carrier.is_closing()
+
     def _pump(self) -> None:
         if self._pumping:
             return  # TLS resumes while it writes
         self._pumping = True
         try:
-            while self._queue and not self._paused and not self._transport.is_closing():
+            while self._queue and not self._paused and not self._is_closing():
                 self._transport.write(self._next())
         finally:
             self._pumping = False

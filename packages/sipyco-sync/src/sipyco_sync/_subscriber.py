@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.quoting import brief, excerpt, reason_of
 from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_sync._dialects import decode_line
 from sipyco_sync._feed_client import Callback, Ended, FeedClient, call
 from sipyco_sync.notifier import Mod, process_mod
 
@@ -37,22 +36,12 @@ def decode_mod(line: bytes | bytearray) -> Mod:
         TypeError, ImportError: it holds a value of a type that is not known here.
     """
     try:
-        mod = _decode(line)
+        mod = decode_line(line)
     except RecursionError as exc:
         raise ValueError(f"a mod is nested too deeply: {exc}") from exc
     if not isinstance(mod, dict) or not isinstance(mod.get("action"), str):
         raise ValueError(f"expected a mod, got {brief(mod)}")
     return mod
-
-
-def _decode(line: bytes | bytearray) -> Any:
-    try:
-        return pyon.decode(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as not_json:
-        try:
-            return pyon_v1.decode(line.decode())
-        except ValueError:
-            raise not_json from None
 
 
 class Subscriber(FeedClient):

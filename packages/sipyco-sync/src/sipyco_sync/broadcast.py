@@ -10,6 +10,7 @@ from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.quoting import excerpt
 from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_sync._dialects import decode_line
 from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionState
 from sipyco_sync._outlet import OVERHEAD, Outlet
@@ -180,8 +181,9 @@ class Receiver(FeedClient):
             await receiver.connect("::1", 1067)
             await receiver.receive_task
 
-    Callbacks may be coroutine functions; each is awaited before the next message is taken. A
-    message that cannot be decoded is logged and left out; in a flood of them they are counted.
+    Callbacks may be coroutine functions; each is awaited before the next message is taken.
+    Broadcasters from before 2025, which write PYON v1, are understood. A message that cannot be
+    decoded is logged and left out; in a flood of them they are counted.
 
     Args:
         name: of the channel.
@@ -269,7 +271,7 @@ class Receiver(FeedClient):
         )
 
     def _decode(self, line: bytes | bytearray) -> Any:
-        return pyon.decode(line)
+        return decode_line(line)
 
     def _refused(self, reason: str) -> None:
         # Messages have nothing to do with each other: the next may be of use.

@@ -35,8 +35,9 @@ class LogConnection:
         self._reader = reader
         self._writer = writer
         self._wake = wake
-        # When `drain` returns, the system has it all.
-        writer.transport.set_write_buffer_limits(high=0)
+        # When `drain` returns, the system has it all, or TLS. A limit of 0 would be reached by
+        # nothing at all with TLS, which then pauses for ever.
+        writer.transport.set_write_buffer_limits(high=1, low=0)
         self._watching = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
