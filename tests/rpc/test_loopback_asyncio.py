@@ -615,11 +615,12 @@ def test_connecting_that_takes_too_long_is_a_timeout_of_the_system(
     async def main() -> None:
         loop = asyncio.get_running_loop()
 
-        async def create_connection(*args: Any, **kwargs: Any) -> Any:
-            raise TimeoutError(110, "Connection timed out")
+        async def sock_connect(*args: Any, **kwargs: Any) -> Any:
+            raise TimeoutError(110, "Connect call failed ('127.0.0.1', 1)")
 
-        monkeypatch.setattr(loop, "create_connection", create_connection)
-        with pytest.raises(TimeoutError, match=f"connecting on {HOST} port 1 timed out"):
+        monkeypatch.setattr(loop, "sock_connect", sock_connect)
+        said = f"Connection timed out: could not connect to {HOST} port 1"
+        with pytest.raises(TimeoutError, match=said):
             await AsyncioClient().connect_rpc(HOST, 1, "test")
 
     asyncio.run(main())
