@@ -8,8 +8,9 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from sipyco_rpc._asyncio_closing import Closing
 from sipyco_rpc._asyncio_connecting import open_socket
-from sipyco_rpc._asyncio_connection import AsyncioConnection, Closing
+from sipyco_rpc._asyncio_connection import AsyncioConnection
 from sipyco_rpc._calls import place, timeout_error
 from sipyco_rpc._connecting import connect_error
 from sipyco_rpc._remote_method import documented
@@ -113,6 +114,7 @@ class AsyncioClient:
                     f"{where} closed the connection during the TLS handshake (does it use TLS?)"
                 ) from exc
             raise connect_error(exc, where) from exc
+        connection.sock = sock
         return connection
 
     async def __select(
@@ -159,16 +161,13 @@ class AsyncioClient:
         return listing
 
     def close_rpc(self) -> Coroutine[Any, Any, None]:
-        """Close the connection, at once; calls that wait end with an error. May be repeated.
+        """Close the connection; calls that wait end with an error. May be repeated.
 
         Returns:
-            A coroutine that ends when the connection is closed, in bounded time. It need not be
-            awaited.
+            A coroutine that closes it, in bounded time. It may be made early and awaited late.
+            When it is dropped without having been awaited, the connection is closed then.
         """
-        connection = self.__connection
-        if connection is not None:
-            connection.close()
-        return Closing(connection)
+        return Closing(lambda: self.__connection)
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         if name.startswith("__"):
