@@ -11,6 +11,7 @@ from unittest import mock
 
 from fuzz.memory import MemoryTransport, deliver, loop, reads, run, settle
 from fuzz.servers import check_error
+from sipyco_rpc import _asyncio_client
 from sipyco_rpc.pc_rpc import AsyncioClient, AutoTarget
 
 __all__ = ["one_input"]
@@ -34,8 +35,14 @@ async def _conversation(options: int, said: list[bytes]) -> None:
         protocol.connection_made(transports[0])
         return transports[0], protocol
 
+    async def open_socket(*_: object) -> None:
+        """There is none."""
+
     client = AsyncioClient(max_line=_LIMITS[options & 1])
-    with mock.patch.object(loop(), "create_connection", connect):
+    with (
+        mock.patch.object(_asyncio_client, "open_socket", open_socket),
+        mock.patch.object(loop(), "create_connection", connect),
+    ):
         program = asyncio.ensure_future(_use(client, options))
         await settle(lambda: bool(transports))
         transport = transports[0]

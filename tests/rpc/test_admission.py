@@ -144,9 +144,12 @@ def test_a_flood_of_complaints_is_counted_not_logged(caplog: pytest.LogCaptureFi
             "max_connections is a whole number of at least 1, or None, got 0",
         ),
         ({"max_connections": "5"}, "of at least 1, or None, got '5'"),
-        ({"handshake_timeout": 0}, "handshake_timeout is a number of seconds above 0, got 0"),
-        ({"handshake_timeout": float("nan")}, "above 0, got nan"),
-        ({"handshake_timeout": None}, "above 0, got None"),
+        (
+            {"handshake_timeout": 0},
+            "handshake_timeout is a positive number of seconds, at most 2000000, got 0",
+        ),
+        ({"handshake_timeout": float("nan")}, "at most 2000000, got nan"),
+        ({"handshake_timeout": None}, "at most 2000000, got None"),
     ],
 )
 def test_limits_with_which_nobody_could_be_served(limits: dict[str, Any], complaint: str) -> None:

@@ -413,7 +413,7 @@ def test_close_rpc_can_be_called_in_every_way(way: Callable[..., None]) -> None:
         client = connect_in(loop, port)
         way(loop, client)
         if loop.is_closed() or way is way_dropped_outside:
-            # "The connection closes at the call": not when the loop runs again, or never.
+            # Dropped, it is closed then: not when the loop runs again, or never.
             assert ended.wait(DEADLINE)
         if not loop.is_closed():
             loop.run_until_complete(asyncio.sleep(0))
@@ -446,9 +446,10 @@ def test_what_close_rpc_returns_is_a_coroutine() -> None:
             await client.connect_rpc(HOST, port)
             closing = client.close_rpc()
             assert isinstance(closing, collections.abc.Coroutine)
+            assert await client.echo(1) == 1  # not at the call
+            await closing
             with pytest.raises(ConnectionError, match="closed by this program"):
                 await client.echo(1)
-            await closing
             closing.close()
 
         asyncio.run(main())
@@ -615,11 +616,12 @@ def test_connecting_that_takes_too_long_is_a_timeout_of_the_system(
     async def main() -> None:
         loop = asyncio.get_running_loop()
 
-        async def create_connection(*args: Any, **kwargs: Any) -> Any:
-            raise TimeoutError(110, "Connection timed out")
+        async def sock_connect(*args: Any, **kwargs: Any) -> Any:
+            raise TimeoutError(110, "Connect call failed ('127.0.0.1', 1)")
 
-        monkeypatch.setattr(loop, "create_connection", create_connection)
-        with pytest.raises(TimeoutError, match=f"connecting on {HOST} port 1 timed out"):
+        monkeypatch.setattr(loop, "sock_connect", sock_connect)
+        said = f"Connection timed out: could not connect to {HOST} port 1"
+        with pytest.raises(TimeoutError, match=said):
             await AsyncioClient().connect_rpc(HOST, 1, "test")
 
     asyncio.run(main())

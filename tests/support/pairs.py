@@ -12,7 +12,9 @@ from contextlib import asynccontextmanager
 from itertools import accumulate, cycle
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
+from sipyco_rpc import _asyncio_client
 from sipyco_rpc._server_connection import ServerConnection
 from sipyco_rpc.framing import LineTooLong
 from sipyco_rpc.messages import MessageReader
@@ -355,12 +357,17 @@ async def memory_client(
         tasks.append(asyncio.create_task(_deliver(ours, theirs, changed)))
         return ours, protocol
 
-    client, before = AsyncioClient(), loop.create_connection
-    loop.create_connection = connect  # type: ignore[method-assign, assignment]
+    async def open_socket(*_: object) -> None:
+        """There is none."""
+
+    client = AsyncioClient()
     try:
-        yield client, ours, theirs
+        with (
+            mock.patch.object(_asyncio_client, "open_socket", open_socket),
+            mock.patch.object(loop, "create_connection", connect),
+        ):
+            yield client, ours, theirs
     finally:
-        loop.create_connection = before  # type: ignore[method-assign]
         await client.close_rpc()
         for task in tasks[:1]:
             task.cancel()  # as `stop` does: what has begun would go on

@@ -45,7 +45,7 @@ def test_a_port_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
     for text in ("70000", "-1", "http"):
         with pytest.raises(SystemExit):
             parse(f"--port={text}")
-        expected = f"expected a TCP port (0 to 65535), got '{text}'"
+        expected = f"a port is a whole number from 0 to 65535, got '{text}'"
         assert expected in capsys.readouterr().err
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -416,18 +417,15 @@ def test_who_cannot_connect_says_so_once_and_not_to_itself(
         try:
             logger.info("kept")
             attempts = 0
-            real = asyncio.open_connection
+            real = _log_forwarder.async_open_connection
 
             async def counted(*args: Any, **kwargs: Any) -> Any:
                 nonlocal attempts
                 attempts += 1
                 return await real(*args, **kwargs)
 
-            asyncio.open_connection = counted  # type: ignore[assignment]
-            try:
+            with mock.patch.object(_log_forwarder, "async_open_connection", counted):
                 await comes_true(lambda: attempts >= 3)
-            finally:
-                asyncio.open_connection = real
             assert len(own_messages(caplog)) == 1
             assert own_messages(caplog)[0].startswith(
                 f"no connection to the log server at {HOST} port {port}: "

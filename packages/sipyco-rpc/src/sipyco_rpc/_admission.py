@@ -9,6 +9,7 @@ from typing import Final
 
 from sipyco_rpc._accepting import abort
 from sipyco_rpc._complaints import Complaints
+from sipyco_rpc.validation import checked_time_limit
 
 __all__: list[str] = []
 
@@ -170,11 +171,7 @@ class Admission:
                 "max_connections is a whole number of at least 1, or None, "
                 f"got {max_connections!r}"
             )
-        if not (isinstance(handshake_timeout, (int, float)) and handshake_timeout > 0):
-            raise ValueError(
-                f"handshake_timeout is a number of seconds above 0, got {handshake_timeout!r}"
-            )
-        self.handshake_timeout = handshake_timeout
+        self.handshake_timeout = checked_time_limit(handshake_timeout, "handshake_timeout")
         self.count = 0
         self._own = None if max_connections is None else Places(max_connections)
         # One of them tells it all.

@@ -8,15 +8,20 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sipyco_rpc._asyncio_connection import AsyncioConnection, Closing
-from sipyco_rpc._calls import connect_error, place, timeout_error
+from sipyco_rpc._asyncio_closing import Closing
+from sipyco_rpc._asyncio_connecting import open_socket
+from sipyco_rpc._asyncio_connection import AsyncioConnection
+from sipyco_rpc._calls import place, timeout_error
+from sipyco_rpc._connecting import connect_error
 from sipyco_rpc._remote_method import documented
 from sipyco_rpc._session import AutoTarget
 from sipyco_rpc._signatures import ANY, signature_from
 from sipyco_rpc.framing import MAX_LINE
-from sipyco_rpc.tls import client_ssl_context
+from sipyco_rpc.tls import client_ssl_context, server_name
+from sipyco_rpc.validation import checked_timeout
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
     from sipyco_rpc.tls import SimpleSSLConfig
@@ -44,7 +49,7 @@ class AsyncioClient:
 
     def __init__(self, timeout: float | None = None, *, max_line: int = MAX_LINE) -> None:
         # Every attribute is name-mangled, so that none hides a remote method.
-        self.__timeout = timeout
+        self.__timeout = checked_timeout(timeout)
         self.__max_line = max_line
         self.__key = object()
         self.__connection: AsyncioConnection | None = None
@@ -71,9 +76,11 @@ class AsyncioClient:
         context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
         where = place(host, port)
         started = time.monotonic()
+        sock = await open_socket(host, port, self.__timeout)
+        limit = None if self.__timeout is None else started + self.__timeout - time.monotonic()
         try:
-            async with asyncio.timeout(self.__timeout):
-                connection = await self.__open(host, port, context, where)
+            async with asyncio.timeout(limit):
+                connection = await self.__open(sock, host, context, where)
                 try:
                     session = connection.session
                     session.receive_identification(await connection.exchange(session.hello))
@@ -89,16 +96,15 @@ class AsyncioClient:
             raise timeout_error("connecting", where, started) from exc
 
     async def __open(
-        self, host: str, port: int, context: ssl.SSLContext | None, where: str
+        self, sock: socket.socket, host: str, context: ssl.SSLContext | None, where: str
     ) -> AsyncioConnection:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
                 lambda: AsyncioConnection(where, self.__max_line, self.__timeout, self.__key),
-                host,
-                port,
+                sock=sock,
                 ssl=context,
-                server_hostname=host if context is not None else None,
+                server_hostname=server_name(host) if context is not None else None,
             )
         except TimeoutError:
             raise
@@ -108,6 +114,7 @@ class AsyncioClient:
                     f"{where} closed the connection during the TLS handshake (does it use TLS?)"
                 ) from exc
             raise connect_error(exc, where) from exc
+        connection.sock = sock
         return connection
 
     async def __select(
@@ -154,16 +161,13 @@ class AsyncioClient:
         return listing
 
     def close_rpc(self) -> Coroutine[Any, Any, None]:
-        """Close the connection, at once; calls that wait end with an error. May be repeated.
+        """Close the connection; calls that wait end with an error. May be repeated.
 
         Returns:
-            A coroutine that ends when the connection is closed, in bounded time. It need not be
-            awaited.
+            A coroutine that closes it, in bounded time. It may be made early and awaited late.
+            When it is dropped without having been awaited, the connection is closed then.
         """
-        connection = self.__connection
-        if connection is not None:
-            connection.close()
-        return Closing(connection)
+        return Closing(lambda: self.__connection)
 
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         if name.startswith("__"):

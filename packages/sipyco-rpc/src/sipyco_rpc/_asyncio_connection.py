@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sipyco_rpc._asyncio_inbox import Inbox
@@ -17,6 +17,8 @@ from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import set_keepalive
 
 if TYPE_CHECKING:
+    import socket
+
     from sipyco_rpc._session import Request
     from sipyco_rpc.messages import Message
 
@@ -38,6 +40,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         key: stands for the client in `call_timeout`.
 
     Attributes:
+        sock: the socket, or None for what has none; it is the transport's.
         lost: done when the connection has ended.
         listing: what the server said of its methods, or None before that.
     """
@@ -45,6 +48,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     def __init__(self, where: str, max_line: int, timeout: float | None, key: object) -> None:
         self.session = ClientSession(max_line)
         self.where = where
+        self.sock: socket.socket | None = None
         self.listing: dict[str, Any] | None = None
         self._timeout = timeout
         self._key = key
@@ -260,7 +264,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if self.transport is None or self.lost.done():
             return
         if self.loop.is_closed():
-            release(self.transport)
+            release(self.transport, self.sock)
         elif at_once or self.transport.get_extra_info("sslcontext") is not None:
             # TLS would wait for the farewell of the other side, perhaps for longer than the loop.
             self.transport.abort()
@@ -287,32 +291,3 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if not self.lost.done():
             self.transport.abort()
             await asyncio.wait([self.lost])
-
-
-class Closing(Coroutine[Any, Any, None]):
-    """What `close_rpc` returns: a coroutine that may be dropped without a warning."""
-
-    def __init__(self, connection: AsyncioConnection | None) -> None:
-        self._connection = connection
-        self._waiting: Coroutine[Any, Any, None] | None = None
-
-    async def _wait(self) -> None:
-        if self._connection is not None:
-            await self._connection.wait_closed()
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return self._wait().__await__()
-
-    def send(self, value: Any) -> Any:
-        if self._waiting is None:
-            self._waiting = self._wait()
-        return self._waiting.send(value)
-
-    def throw(self, *exc_info: Any) -> Any:
-        if self._waiting is None:
-            self._waiting = self._wait()
-        return self._waiting.throw(*exc_info)
-
-    def close(self) -> None:
-        if self._waiting is not None:
-            self._waiting.close()

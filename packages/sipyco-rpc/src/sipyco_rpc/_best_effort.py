@@ -16,6 +16,7 @@ from sipyco_rpc._remote_method import RemoteMethod, documented
 from sipyco_rpc._session import AutoTarget, IncompatibleServer
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.tls import client_ssl_contexts
+from sipyco_rpc.validation import check_host, checked_pause, checked_port, checked_timeout
 
 if TYPE_CHECKING:
     from sipyco_rpc._blocking_stream import RemoteIterator
@@ -99,7 +100,7 @@ class BestEffortClient:
 
     Raises:
         IncompatibleServer, ValueError: the server is there, but the target is not, or TLS is
-            not set up: trying again would not help.
+            not set up, or an argument makes no sense: trying again would not help.
     """
 
     def __init__(
@@ -117,11 +118,13 @@ class BestEffortClient:
         max_line: int = MAX_LINE,
     ) -> None:
         # Every attribute is name-mangled, so that none hides a remote method.
+        check_host(host)
         self.__host = host
-        self.__port = port
+        self.__port = checked_port(port)
         self.__where = place(host, port)
         self.__target_name = target_name
-        self.__retry = retry
+        self.__retry = checked_pause(retry, "retry")
+        firstcon_timeout = checked_timeout(firstcon_timeout, "firstcon_timeout")
         self.__key = object()
         self.__max_line = max_line
         self.__contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)

@@ -6,10 +6,12 @@ import selectors
 import socket
 import time
 
-from sipyco_rpc._calls import connect_error, timeout_error
+from sipyco_rpc._calls import timeout_error
 from sipyco_rpc._compat import is_tls_error
+from sipyco_rpc._connecting import connect_error
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import create_connection
+from sipyco_rpc.tls import server_name
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -296,24 +298,23 @@ def connect(
     host: str, port: int, timeout: float | None, ssl_context: ssl.SSLContext | None, where: str
 ) -> socket.socket:
     """Connect, optionally with TLS; say in errors where to."""
+    sock = create_connection(host, port, timeout)
+    if ssl_context is None:
+        return sock
     started = time.monotonic()
-    what = "connecting"
     try:
-        sock = create_connection(host, port, timeout)
-        if ssl_context is None:
-            return sock
-        try:
-            what = "the TLS handshake"
-            secured = ssl_context.wrap_socket(
-                sock, server_hostname=host, do_handshake_on_connect=False
-            )
-            sock = secured
-            secured.do_handshake()
-        except BaseException:
-            sock.close()
-            raise
+        secured = ssl_context.wrap_socket(
+            sock, server_hostname=server_name(host), do_handshake_on_connect=False
+        )
+        sock = secured
+        secured.do_handshake()
     except TimeoutError as exc:
-        raise timeout_error(what, where, started) from exc
+        sock.close()
+        raise timeout_error("the TLS handshake", where, started) from exc
     except OSError as exc:
+        sock.close()
         raise connect_error(exc, where) from exc
+    except BaseException:
+        sock.close()
+        raise
     return sock

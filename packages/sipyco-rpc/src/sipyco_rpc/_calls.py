@@ -6,6 +6,8 @@ import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from sipyco_rpc.validation import checked_timeout
+
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,10 +41,9 @@ def call_timeout(client: object, seconds: float | None) -> Iterator[None]:
         seconds: the limit for each call; None for no limit.
 
     Raises:
-        ValueError: `seconds` is not positive.
+        ValueError: `seconds` is no such number.
     """
-    if seconds is not None and not seconds > 0:
-        raise ValueError(f"a timeout is a positive number of seconds or None, got {seconds!r}")
+    seconds = checked_timeout(seconds, "a timeout")
     token = limits.set(((_key_of(client), seconds), *limits.get()))
     try:
         yield
@@ -82,12 +83,3 @@ def timeout_error(what: str, where: str, started: float) -> TimeoutError:
         started: when it began, by `time.monotonic`.
     """
     return TimeoutError(f"{what} on {where} timed out after {time.monotonic() - started:.3g} s")
-
-
-def connect_error(exc: OSError, where: str) -> OSError:
-    """Give an error of the same class that also says where."""
-    if exc.errno is None or exc.strerror is None or type(exc).__module__ != "builtins":
-        exc.add_note(f"while connecting to {where}")
-        return exc
-    error = OSError(exc.errno, f"{exc.strerror}: could not connect to {where}")
-    return error if type(error) is type(exc) else exc

@@ -12,6 +12,7 @@ import sys
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import asyncio
+    import socket
     from collections.abc import Callable
     from typing import Any
 
@@ -96,40 +97,27 @@ def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
     return argspec
 
 
-def release(transport: asyncio.BaseTransport) -> None:
-    """End the connection of a transport whose loop is closed: no callback will ever run.
+def release(transport: asyncio.BaseTransport, sock: socket.socket | None) -> None:
+    """Close the socket of a transport whose loop is closed: no callback will ever run.
 
-    asyncio has no public way to close the descriptor then. Its transports keep the socket, and
-    warn when they are collected with it (all Pythons so far; a loop of another kind, such as
-    uvloop, closes what it has when it is closed). Where that is not found as it is known, the
-    other side is told that it is over, and the descriptor is left to the garbage collector.
+    asyncio's transports keep the socket, and warn of it when they are collected (all Pythons so
+    far), unless they are told that it is gone. A loop of another kind, such as uvloop, closes what
+    it has when it is closed.
+
+    Args:
+        transport: of any loop.
+        sock: its socket, or None for what has none.
     """
-    wrapper: Any = transport
-    inner: Any = transport
+    # That of TLS is around another one.
     protocol = getattr(transport, "_ssl_protocol", None)
-    if protocol is not None:
-        inner = getattr(protocol, "_transport", None)
-    public = transport.get_extra_info("socket")
-    sock: Any = getattr(inner, "_sock", None)
+    inner: Any = getattr(protocol, "_transport", None) or transport
     try:
-        if sock.fileno() == public.fileno() and sock.getsockname() == public.getsockname():
-            sock.close()
-            inner._sock = None
-            if wrapper is not inner:
-                wrapper._closed = True
-            return
-    except (AttributeError, OSError, TypeError):
+        transport.abort()  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001  (it is closed, and could not have the loop call it back)
         pass
-    _shut_down(transport, public)
-
-
-def _shut_down(transport: asyncio.BaseTransport, sock: Any) -> None:
-    """End a connection, if its descriptor is not that of another one by now."""
+    if sock is not None:
+        sock.close()
     try:
-        if (sock.getsockname(), sock.getpeername()) == (
-            transport.get_extra_info("sockname"),
-            transport.get_extra_info("peername"),
-        ):
-            sock.shutdown(2)  # both ways; `socket` has a name for it, and may not be loaded
-    except (AttributeError, OSError, TypeError):
-        pass  # the loop has closed it
+        inner._sock = None
+    except AttributeError:
+        pass  # uvloop's

@@ -10,12 +10,51 @@ import socket
 from collections.abc import Iterable
 from typing import Any, Final
 
+from sipyco_rpc._calls import place
+from sipyco_rpc.validation import check_host, checked_port
+
 __all__: list[str] = []
 
 logger = logging.getLogger("sipyco.tools")
 
 # What a host without IPv6 answers when it is to listen on `::1`.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+
+
+def checked_addresses(
+    host: str | Iterable[str] | None, port: int | None
+) -> tuple[str | list[str] | None, int]:
+    """Check what a server is to listen on, as `asyncio.start_server` takes it.
+
+    Returns:
+        The host, or a list of at least one; and the port.
+
+    Raises:
+        ValueError: a host or the port cannot be one, or there is no host.
+    """
+    if isinstance(host, str) or host is None:
+        check_host(host or None)
+    else:
+        host = list(host)
+        for each in host:
+            check_host(each)
+        if not host:
+            raise ValueError("there is no address to listen on: the list of hosts is empty")
+    return host, checked_port(0 if port is None else port, listening=True)
+
+
+async def unresolved(
+    host: str | list[str] | None, port: int, exc: socket.gaierror
+) -> socket.gaierror:
+    """Give the error of a host that has no address; it also says which one that is."""
+    loop = asyncio.get_running_loop()
+    for each in host if isinstance(host, list) else [host]:
+        try:
+            await loop.getaddrinfo(each, port, type=socket.SOCK_STREAM)
+        except socket.gaierror as found:
+            where = place(each, port)
+            return socket.gaierror(found.errno, f"{found.strerror}: could not listen on {where}")
+    return exc
 
 
 def usable(hosts: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
@@ -12,7 +13,13 @@ from sipyco_rpc._accepting import CLOSE_PATIENCE, SILENT, Accepting, abort, clos
 from sipyco_rpc._admission import HANDSHAKE_TIMEOUT, Admission
 from sipyco_rpc._compat import prepare_tracebacks
 from sipyco_rpc._complaints import Complaints
-from sipyco_rpc._listening import open_to_others, stop_accepting, usable
+from sipyco_rpc._listening import (
+    checked_addresses,
+    open_to_others,
+    stop_accepting,
+    unresolved,
+    usable,
+)
 from sipyco_rpc.keepalive import set_keepalive
 from sipyco_rpc.tls import server_ssl_contexts
 
@@ -118,17 +125,22 @@ class AsyncioServer:
         Raises:
             OSError: an address cannot be listened on, or a certificate not be used.
             RuntimeError: it runs already.
+            ValueError: a host or the port cannot be one, or there is no host.
         """
         if self.server is not None:
             raise RuntimeError("the server has been started already")
+        host, port = checked_addresses(host, port)
         contexts = server_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
-        if host is not None and not isinstance(host, str):
-            host = usable(list(host))
         prepare_tracebacks()
         loop = asyncio.get_running_loop()
         accept = partial(self._accept, contexts)
         self._accepting = True
-        self.server = await loop.create_server(lambda: Accepting(accept), host, port)
+        try:
+            self.server = await loop.create_server(
+                lambda: Accepting(accept), usable(host) if isinstance(host, list) else host, port
+            )
+        except socket.gaierror as exc:
+            raise await unresolved(host, port, exc) from exc
         if contexts() is None:
             for address in open_to_others(self.server.sockets):
                 logger.warning(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import socket
 
+from sipyco_rpc._connecting import open_socket
+from sipyco_rpc.tls import server_name
+from sipyco_rpc.validation import check_host, checked_port
+
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import asyncio
@@ -15,6 +19,13 @@ __all__ = ["async_open_connection", "create_connection", "set_keepalive"]
 AFTER_IDLE: Final = 10  # seconds without traffic before the first probe
 INTERVAL: Final = 10  # seconds between probes
 MAX_FAILS: Final = 3  # probes without an answer before the connection is given up
+
+_UNSET: Final = object()  # the default of a parameter of which None means something
+
+# What `asyncio.open_connection` takes that has nothing to do with finding the other side.
+_OF_STREAMS: Final = frozenset(
+    {"limit", "server_hostname", "ssl", "ssl_handshake_timeout", "ssl_shutdown_timeout"}
+)
 
 
 def set_keepalive(
@@ -57,14 +68,45 @@ def create_connection(
     max_fails: int | None = None,
     **kwargs: Any,
 ) -> socket.socket:
-    """Connect as `socket.create_connection` does, with keepalive on."""
-    sock = socket.create_connection((host, port), *args, **kwargs)
+    """Connect as `socket.create_connection` does, with keepalive on.
+
+    Of a host with several addresses, the next one is tried as well when one has not answered
+    within 250 ms. The timeout is for all of them together.
+
+    Args:
+        host, port: where to.
+        args, kwargs: what `socket.create_connection` takes as well: `timeout`, `source_address`,
+            `all_errors` (then it tries one address after the other).
+        after_idle, interval, max_fails: see `set_keepalive`.
+
+    Raises:
+        ValueError: an argument makes no sense.
+        OSError: no connection could be made.
+    """
+    if kwargs.get("all_errors"):
+        check_host(host)
+        sock = socket.create_connection((host, checked_port(port)), *args, **kwargs)
+    else:
+        sock = _connect(host, port, *args, **kwargs)
     try:
         set_keepalive(sock, after_idle, interval, max_fails)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _connect(
+    host: str,
+    port: int,
+    timeout: Any = _UNSET,
+    source_address: tuple[str, int] | None = None,
+    *,
+    all_errors: bool = False,
+) -> socket.socket:
+    if timeout is _UNSET:
+        timeout = socket.getdefaulttimeout()
+    return open_socket(host, port, timeout, source_address)
 
 
 async def async_open_connection(
@@ -76,10 +118,35 @@ async def async_open_connection(
     max_fails: int | None = None,
     **kwargs: Any,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect as `asyncio.open_connection` does, with keepalive on."""
+    """Connect as `asyncio.open_connection` does, with keepalive on.
+
+    Of a host with several addresses, the next one is tried as well when one has not answered
+    within 250 ms.
+
+    Args:
+        host, port: where to.
+        args, kwargs: what `asyncio.open_connection` takes as well. Where that says how to find
+            and try addresses (`sock`, `family`, `local_addr` and the like), asyncio does that.
+        after_idle, interval, max_fails: see `set_keepalive`.
+
+    Raises:
+        ValueError: an argument makes no sense.
+        OSError: no connection could be made.
+    """
     import asyncio
 
-    reader, writer = await asyncio.open_connection(host, port, *args, **kwargs)
+    if kwargs.get("sock") is not None:
+        reader, writer = await asyncio.open_connection(host, port, *args, **kwargs)
+    elif not kwargs.keys() <= _OF_STREAMS:
+        check_host(host)
+        reader, writer = await asyncio.open_connection(host, checked_port(port), *args, **kwargs)
+    else:
+        from sipyco_rpc._asyncio_connecting import open_socket
+
+        if kwargs.get("ssl"):
+            kwargs.setdefault("server_hostname", server_name(host))
+        sock = await open_socket(host, port)
+        reader, writer = await asyncio.open_connection(*args, sock=sock, **kwargs)
     try:
         set_keepalive(writer.get_extra_info("socket"), after_idle, interval, max_fails)
     except BaseException:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import AutoTarget, Client
 from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.validation import checked_port, checked_timeout
 
 __all__ = ["GenericRPCCase", "create_ssl_certs", "create_ssl_config"]
 
@@ -62,6 +63,8 @@ class GenericRPCCase(unittest.TestCase):
         Raises:
             AssertionError: a server of that name runs; or the program ended or did not answer.
         """
+        port = checked_port(port)
+        timeout = checked_timeout(timeout)
         if name in self.servers:
             raise AssertionError(f"server {name!r} runs already")
         process = subprocess.Popen(shlex.split(command))

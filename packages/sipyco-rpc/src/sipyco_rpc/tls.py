@@ -15,6 +15,7 @@ __all__ = [
     "SimpleSSLConfig",
     "client_ssl_context",
     "client_ssl_contexts",
+    "server_name",
     "server_ssl_context",
     "server_ssl_contexts",
 ]
@@ -213,3 +214,18 @@ def server_ssl_context(
 ) -> ssl.SSLContext | None:
     """Make the context of the side that listens; see `client_ssl_context`."""
     return server_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)()
+
+
+def server_name(host: str | None) -> str:
+    """Give the name or address that a certificate has to be for.
+
+    Args:
+        host: what is connected to. The zone of an IPv6 address (`fe80::1%eth0`) tells which way,
+            and a dot at the end that a name is complete: neither is a part of it. None is this
+            computer.
+    """
+    if host is None:
+        return "localhost"
+    if ":" in host:
+        return host.partition("%")[0]
+    return host.removesuffix(".")

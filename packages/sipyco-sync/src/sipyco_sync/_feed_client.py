@@ -19,6 +19,7 @@ from sipyco_rpc.framing import MIB, LineReader, LineTooLong
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.quoting import reason_of
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
+from sipyco_rpc.validation import checked_pause
 
 Callback: TypeAlias = Callable[..., Awaitable[object] | object]
 
@@ -98,8 +99,8 @@ class FeedClient:
     ) -> None:
         if "\n" in name:
             raise ValueError(f"a name has no line breaks, got {name!r}")
-        if reconnect is not None and not reconnect > 0:
-            raise ValueError(f"reconnect is a number of seconds above 0, or None, got {reconnect}")
+        if reconnect is not None:
+            reconnect = checked_pause(reconnect, "reconnect")
         LineReader(max_line)  # refuses a limit that makes no sense now, not in mid-subscription
         if notify_cb is None:
             notify_cb = []

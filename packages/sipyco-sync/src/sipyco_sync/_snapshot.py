@@ -8,7 +8,8 @@ from typing import Any, Final
 from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
 from sipyco_rpc.keepalive import async_open_connection, create_connection
 from sipyco_rpc.quoting import excerpt, reason_of
-from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context
+from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context, server_name
+from sipyco_rpc.validation import checked_timeout
 from sipyco_sync._subscriber import BANNER, decode_mod, early_end
 
 _READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
@@ -75,6 +76,7 @@ async def snapshot(
         TypeError, ImportError: it holds a value of a type that is not known here.
     """
     request = _Request(name, max_line)
+    timeout = checked_timeout(timeout)
     context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
     loop = asyncio.get_running_loop()
     try:
@@ -114,7 +116,7 @@ def blocking_snapshot(
         with create_connection(host, port, timeout) as plain:
             connection = plain
             if context is not None:
-                connection = context.wrap_socket(plain, server_hostname=host)
+                connection = context.wrap_socket(plain, server_hostname=server_name(host))
             with connection:
                 connection.sendall(request.outgoing)
                 while not (result := request.receive(connection.recv(_READ_SIZE))):

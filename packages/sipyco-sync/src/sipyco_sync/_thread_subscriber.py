@@ -12,6 +12,7 @@ from typing import Any, Final, Self, TypedDict
 
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.validation import check_host, checked_port, checked_timeout
 from sipyco_sync._feed_client import Callback
 from sipyco_sync._subscriber import Subscriber, early_end
 from sipyco_sync.notifier import Mod
@@ -80,6 +81,9 @@ class ThreadSubscriber:
         local_key: str | None = None,
         peer_cert: str | None = None,
     ) -> None:
+        check_host(host)
+        port = checked_port(port)
+        timeout = checked_timeout(timeout)
         self._name = notifier_name
         self._struct: Any = None
         self._lock = threading.RLock()  # guards the structure, and what follows

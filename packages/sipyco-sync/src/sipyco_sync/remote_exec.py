@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
 from sipyco_rpc.pc_rpc import simple_server_loop
 from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.validation import check_host, checked_port
 
 __all__ = ["RemoteExecServer", "connect_global_rpc", "simple_rexec_server_loop"]
 
@@ -159,11 +160,13 @@ def connect_global_rpc(
         name: the client's name in the namespaces.
 
     Raises:
-        ValueError: the name is no name of a variable.
+        ValueError: the name is no name of a variable, or host or port cannot be one.
         OSError, …: what connecting raises over there.
     """
     if not name.isidentifier():
         raise ValueError(f"expected the name of a variable, got {name!r}")
+    check_host(host)
+    port = checked_port(port)
     if host is None:
         host = controller_rexec.get_local_host()
     controller_rexec.add_code(_CONNECT.format(host=host, port=port, target=target, name=name))

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
+from sipyco_rpc.validation import check_host, checked_pause, checked_port
 from sipyco_tools._log_connection import LogConnection
 from sipyco_tools._log_format import MultilineFormatter
 from sipyco_tools.asyncio_tools import TaskObject
@@ -55,7 +56,7 @@ class LogForwarder(logging.Handler, TaskObject):
         handler_kwargs: for `logging.Handler`: `level`.
 
     Raises:
-        ValueError: `queue_size` or `reconnect_timer` makes no sense, or TLS was asked for twice.
+        ValueError: an argument makes no sense, or TLS was asked for twice.
         OSError: a certificate cannot be used.
     """
 
@@ -75,11 +76,10 @@ class LogForwarder(logging.Handler, TaskObject):
         logging.Handler.__init__(self, **handler_kwargs)
         if queue_size < 1:
             raise ValueError(f"queue_size must be at least 1 record, got {queue_size}")
-        if not reconnect_timer >= 0:
-            raise ValueError(f"reconnect_timer is a number of seconds, got {reconnect_timer}")
+        check_host(host)
         self.host = host
-        self.port = port
-        self.reconnect_timer = reconnect_timer
+        self.port = checked_port(port)
+        self.reconnect_timer = checked_pause(reconnect_timer, "reconnect_timer")
         self.setFormatter(MultilineFormatter())
         self._contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
         self._queue_size = queue_size
@@ -174,7 +174,7 @@ class LogForwarder(logging.Handler, TaskObject):
                     reader, writer = await async_open_connection(
                         self.host, self.port, ssl=self._contexts()
                     )
-                except (OSError, EOFError, UnicodeError) as exc:  # the last of odd host names
+                except (OSError, EOFError) as exc:
                     self._unreachable(exc)
                 else:
                     await self._serve(reader, writer)

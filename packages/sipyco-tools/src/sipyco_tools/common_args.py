@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
+from sipyco_rpc.validation import checked_port
 from sipyco_tools._log_format import multiline_log_config
 
 __all__ = [
@@ -50,12 +51,9 @@ def init_logger_from_args(args: argparse.Namespace) -> None:
 
 def _port(text: str) -> int:
     try:
-        port = int(text)
-    except ValueError:
-        port = -1
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"expected a TCP port (0 to 65535), got {text!r}")
-    return port
+        return checked_port(text, listening=True)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def simple_network_args(
@@ -70,6 +68,9 @@ def simple_network_args(
         parser: where to add them.
         default_port: the default of `--port`, or a list of tuples `(name, purpose, default)`.
         ssl: whether to add `--ssl CERT KEY PEER` as well.
+
+    Raises:
+        ValueError: a default cannot be a port.
     """
     group = parser.add_argument_group("network server")
     group.add_argument(
@@ -89,7 +90,7 @@ def simple_network_args(
         group.add_argument(
             "-p",
             "--port",
-            default=default_port,
+            default=checked_port(default_port, listening=True),
             type=_port,
             help="TCP port to listen on (default: %(default)d)",
         )
@@ -97,7 +98,7 @@ def simple_network_args(
         for name, purpose, default in default_port:
             group.add_argument(
                 f"--port-{name}",
-                default=default,
+                default=checked_port(default, listening=True),
                 type=_port,
                 metavar="PORT",
                 help=f"TCP port for {purpose} connections (default: %(default)d)",

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.pc_rpc import AutoTarget, Client, SimpleSSLConfig
+from sipyco_rpc.validation import check_host, checked_port, checked_time_limit
 from sipyco_tools import _rpctool_shell
 from sipyco_tools._rpctool_values import (
     UsageError,
@@ -40,12 +41,27 @@ command line.
 
 def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a positive number of seconds, got {text!r}")
-    return seconds
+        try:
+            return checked_time_limit(float(text), "a timeout")
+        except ValueError:
+            return checked_time_limit(text, "a timeout")  # as it was typed
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+
+
+def _port(text: str) -> int:
+    try:
+        return checked_port(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+
+
+def _host(text: str) -> str:
+    try:
+        check_host(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+    return text
 
 
 def get_argparser() -> argparse.ArgumentParser:
@@ -57,8 +73,10 @@ def get_argparser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("server", metavar="SERVER", help="name or address of the server")
-    parser.add_argument("port", metavar="PORT", type=int, help="TCP port of the server")
+    parser.add_argument(
+        "server", metavar="SERVER", type=_host, help="name or address of the server"
+    )
+    parser.add_argument("port", metavar="PORT", type=_port, help="TCP port of the server")
     parser.add_argument(
         "--ssl",
         nargs=3,
