@@ -1,5 +1,5 @@
-"""Build backend of the root, for `pip install .`: a distribution that is empty but requires those of
-this source tree, by their paths. It is not for publishing: `hatch build --all` makes what is."""
+"""Build backend of the root, for `pip install .`: it makes an empty distribution that requires
+those of this source tree, by paths. `hatch build --all` makes what can be published."""
 
 from __future__ import annotations
 
