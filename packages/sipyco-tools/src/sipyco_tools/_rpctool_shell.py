@@ -66,20 +66,24 @@ def run(client: Client, methods: Mapping[str, Any]) -> None:
     names = Namespace({name: getattr(client, name) for name in methods})
     readline = _set_up_readline(sorted([*methods, "np"])) if sys.stdin.isatty() else None
     try:
-        while True:
-            try:
-                line = input(f"({client.get_selected_target()}) ")
-            except EOFError:
-                print()
-                return
-            except KeyboardInterrupt:
-                print()
-                continue
-            if line.strip():
-                _evaluate(line.strip(), names)
+        _read_and_evaluate(client, names)
     finally:
         if readline is not None:
             _keep_history(readline)
+
+
+def _read_and_evaluate(client: Any, names: Namespace) -> None:
+    while True:
+        try:
+            line = input(f"({client.get_selected_target()}) ")
+        except EOFError:
+            print()
+            return
+        except KeyboardInterrupt:
+            print()
+            continue
+        if line.strip():
+            _evaluate(line.strip(), names)
 
 
 def _evaluate(line: str, names: Namespace) -> None:
