@@ -11,6 +11,7 @@ from os import PathLike
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Final
 
 __all__: list[str] = []
@@ -141,11 +142,15 @@ def _remove_abandoned(directory: str, now: float) -> None:
     _looked[directory] = moment
     try:
         with os.scandir(directory) as entries:
-            for entry in entries:
-                if _is_temporary(entry.name):
-                    _remove_if_abandoned(entry, now)
+            _remove_each_if_abandoned(entries, now)
     except OSError:
         pass  # one may be allowed to make files in a directory, and not to list it
+
+
+def _remove_each_if_abandoned(entries: Iterable[os.DirEntry[str]], now: float) -> None:
+    for entry in entries:
+        if _is_temporary(entry.name):
+            _remove_if_abandoned(entry, now)
 
 
 def _is_temporary(name: str) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sipyco_rpc._blocking import BlockingConnection
     from sipyco_rpc._calls import Limit
+    from sipyco_rpc._mailbox import Items
     from sipyco_rpc.messages import Message
 
 _PATIENCE: Final = 0.1  # seconds until one that waits for an item looks whether it was closed
@@ -104,11 +105,9 @@ class RemoteIterator(Iterator["Any"]):
                     )
                     items.room += more
                     self._credit.allow(more)
-                while not items:
-                    if number not in connection.mail.items:
-                        return None
-                    self._wait(timeout, deadline)
-                return items.popleft()
+                if not items:
+                    self._await_item(items, timeout, deadline)
+                return items.popleft() if items else None
             except TimeoutError as exc:
                 raise timeout_error(what, connection.where, started) from exc
             except EOFError as exc:
@@ -118,6 +117,12 @@ class RemoteIterator(Iterator["Any"]):
                 turns.owner = None
             if turns.waiting or connection.mail.untold:
                 connection.after_turn()
+
+    # In a function of its own, as `BlockingConnection._await_reply`.
+    def _await_item(self, items: Items, timeout: float | None, deadline: float | None) -> None:
+        """Wait until there is an item, or there are none any more."""
+        while not items and self._number in self._connection.mail.items:
+            self._wait(timeout, deadline)
 
     def _wait(self, timeout: float | None, deadline: float | None) -> None:
         """Wait until something comes, or another thread has closed the generator."""

@@ -136,16 +136,8 @@ class Sender:
         if self._pumping:
             return
         self._pumping = True
-        left = self._turn
         try:
-            while self._queue and not self._paused and not self._transport.is_closing():
-                if left <= 0:
-                    self._loop.call_soon(self._flush_by_loop)
-                    break
-                part, held = self._next_part()
-                left -= len(part)
-                # A transport may keep what it is given until it is sent.
-                self._transport.write(part if held else bytes(part))
+            self._write_queue()
         finally:
             self._pumping = False
         self.late = self._paused or bool(self._queue)
@@ -153,6 +145,17 @@ class Sender:
             self._keep()
         elif not self.late:
             self._loop.call_soon(self.drained)
+
+    def _write_queue(self) -> None:
+        left = self._turn
+        while self._queue and not self._paused and not self._transport.is_closing():
+            if left <= 0:
+                self._loop.call_soon(self._flush_by_loop)
+                break
+            part, held = self._next_part()
+            left -= len(part)
+            # A transport may keep what it is given until it is sent.
+            self._transport.write(part if held else bytes(part))
 
     def _next_part(self) -> tuple[Piece, bool]:
         """Take what is written next, and whether it may be held."""

@@ -143,8 +143,7 @@ class Outlet(asyncio.Protocol):
             return  # TLS resumes while it writes
         self._pumping = True
         try:
-            while self._queue and not self._paused and not self._is_closing():
-                self._transport.write(self._next())
+            self._write_queue()
         finally:
             self._pumping = False
         if self.idle:
@@ -153,6 +152,10 @@ class Outlet(asyncio.Protocol):
                 # the midst of writing.
                 asyncio.get_running_loop().call_soon(self._transport.close)
             self.drained()
+
+    def _write_queue(self) -> None:
+        while self._queue and not self._paused and not self._is_closing():
+            self._transport.write(self._next())
 
     def _next(self) -> bytes | memoryview:
         """Take as much as goes out in one write."""

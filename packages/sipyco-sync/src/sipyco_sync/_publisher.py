@@ -66,9 +66,10 @@ class _NotifierFeed(Feed):
     def flush(self) -> None:
         super().flush()
         with self.lock:
-            able = [outlet for outlet in self._stale if outlet.idle]
-        for outlet in able:
-            self._refresh(outlet)
+            stale = list(self._stale)
+        for outlet in stale:
+            if outlet.idle:
+                self._refresh(outlet)
 
     def _send_snapshot(self, outlet: Outlet) -> None:
         """Send `init` to a peer that is new or stale, and from then on what follows it."""

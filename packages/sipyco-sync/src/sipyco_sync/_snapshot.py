@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, Final
 
 from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
@@ -78,20 +79,28 @@ async def snapshot(
     request = _Request(name, max_line)
     timeout = checked_timeout(timeout)
     context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout) as patience:
             reader, writer = await async_open_connection(host, port, ssl=context)
             try:
                 writer.write(request.outgoing)
-                while not (result := request.receive(await reader.read(_READ_SIZE))):
-                    if timeout is not None:
-                        patience.reschedule(loop.time() + timeout)
-                return result[0]
+                return await _receive(request, reader, patience, timeout)
             finally:
                 writer.transport.abort()  # there is nothing that could be lost
     except TimeoutError as exc:
         raise TimeoutError(_too_late(host, port, timeout)) from exc
+
+
+async def _receive(
+    request: _Request,
+    reader: asyncio.StreamReader,
+    patience: asyncio.Timeout,
+    timeout: float | None,
+) -> Any:
+    while not (result := request.receive(await reader.read(_READ_SIZE))):
+        if timeout is not None:
+            patience.reschedule(asyncio.get_running_loop().time() + timeout)
+    return result[0]
 
 
 def blocking_snapshot(
@@ -119,11 +128,15 @@ def blocking_snapshot(
                 connection = context.wrap_socket(plain, server_hostname=server_name(host))
             with connection:
                 connection.sendall(request.outgoing)
-                while not (result := request.receive(connection.recv(_READ_SIZE))):
-                    pass
-                return result[0]
+                return _receive_blocking(request, connection)
     except TimeoutError as exc:
         raise TimeoutError(_too_late(host, port, timeout)) from exc
+
+
+def _receive_blocking(request: _Request, connection: socket.socket) -> Any:
+    while not (result := request.receive(connection.recv(_READ_SIZE))):
+        pass
+    return result[0]
 
 
 def _too_late(host: str, port: int, timeout: float | None) -> str:

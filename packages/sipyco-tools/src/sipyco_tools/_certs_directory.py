@@ -108,7 +108,7 @@ def make(directory: Path, hosts: list[str], clients: list[str], days: int, force
             clients = [_DEFAULT_CLIENT]
         stems = [*([SERVER] if server else []), *clients]
         replaced = set(named) if force else set()
-        _refuse(directory, [stem for stem in stems if stem not in replaced])
+        _refuse(directory, stems, replaced)
         if not force:
             _refuse_trusted(directory, clients, entries)
         files: list[NewFile] = []
@@ -118,11 +118,9 @@ def make(directory: Path, hosts: list[str], clients: list[str], days: int, force
             files += _files_of(directory, SERVER, pair, SERVER in replaced)
         if clients:
             trusted = _without(trusted, entries, clients)
-            for name in clients:
-                pair = make_pair(name, [], days)
-                files += _files_of(directory, name, pair, name in replaced)
-                until = describe(pair.certificate).until
-                trusted += f"# {name}, until {until:%Y-%m-%d}\n".encode() + pair.certificate
+            more, certificates = _client_files(directory, clients, days, replaced)
+            files += more
+            trusted += certificates
             # The last, so that nobody is trusted whose own files are not there.
             files.append(NewFile(directory / CLIENTS, trusted, _PUBLIC, True))
         write_all(files)
@@ -135,9 +133,25 @@ def _files_of(directory: Path, stem: str, pair: Pair, replace: bool) -> Iterator
         yield NewFile(path, data, mode, replace and os.path.lexists(path))
 
 
-def _refuse(directory: Path, stems: list[str]) -> None:
-    """Refuse to replace a file."""
+def _client_files(
+    directory: Path, clients: list[str], days: int, replaced: set[str]
+) -> tuple[list[NewFile], bytes]:
+    """Make the certificates of clients: their files, and what the server's file has of them."""
+    files: list[NewFile] = []
+    trusted = b""
+    for name in clients:
+        pair = make_pair(name, [], days)
+        files += _files_of(directory, name, pair, name in replaced)
+        until = describe(pair.certificate).until
+        trusted += f"# {name}, until {until:%Y-%m-%d}\n".encode() + pair.certificate
+    return files, trusted
+
+
+def _refuse(directory: Path, stems: list[str], replaced: set[str]) -> None:
+    """Refuse to replace a file, but for those that are to be replaced."""
     for stem in stems:
+        if stem in replaced:
+            continue
         for path in (directory / f"{stem}.pem", directory / f"{stem}.key"):
             if os.path.lexists(path):
                 option = "--host HOST" if stem == SERVER else f"--client {stem}"

@@ -148,8 +148,7 @@ class LogForwarder(logging.Handler, TaskObject):
     def _put(self, entry: bytes) -> None:
         with self._mutex:
             self._queue.append(entry)
-            while len(self._queue) > self._queue_size:
-                self._dropped += _records_in(self._queue.popleft())
+            self._drop_oldest()
             if self._loop is None or self._waking:
                 return
             self._waking = True  # before the call, which may be made at once
@@ -157,6 +156,10 @@ class LogForwarder(logging.Handler, TaskObject):
                 self._loop.call_soon_threadsafe(self._awake)
             except RuntimeError:
                 self._waking = False  # the loop has been closed; what is put waits for another
+
+    def _drop_oldest(self) -> None:
+        while len(self._queue) > self._queue_size:
+            self._dropped += _records_in(self._queue.popleft())
 
     def _awake(self) -> None:
         self._waking = False

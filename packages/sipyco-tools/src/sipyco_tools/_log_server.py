@@ -64,10 +64,7 @@ class Server(AsyncioServer):
         conversation = _Conversation(self._max_line, self._max_lines)
         try:
             try:
-                while data := await reader.read(_READ_SIZE):
-                    conversation.receive(data)
-                    if conversation.greeted:
-                        self._settled()
+                await self._receive(reader, conversation)
             except asyncio.CancelledError:
                 await _take_the_rest(reader, writer, conversation)
                 raise
@@ -90,6 +87,12 @@ class Server(AsyncioServer):
                     _short(peer),
                     rest,
                 )
+
+    async def _receive(self, reader: asyncio.StreamReader, conversation: _Conversation) -> None:
+        while data := await reader.read(_READ_SIZE):
+            conversation.receive(data)
+            if conversation.greeted:
+                self._settled()
 
 
 def _short(address: Any) -> Any:
@@ -158,6 +161,11 @@ def _text(data: bytes | bytearray) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
+async def _receive_all(reader: asyncio.StreamReader, conversation: _Conversation) -> None:
+    while data := await reader.read(_READ_SIZE):
+        conversation.receive(data)
+
+
 async def _take_the_rest(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, conversation: _Conversation
 ) -> None:
@@ -166,7 +174,6 @@ async def _take_the_rest(
         async with asyncio.timeout(_LAST_WORDS):
             if writer.can_write_eof():
                 writer.write_eof()
-            while data := await reader.read(_READ_SIZE):
-                conversation.receive(data)
+            await _receive_all(reader, conversation)
     except OSError:
         pass  # it has gone, or goes on all the same: TimeoutError is an OSError

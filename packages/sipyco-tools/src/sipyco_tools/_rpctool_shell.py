@@ -129,25 +129,29 @@ def run(client: Client, methods: Mapping[str, Any]) -> None:
     names = Namespace({name: _Method(name, getattr(client, name)) for name in methods})
     readline = _set_up_readline(sorted([*methods, "np"])) if sys.stdin.isatty() else None
     try:
-        while True:
-            flush()
-            try:
-                line = input(f"({client.get_selected_target()}) ")
-            except EOFError:
-                show()
-                return
-            except OSError as exc:
-                show()  # it may be the prompt that could not be written
-                flush()
-                raise UsageError(f"standard input: {type(exc).__name__}: {exc}") from exc
-            except KeyboardInterrupt:
-                show()
-                continue
-            if line.strip():
-                _evaluate(line.strip(), names)
+        _read_and_evaluate(client, names)
     finally:
         if readline is not None:
             _keep_history(readline)
+
+
+def _read_and_evaluate(client: Client, names: Namespace) -> None:
+    while True:
+        flush()
+        try:
+            line = input(f"({client.get_selected_target()}) ")
+        except EOFError:
+            show()
+            return
+        except OSError as exc:
+            show()  # it may be the prompt that could not be written
+            flush()
+            raise UsageError(f"standard input: {type(exc).__name__}: {exc}") from exc
+        except KeyboardInterrupt:
+            show()
+            continue
+        if line.strip():
+            _evaluate(line.strip(), names)
 
 
 def _evaluate(line: str, names: Namespace) -> None:
