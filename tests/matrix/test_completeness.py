@@ -36,16 +36,18 @@ def public_modules() -> Iterator[ModuleType]:
                 yield importlib.import_module(f"{package.__name__}.{info.name}")
 
 
-def takes_a_port(function: Any) -> bool:
+def takes_an_address(function: Any) -> bool:
     try:
-        return "port" in inspect.signature(function).parameters
+        return {"host", "port"} <= set(inspect.signature(function).parameters)
     except (TypeError, ValueError):
         return False  # it is no function, or one without a signature
 
 
 def connects_or_listens(thing: object) -> bool:
     methods = [getattr(thing, name) for name in dir(thing) if not name.startswith("_")]
-    return takes_a_port(thing) or (inspect.isclass(thing) and any(map(takes_a_port, methods)))
+    return takes_an_address(thing) or (
+        inspect.isclass(thing) and any(map(takes_an_address, methods))
+    )
 
 
 def test_whatever_connects_or_listens_is_in_the_matrix() -> None:

@@ -147,7 +147,7 @@ def test_a_port_that_there_is_not_is_a_wrong_command_line(
     with pytest.raises(SystemExit) as raised:
         sipyco_rpctool.get_argparser().parse_args(["--", HOST, text, "list-targets"])
     assert raised.value.code == 2
-    assert f"expected a port from 1 to 65535, got {text!r}" in capsys.readouterr().err
+    assert f"a port is a whole number from 1 to 65535, got {text!r}" in capsys.readouterr().err
 
 
 def test_ports_that_there_are_are_taken() -> None:
