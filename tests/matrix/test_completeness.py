@@ -13,7 +13,6 @@ from matrix import test_matrix
 from matrix.component import COVERED
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.keepalive import async_open_connection, create_connection
-from sipyco_rpc.testing import GenericRPCCase
 from sipyco_sync.remote_exec import connect_global_rpc
 
 __all__ = ["test_matrix"]  # it loads all rows
@@ -25,7 +24,6 @@ NOT_IN_IT: dict[object, str] = {
     async_open_connection: "what asyncio clients connect with; it knows no conversation",
     create_connection: "what blocking clients connect with; it knows no conversation",
     connect_global_rpc: "it has a `Client` made elsewhere, always without TLS",
-    GenericRPCCase: "it makes clients for tests of drivers",
 }
 
 
