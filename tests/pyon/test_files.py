@@ -84,6 +84,35 @@ def test_a_file_that_is_not_v1_is_left_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["db.pyon"]
 
 
+def test_each_file_that_cannot_be_converted_is_a_line_and_the_others_are(tmp_path: Path) -> None:
+    for name, text in (("a", "exit()\n"), ("\u00b5", "(1, )\n"), ("c", "(2, )\n")):
+        (tmp_path / name).write_text(text)
+    paths = [tmp_path / name for name in ("a", "\u00b5", "missing", "c")]
+    done = subprocess.run(
+        [sys.executable, "-m", "sipyco_pyon", *paths],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    lines = done.stderr.decode("ascii").splitlines()
+    assert lines[0].startswith(f"{tmp_path}/a: ValueError: ")
+    assert lines[1] == rf"{tmp_path}/\xb5: converted; the old file is {tmp_path}/\xb5_v1"
+    assert lines[2].startswith(f"{tmp_path}/missing: FileNotFoundError: ")
+    assert lines[3].startswith(f"{tmp_path}/c: converted; ")
+    assert (len(lines), done.returncode) == (4, 1)
+    assert pyon.load_file(tmp_path / "c") == (2,)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_files_are_converted_though_nobody_can_be_told(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text("(1, )\n")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "sipyco_pyon", str(tmp_path / "a"), str(tmp_path / "b")]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full)
+    assert (done.stdout, done.returncode) == (b"", 0)
+    assert pyon.load_file(tmp_path / "b") == (1,)
+
+
 NO_LINKS = pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
 
 

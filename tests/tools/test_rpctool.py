@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from support.certificates import paths_of
 from support.peers import DEADLINE, HOST, rpc_server, until
 from support.programs import free_port
 
@@ -76,6 +78,14 @@ def run(port: int, *arguments: str, **options: Any) -> subprocess.CompletedProce
     )
 
 
+def refused(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), DEADLINE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_lists(port: int) -> None:
     assert run(port, "list-targets").stdout == "Target(s):   aux, lda\nDescription: of the lab\n"
     listed = run(port, "list-methods", "-t", "lda")
@@ -113,13 +123,23 @@ def test_what_a_generator_gives_is_printed_item_by_item(port: int) -> None:
     ("arguments", "status", "text"),
     [
         (("call", "-t", "lda", "fail"), 1, "remote exception: ValueError: bad value"),
-        (("call", "-t", "lda", "nosuch"), 1, "`lda` has no method `nosuch`"),
-        (("call", "-t", "x", "fail"), 1, "no target `x`; valid target name(s): aux lda"),
-        (("call", "fail"), 1, "Server has multiple targets: aux lda"),
+        (("call", "-t", "lda", "nosuch"), 1, ": AttributeError: `lda` has no method `nosuch`"),
+        (
+            ("call", "-t", "x", "fail"),
+            1,
+            ": IncompatibleServer: no target `x`; valid target name(s): aux lda",
+        ),
+        (("call", "fail"), 1, ": ValueError: Server has multiple targets: aux lda"),
         (("call", "-t", "lda", "echo", "hello"), 2, "'\"hello\"'"),
         (("call", "-t", "lda", "echo", "1 +"), 2, "argument '1 +' is not a Python expression"),
         (("call", "-t", "lda", "echo", "a=1", "a=2"), 2, "'a' is given twice"),
-        (("--timeout", "0.1", "call", "-t", "lda", "wait"), 1, "timed out"),
+        (("--timeout", "0.1", "call", "-t", "lda", "wait"), 1, ": TimeoutError: "),
+        (
+            ("--ssl", "/no", "/no", "/no", "list-targets"),
+            1,
+            "rpctool: FileNotFoundError: [Errno 2]",
+        ),
+        (("call", "-t", "lda", "echo", "open('/no')"), 2, "sipyco_rpctool: error: argument"),
         (("--timeout", "x", "list-targets"), 2, "positive number of seconds"),
         (("--json",), 2, "not with a prompt"),
         (("nosuch",), 2, "invalid choice"),
@@ -144,7 +164,7 @@ def test_nobody_listens() -> None:
     done = run(port, "list-targets")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert f"{HOST} port {port}" in done.stderr
+    assert f"connection error: {HOST} port {port}: ConnectionRefusedError: " in done.stderr
 
 
 def test_json(port: int) -> None:
@@ -169,6 +189,67 @@ def test_interactive(port: int) -> None:
     assert "SyntaxError" in done.stdout
     assert "NameError: name 'nosuch' is not defined" in done.stdout
     assert "(lda) 7\n" in done.stdout
+
+
+def test_the_prompt_has_what_a_method_says_of_itself(port: int) -> None:
+    lines = "help(set_attenuation)\nset_attenuation\n[echo(i) for i in range(2)]\n"
+    done = run(port, "interactive", "-t", "lda", input=lines)
+    assert "set_attenuation(attenuation" in done.stdout
+    assert "In steps." in done.stdout
+    assert f"(lda) <remote method `set_attenuation` of `lda` on {HOST} port {port}>" in done.stdout
+    assert "(lda) [(0,), (1,)]\n" in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_time_limit_ends_a_call_and_not_the_prompt(port: int) -> None:
+    done = run(port, "--timeout", "0.1", "interactive", "-t", "lda", input="wait()\necho(7)\n")
+    assert "(lda) TimeoutError: " in done.stdout
+    assert "(lda) (7,)\n" in done.stdout
+    assert done.returncode == 0
+
+
+LEAVING = """
+import os, sys
+from sipyco_rpc.pc_rpc import SimpleSSLConfig, simple_server_loop
+
+class Lda:
+    def leave(self):
+        os._exit(0)
+
+    def leave_in_the_midst(self):
+        yield 1
+        os._exit(0)
+
+config = SimpleSSLConfig(*sys.argv[3:]) if sys.argv[3:] else None
+simple_server_loop({"lda": Lda()}, sys.argv[1], int(sys.argv[2]), ssl_config=config)
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("at_a_prompt", [False, True])
+@pytest.mark.parametrize("method", ["leave", "leave_in_the_midst"])
+def test_a_server_that_is_killed_in_a_call_is_an_error_of_the_connection(
+    method: str, at_a_prompt: bool, tls: bool
+) -> None:
+    port = free_port()
+    serving, calling = [], []
+    if tls:
+        serving = list(paths_of("server", "client").values())
+        calling = ["--ssl", *paths_of("client", "server").values()]
+    arguments = [sys.executable, "-c", LEAVING, HOST, str(port), *serving]
+    with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as server:
+        try:
+            until(lambda: not refused(port))
+            if at_a_prompt:
+                done = run(port, *calling, input=f"{method}()\n7\n")
+            else:
+                done = run(port, *calling, "call", method)
+        finally:
+            server.kill()
+    assert done.returncode == 1
+    assert f"connection error: {HOST} port {port}: EOFError: call of `lda.{method}`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "7\n" not in done.stdout
 
 
 def test_ctrl_c_leaves_quietly(port: int, lda: Lda) -> None:

@@ -51,6 +51,14 @@ def migrate(filename: str | PathLike[str]) -> str:
     return backup
 
 
+def _say(text: str) -> None:
+    if sys.stderr is not None:  # `print` would take standard output for it
+        try:
+            print(text, file=sys.stderr)
+        except OSError:
+            pass  # whether anybody reads it changes nothing; the exit status tells
+
+
 def main() -> None:
     """Run the converter as a command."""
     parser = argparse.ArgumentParser(
@@ -60,6 +68,14 @@ def main() -> None:
         epilog="example: python -m sipyco.pyon dataset_db.pyon",
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="file to convert")
+    failed = False
     for filename in parser.parse_args().files:
-        backup = migrate(filename)
-        print(f"{filename}: converted; the old file is {backup}", file=sys.stderr)
+        try:
+            backup = migrate(filename)
+        except Exception as exc:  # noqa: BLE001  (whatever it is, it is of this file alone)
+            _say(f"{filename}: {type(exc).__name__}: {exc}")
+            failed = True
+        else:
+            _say(f"{filename}: converted; the old file is {backup}")
+    if failed:
+        sys.exit(1)

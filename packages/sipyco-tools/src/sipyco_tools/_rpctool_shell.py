@@ -2,19 +2,79 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from pprint import pprint
+from pprint import pformat
 from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import Client
-from sipyco_tools._rpctool_values import Namespace, each
+from sipyco_tools._command_output import OutputError, complain, flush, show
+from sipyco_tools._rpctool_values import Namespace, UsageError, each
 
 __all__: list[str] = []
 
 _HISTORY: Final = Path("~/.sipyco_rpctool_history")
 _HISTORY_LENGTH: Final = 1000  # lines
+
+
+class _ConnectionLost(Exception):
+    """A remote method has lost the connection.
+
+    Args:
+        error: what it raised.
+    """
+
+    def __init__(self, error: OSError | EOFError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@contextmanager
+def _connection() -> Iterator[None]:
+    """Tell errors of the connection from those that an expression raises here."""
+    try:
+        yield
+    except TimeoutError:
+        raise  # the next call gets its own answer, or says that there is no connection
+    except (OSError, EOFError) as exc:
+        if getattr(exc, "parent_traceback", None) is not None:
+            raise  # the method raised it, over there
+        raise _ConnectionLost(exc) from None
+
+
+class _Method:
+    """A remote method as a name of the prompt; `help` shows the remote one."""
+
+    def __init__(self, name: str, method: Callable[..., Any]) -> None:
+        self.__name__ = self.__qualname__ = name
+        self._method = method
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with _connection():
+            result = self._method(*args, **kwargs)
+        return _items(result) if isinstance(result, Iterator) else result
+
+    def __get__(self, instance: object, owner: type | None = None) -> _Method:
+        return self  # for `inspect`, which takes it for a routine then
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._method)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self._method.__doc__
+
+    def __repr__(self) -> str:
+        return repr(self._method)
+
+
+def _items(result: Iterator[Any]) -> Iterator[Any]:
+    with _connection():
+        yield from result
 
 
 class _Completer:
@@ -61,19 +121,27 @@ def run(client: Client, methods: Mapping[str, Any]) -> None:
         methods: the names of its methods.
 
     Raises:
-        OSError, EOFError: the connection was lost.
+        OSError: the connection was lost.
+        EOFError: it was closed by the other side.
+        OutputError: standard output takes nothing.
+        UsageError: standard input gives nothing.
     """
-    names = Namespace({name: getattr(client, name) for name in methods})
+    names = Namespace({name: _Method(name, getattr(client, name)) for name in methods})
     readline = _set_up_readline(sorted([*methods, "np"])) if sys.stdin.isatty() else None
     try:
         while True:
+            flush()
             try:
                 line = input(f"({client.get_selected_target()}) ")
             except EOFError:
-                print()
+                show()
                 return
+            except OSError as exc:
+                show()  # it may be the prompt that could not be written
+                flush()
+                raise UsageError(f"standard input: {type(exc).__name__}: {exc}") from exc
             except KeyboardInterrupt:
-                print()
+                show()
                 continue
             if line.strip():
                 _evaluate(line.strip(), names)
@@ -86,17 +154,18 @@ def _evaluate(line: str, names: Namespace) -> None:
     try:
         for value in each(names.evaluate(line)):
             if value is not None:
-                pprint(value)
+                show(pformat(value))
+                flush()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return
-    except Exception as exc:
+        complain("interrupted")
+    except OutputError:
+        raise
+    except _ConnectionLost as lost:
+        raise lost.error from None  # a prompt has no point any more
+    except Exception as exc:  # noqa: BLE001  (whatever the expression raised)
         remote = getattr(exc, "parent_traceback", None)
-        if remote is None:
-            if isinstance(exc, (OSError, EOFError)):
-                raise  # the connection is gone: so is the point of a prompt
-            print(f"{type(exc).__name__}: {exc}")
-            return
-        print("Remote exception:")
-        print(f"{type(exc).__name__}: {exc}")
-        print("".join(remote), end="")
+        if remote is not None:
+            show("Remote exception:")
+        show(f"{type(exc).__name__}: {exc}")
+        if remote is not None:
+            show("".join(remote), end="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import keyword
 from collections.abc import Iterator, Mapping
@@ -16,24 +17,32 @@ class UsageError(Exception):
     """An argument that cannot be used; the text says how to write it."""
 
 
-class Namespace(dict[str, Any]):
+class Namespace:
     """Names for expressions: those given, and `np`, which is imported when it is used."""
 
-    def __missing__(self, name: str) -> Any:
-        if name != "np":
-            raise KeyError(name)
-        try:
-            import numpy
-        except ImportError:
-            raise UsageError(
-                "`np` needs NumPy; install it with: pip install 'sipyco-tools[numpy]'"
-            ) from None
-        self["np"] = numpy
-        return numpy
+    def __init__(self, names: Mapping[str, Any] | None = None, **more: Any) -> None:
+        # One dictionary, and a plain one: a function in an expression (`lambda`, a generator
+        # expression) finds names nowhere else.
+        self._globals = {**(names or {}), **more}
 
     def evaluate(self, expression: str) -> Any:
         """Evaluate a Python expression that the user of this program typed."""
-        return eval(compile(expression, "<argument>", "eval"), {}, self)  # noqa: S307
+        tree = ast.parse(expression, "<argument>", "eval")
+        if "np" not in self._globals and any(
+            isinstance(node, ast.Name) and node.id == "np" for node in ast.walk(tree)
+        ):
+            self._globals["np"] = _numpy()
+        return eval(compile(tree, "<argument>", "eval"), self._globals)  # noqa: S307
+
+
+def _numpy() -> Any:
+    try:
+        import numpy
+    except ImportError:
+        raise UsageError(
+            "`np` needs NumPy; install it with: pip install 'sipyco-tools[numpy]'"
+        ) from None
+    return numpy
 
 
 def _value(text: str, expression: str) -> Any:

@@ -13,12 +13,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sipyco_tools._command_output import FAILED, complain, run_command, show
+
 if TYPE_CHECKING:
     from sipyco_tools import _certs_directory
 
 __all__ = ["get_argparser", "main"]
 
-_INTERRUPTED: Final = 130  # what shells say of a program that Ctrl-C ended
+_PROGRAM: Final = "sipyco_certs"
 _DAYS: Final = 3650  # ten years: an experiment must not stop because a year is over
 _MAX_DAYS: Final = 36500  # the year 10000 is out of reach of certificates, and of this
 _WARNING_DAYS: Final = 30  # to plan a replacement
@@ -88,7 +90,7 @@ def _days(text: str) -> int:
 def get_argparser() -> argparse.ArgumentParser:
     """Return the parser of the command line; the documentation is made from it, too."""
     parser = argparse.ArgumentParser(
-        prog="sipyco_certs",
+        prog=_PROGRAM,
         description="Make certificates and keys for TLS, for a server and its clients.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -156,28 +158,28 @@ def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) ->
 
 def _report(directory: Path, made: _certs_directory.Made, force: bool) -> None:
     """Say what was made, and what goes where."""
-    print(f"in {directory.resolve()}:")
+    show(f"in {directory.resolve()}:")
     if made.server:
-        print("made server.key, server.pem")
+        show("made server.key, server.pem")
     for name in made.clients:
-        print(f"made {name}.key, {name}.pem, and put {name} into clients.pem")
+        show(f"made {name}.key, {name}.pem, and put {name} into clients.pem")
     if not made.server and not made.clients:
-        print("made nothing: what is needed is there")
-    print()
+        show("made nothing: what is needed is there")
+    show()
     if made.server:
-        print("the server needs server.key, server.pem and clients.pem:")
-        print('  local_cert="server.pem", local_key="server.key", peer_cert="clients.pem"')
+        show("the server needs server.key, server.pem and clients.pem:")
+        show('  local_cert="server.pem", local_key="server.key", peer_cert="clients.pem"')
         if force:
-            print("each client needs the new server.pem")
+            show("each client needs the new server.pem")
     elif made.clients:
-        print("the server needs the new clients.pem; it uses it from then on, without a restart")
+        show("the server needs the new clients.pem; it uses it from then on, without a restart")
     for name in made.clients:
-        print(f"{name} needs {name}.key, {name}.pem and server.pem:")
-        print(f'  local_cert="{name}.pem", local_key="{name}.key", peer_cert="server.pem"')
-        print(f"  sipyco_rpctool --ssl {name}.pem {name}.key server.pem HOST PORT ...")
+        show(f"{name} needs {name}.key, {name}.pem and server.pem:")
+        show(f'  local_cert="{name}.pem", local_key="{name}.key", peer_cert="server.pem"')
+        show(f"  sipyco_rpctool --ssl {name}.pem {name}.key server.pem HOST PORT ...")
     if made.server or made.clients:
-        print("each key is for its owner alone; the .pem files are no secret")
-        print()
+        show("each key is for its owner alone; the .pem files are no secret")
+        show()
 
 
 def _run(args: argparse.Namespace) -> bool:
@@ -187,8 +189,8 @@ def _run(args: argparse.Namespace) -> bool:
     directory: Path = args.directory
     if args.remove is not None:
         _certs_directory.remove(directory, args.remove)
-        print(f"removed {args.remove} from {directory / _certs_directory.CLIENTS}")
-        print("the server needs the new clients.pem, without a restart; open connections stay so")
+        show(f"removed {args.remove} from {directory / _certs_directory.CLIENTS}")
+        show("the server needs the new clients.pem, without a restart; open connections stay so")
         return True
     if not args.check:
         days = args.days or _DAYS
@@ -197,27 +199,32 @@ def _run(args: argparse.Namespace) -> bool:
     wanted = args.days if args.check and args.days else _WARNING_DAYS
     findings = _certs_directory.check(directory, wanted)
     for finding in findings:
-        print(f"{'ok ' if finding.good else 'BAD'} {finding.text}")
+        show(f"{'ok ' if finding.good else 'BAD'} {finding.text}")
     return not args.check or all(finding.good for finding in findings)
 
 
-def main() -> None:
-    """Run the command; it ends with `SystemExit`, if anything is wrong."""
+def _main() -> None:
     parser = get_argparser()
     args = parser.parse_args()
     _check_options(parser, args)
     try:
         if not _run(args):
-            sys.exit(1)
+            sys.exit(FAILED)
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != "cryptography":
             raise
-        text = "it needs the library cryptography: pip install 'sipyco-tools[certs]'"
-        sys.exit(f"sipyco_certs: {text}")
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        complain(
+            f"{_PROGRAM}: it needs the library cryptography: pip install 'sipyco-tools[certs]'"
+        )
+        sys.exit(FAILED)
     except (OSError, ValueError) as exc:
-        sys.exit(f"sipyco_certs: {exc}")
+        complain(f"{_PROGRAM}: {exc}")
+        sys.exit(FAILED)
+
+
+def main() -> None:
+    """Run the command; it ends with `SystemExit`, if anything is wrong."""
+    run_command(_PROGRAM, _main)
 
 
 if __name__ == "__main__":

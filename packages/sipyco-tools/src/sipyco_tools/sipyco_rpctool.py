@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import textwrap
 import traceback
-from pprint import pprint
+from pprint import pformat
 from typing import Any, Final
 
 from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.pc_rpc import AutoTarget, Client, SimpleSSLConfig
 from sipyco_tools import _rpctool_shell
+from sipyco_tools._command_output import (
+    FAILED,
+    OutputError,
+    complain,
+    flush,
+    run_command,
+    show,
+)
 from sipyco_tools._rpctool_values import (
     UsageError,
     each,
@@ -23,7 +30,8 @@ from sipyco_tools._rpctool_values import (
 
 __all__ = ["get_argparser", "main"]
 
-_INTERRUPTED: Final = 130  # what shells say of a program that Ctrl-C ended
+_MAX_PORT: Final = 65535  # TCP has 16 bits for it
+_PROGRAM: Final = "sipyco_rpctool"
 
 _EPILOG: Final = """\
 examples:
@@ -33,9 +41,19 @@ examples:
   sipyco_rpctool ::1 3253 call load_sample_values 'np.array([1.0, 2.0], dtype=float)'
   sipyco_rpctool ::1 3253 call configure 'label="left arm"' enabled=True
 
-exit status: 0; 1 for an exception of the method or an error of the connection; 2 for a wrong
-command line.
+exit status: 0; 1 for an exception of the method, an error of the connection, or output that cannot
+be written; 2 for a wrong command line.
 """
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = 0
+    if not 0 < port <= _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to {_MAX_PORT}, got {text!r}")
+    return port
 
 
 def _seconds(text: str) -> float:
@@ -51,14 +69,14 @@ def _seconds(text: str) -> float:
 def get_argparser() -> argparse.ArgumentParser:
     """Return the parser of the command line; the documentation is made from it, too."""
     parser = argparse.ArgumentParser(
-        prog="sipyco_rpctool",
+        prog=_PROGRAM,
         description="Call the methods of an RPC server: one of them (call), or several at a "
         "prompt (interactive, the default).",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("server", metavar="SERVER", help="name or address of the server")
-    parser.add_argument("port", metavar="PORT", type=int, help="TCP port of the server")
+    parser.add_argument("port", metavar="PORT", type=_port, help="TCP port of the server")
     parser.add_argument(
         "--ssl",
         nargs=3,
@@ -133,36 +151,36 @@ def _signature(name: str, argspec: dict[str, Any]) -> str:
 def _list_targets(client: Client, as_json: bool) -> None:
     names, description = client.get_rpc_id()
     if as_json:
-        print(json_text({"targets": names, "description": description}))
+        show(json_text({"targets": names, "description": description}))
         return
-    print(f"Target(s):   {', '.join(names)}")
+    show(f"Target(s):   {', '.join(names)}")
     if description is not None:
-        print(f"Description: {description}")
+        show(f"Description: {description}")
 
 
 def _list_methods(client: Client, as_json: bool) -> None:
     listing = client.get_rpc_method_list()
     if as_json:
-        print(json_text(listing))
+        show(json_text(listing))
         return
     if listing["docstring"] is not None:
-        print(listing["docstring"])
-        print()
+        show(listing["docstring"])
+        show()
     for name, (argspec, docstring) in sorted(listing["methods"].items()):
-        print(_signature(name, argspec))
+        show(_signature(name, argspec))
         if docstring is not None:
-            print(textwrap.indent(docstring, "    "))
-        print()
+            show(textwrap.indent(docstring, "    "))
+        show()
 
 
 def _call(client: Client, method: str, texts: list[str], as_json: bool) -> None:
     args, kwargs = parse_arguments(texts)
     for value in each(getattr(client, method)(*args, **kwargs)):
         if as_json:
-            print(json_text({"result": value}), flush=True)
+            show(json_text({"result": value}))
         elif value is not None:
-            pprint(value)
-            sys.stdout.flush()
+            show(pformat(value))
+        flush()  # the next item may be long in coming
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -183,43 +201,40 @@ def _run(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace, exc: Exception) -> None:
     """Say what went wrong, on one line."""
     if args.json:
-        print(json_error(exc))
+        show(json_error(exc))
+    text = f"{type(exc).__name__}: {exc}"
     remote = getattr(exc, "parent_traceback", None)
     if remote is not None:
-        if args.verbose:
-            print("".join(remote), end="", file=sys.stderr)
-        text = f"remote exception: {type(exc).__name__}: {exc}"
-    elif isinstance(exc, (OSError, EOFError)):
-        text = f"connection error: {args.server} port {args.port}: {exc}"
-    else:
-        text = str(exc)
-    if args.verbose and remote is None:
-        traceback.print_exception(exc)
-    print(f"sipyco_rpctool: {' '.join(text.split())}", file=sys.stderr)
+        text = f"remote exception: {text}"
+    elif isinstance(exc, (OSError, EOFError)) and getattr(exc, "filename", None) is None:
+        text = f"connection error: {args.server} port {args.port}: {text}"
+    if args.verbose:
+        shown = traceback.format_exception(exc) if remote is None else remote
+        complain("".join(shown).rstrip("\n"))
+    complain(f"{_PROGRAM}: {' '.join(text.split())}")
 
 
-def main() -> None:
-    """Run the command; it ends with `SystemExit`."""
+def _main() -> None:
     parser = get_argparser()
     args = parser.parse_args()
     if args.json and args.action in (None, "interactive"):
         parser.error("--json goes with list-targets, list-methods and call, not with a prompt")
     try:
         _run(args)
-        sys.stdout.flush()
     except UsageError as exc:
-        _report(args, exc)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        # Nobody reads our output any more (the client has other errors for its connection). The
-        # interpreter flushes once more when it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        if args.json:
+            show(json_error(exc))
+        parser.exit(2, f"{_PROGRAM}: error: {' '.join(str(exc).split())}\n")
+    except OutputError:
+        raise
     except Exception as exc:  # noqa: BLE001  (whatever the remote method raised)
         _report(args, exc)
-        sys.exit(1)
+        sys.exit(FAILED)
+
+
+def main() -> None:
+    """Run the command; it ends with `SystemExit`, unless all went well."""
+    run_command(_PROGRAM, _main)
 
 
 if __name__ == "__main__":

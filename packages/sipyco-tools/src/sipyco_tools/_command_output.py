@@ -1,0 +1,99 @@
+"""What the commands write: shown whatever the encoding is, failing by name. No protocols here.
+
+`print` raises an `OSError` for a full disk, as a socket does for a lost connection, and leaves
+what it could not write to the end of the interpreter, which complains once more.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+__all__: list[str] = []
+
+FAILED: Final = 1
+INTERRUPTED: Final = 130  # what shells say of a program that Ctrl-C ended
+
+
+class OutputError(Exception):
+    """Standard output takes nothing; the reason is the cause, and the text."""
+
+
+def _refuse(exc: OSError) -> NoReturn:
+    raise OutputError(f"standard output: {type(exc).__name__}: {exc}") from exc
+
+
+def show(text: str = "", end: str = "\n") -> None:
+    """Write to standard output; what is there is out after `flush`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if sys.stdout is None:  # as `>&-` has it; `print` would say nothing
+        raise OutputError("standard output is closed")
+    try:
+        print(text, end=end)
+    except OSError as exc:
+        _refuse(exc)
+
+
+def flush() -> None:
+    """Write what waits; errors are those of `show`."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError as exc:
+            _refuse(exc)
+
+
+def complain(text: str) -> None:
+    """Write a line to standard error, if that can be written to."""
+    if sys.stderr is not None:  # `print` would take standard output for it
+        try:
+            print(text, file=sys.stderr, flush=True)
+        except OSError:
+            pass  # there is nobody left to tell; the exit status does
+
+
+def run_command(program: str, command: Callable[[], None]) -> None:
+    """Run a command whose output may fail.
+
+    Characters that the output's encoding lacks are shown as `repr` escapes them. If nobody reads
+    the output any more (`| head`), that is the end, without a word.
+
+    Args:
+        program: its name, for error messages.
+        command: it writes by `show`, and ends with `SystemExit` if anything else goes wrong.
+    """
+    for stream, errors in (
+        (sys.stdin, "surrogateescape"),  # a wrong byte spoils its line, and not those behind it
+        (sys.stdout, "backslashreplace"),
+        (sys.stderr, "backslashreplace"),
+    ):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+    try:
+        try:
+            command()
+        finally:
+            flush()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except OutputError as exc:
+        if not isinstance(exc.__cause__, BrokenPipeError):
+            complain(f"{program}: {exc}")
+        _drop_output()
+        sys.exit(FAILED)
+
+
+def _drop_output() -> None:
+    """Have the interpreter not complain when it flushes once more, at its end."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (AttributeError, OSError):
+        pass  # it is no file, and waits for nothing
