@@ -1,10 +1,13 @@
 """The command `python -m benchmarks`."""
 
+import io
 import sys
 
 from benchmarks.cli import main
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the figures must be seen in ASCII, too
     try:
         raise SystemExit(main())
     except KeyboardInterrupt:  # what was started has ended

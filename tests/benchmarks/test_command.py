@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from benchmarks import rows
@@ -29,6 +34,15 @@ def test_one_row_from_the_measurement_to_a_file_and_back(tmp_path, capsys):
     assert shown.out.startswith(measured.out)
     assert "1.00×" in shown.out
     assert shown.err == ""
+    in_ascii = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--from", file, "--compare", file],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert "1.00\\xd7" in in_ascii.stdout
+    assert (in_ascii.stderr, in_ascii.returncode) == ("", 0)
 
 
 def test_a_call_is_measured_over_a_connection(tmp_path, capsys):

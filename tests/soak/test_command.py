@@ -34,6 +34,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
 
 
@@ -69,6 +70,7 @@ def test_a_short_run_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
         assert row, out
         assert int(row[1]) == {"Client": 3, "AsyncioClient": 2}.get(kind, 1)
         assert int(row[3].replace(",", "")) > 0
+    assert " \\u2192 " in out  # an arrow, where there is ASCII only
     assert re.search(r"^faults of processes: .*[1-9]", out, re.MULTILINE)
     assert len(children) >= 4
     assert not any(is_running(child) for child in children)

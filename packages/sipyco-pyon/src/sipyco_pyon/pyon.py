@@ -149,7 +149,9 @@ def encode_bytes(
     It takes one copy less of long arrays. The arguments and errors are those of `encode`.
 
     Args:
-        x, plain_float64, buffer_callback: as for `encode`.
+        x: the value.
+        plain_float64: as for `encode`.
+        buffer_callback: as for `encode`.
         end: what comes after the value, such as a newline: to add it later would be a copy.
     """
     if x is None:

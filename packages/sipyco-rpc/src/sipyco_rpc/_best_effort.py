@@ -95,7 +95,10 @@ class BestEffortClient:
         firstcon_timeout: for the constructor's attempt, in seconds.
         retry: pause before the first new attempt, in seconds; later pauses grow, with jitter,
             up to 12 times as long.
-        ssl_config, local_cert, local_key, peer_cert: TLS, as for `Client`.
+        ssl_config: for TLS, as for `Client`.
+        local_cert: for TLS, as for `Client`.
+        local_key: for TLS, as for `Client`.
+        peer_cert: for TLS, as for `Client`.
         max_line: longest reply to accept, in bytes.
 
     Raises:

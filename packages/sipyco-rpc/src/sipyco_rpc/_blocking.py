@@ -37,7 +37,8 @@ class BlockingConnection:
     the connection is closed instead.
 
     Args:
-        host, port: where to connect to.
+        host: name or address of the server.
+        port: its TCP port.
         timeout: for connecting and for every socket operation, in seconds; None for none.
         ssl_context: for TLS, or None.
         max_line: longest reply to accept, in bytes.
@@ -45,7 +46,9 @@ class BlockingConnection:
 
     Attributes:
         timeout: of socket operations, from the next request on.
-        mail, turns, wire: are for the iterators over what generators give as well.
+        mail: what has come; for the iterators over what generators give as well.
+        turns: of the threads, likewise.
+        wire: the socket, likewise.
 
     Raises:
         OSError: no connection could be made.

@@ -39,8 +39,10 @@ class Client:
         timeout: for every operation on the socket, connecting (to all addresses of the host
             together) and handshake included, in seconds; None for none. See `call_timeout` for a limit to single calls.
         ssl_config: for TLS that trusts certificates, whatever the host's name.
-        local_cert, local_key, peer_cert: paths of PEM files for TLS that also verifies that the
-            server's certificate is for `host`. Not together with `ssl_config`.
+        local_cert: path of our certificate, a PEM file, for TLS that also verifies that
+            the server's certificate is for `host`. Not with `ssl_config`.
+        local_key: path of its private key.
+        peer_cert: path of the certificates to trust.
         max_line: longest reply to accept, in bytes; longer ones raise `LineTooLong`.
 
     Raises:

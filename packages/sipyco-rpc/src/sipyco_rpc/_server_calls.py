@@ -54,7 +54,8 @@ class ServerCalls:
         server: has the rules for calls.
         session: makes replies of values.
         sender: takes the replies.
-        name, target: the target that the client has selected.
+        name: of the target that the client has selected.
+        target: the object itself.
         replied: is called when a reply, or an item, has been put that nobody was about to send.
         terminate: is called when the server is to stop.
 

@@ -69,15 +69,24 @@ def simple_server_loop(
         simple_server_loop({"lda": Lda()}, "::1", 3253)
 
     Args:
-        targets, description, allow_parallel: see `Server`.
-        threaded, max_line, plain_float64, frames: likewise.
-        allowed_methods, max_connections, handshake_timeout: likewise.
+        targets: objects by their names, as for `Server`.
+        description: as for `Server`.
+        allow_parallel: as for `Server`.
+        threaded: as for `Server`.
+        max_line: as for `Server`.
+        plain_float64: as for `Server`.
+        frames: as for `Server`.
+        allowed_methods: as for `Server`.
+        max_connections: as for `Server`.
+        handshake_timeout: as for `Server`.
         builtin_terminate: offer every client the method `terminate`, which ends the program.
         host: address to listen on, or a list of them; None for all.
         port: TCP port to listen on.
         ssl_config: for TLS that trusts certificates.
         loop: the event loop to run in; by default one is made, and closed in the end.
-        local_cert, local_key, peer_cert: paths of PEM files for TLS. Not with `ssl_config`.
+        local_cert: path of our certificate, a PEM file, for TLS. Not with `ssl_config`.
+        local_key: path of its private key.
+        peer_cert: path of the certificates to trust.
 
     Raises:
         OSError: the address cannot be listened on; or an error of TLS.

@@ -120,7 +120,9 @@ class AsyncioServer:
                 out with a warning where the host has no IPv6.
             port: TCP port; 0 for any that is free.
             ssl_config: for TLS.
-            local_cert, local_key, peer_cert: paths of PEM files for TLS. Not with `ssl_config`.
+            local_cert: path of our certificate, a PEM file, for TLS. Not with `ssl_config`.
+            local_key: path of its private key.
+            peer_cert: path of the certificates to trust.
 
         Raises:
             OSError: an address cannot be listened on, or a certificate not be used.
@@ -294,7 +296,8 @@ class AsyncioServer:
         """Serve one connection.
 
         Args:
-            reader, writer: its streams; they are closed afterwards.
+            reader: what it sends.
+            writer: what it is sent; it is closed afterwards.
         """
         raise NotImplementedError("override `_handle_connection_cr`")
 

@@ -61,7 +61,8 @@ class FrameBody:
 
     Args:
         call_id: from the header.
-        text_length, lengths: of the text and of the buffers, in bytes.
+        text_length: of the text, in bytes.
+        lengths: of the buffers, in bytes.
     """
 
     def __init__(self, call_id: int, text_length: int, lengths: list[int]) -> None:

@@ -157,7 +157,10 @@ def client_ssl_contexts(
     the last good context is given: certificate and key cannot be replaced in one moment.
 
     Args:
-        ssl_config, local_cert, local_key, peer_cert: see `client_ssl_context`.
+        ssl_config: as for `client_ssl_context`.
+        local_cert: as for `client_ssl_context`.
+        local_key: as for `client_ssl_context`.
+        peer_cert: as for `client_ssl_context`.
 
     Raises:
         ValueError: both ways at once, or some of the paths without the others.

@@ -74,7 +74,8 @@ class FeedClient:
         notify_cbs: the callbacks; the list may be changed at any time.
         disconnect_cb: is called when the connection ends other than by `close`, or None.
         receive_task: the task that receives.
-        reader, writer: the streams of the connection.
+        reader: of the connection.
+        writer: of the connection.
     """
 
     _banner: ClassVar[bytes]

@@ -60,9 +60,13 @@ async def snapshot(
     """Get a publisher's structure as of now.
 
     Args:
-        host, port: of the publisher.
+        host: name or address of the publisher.
+        port: its TCP port.
         name: the name under which the structure is published.
-        ssl_config, local_cert, local_key, peer_cert: for TLS, see `Subscriber.connect`.
+        ssl_config: for TLS, as for `Subscriber.connect`.
+        local_cert: for TLS, as for `Subscriber.connect`.
+        local_key: for TLS, as for `Subscriber.connect`.
+        peer_cert: for TLS, as for `Subscriber.connect`.
         timeout: seconds in which something must happen, or None for no limit. A large
             structure may take longer, as long as it keeps coming.
         max_line: longest structure to accept, in bytes on the wire.

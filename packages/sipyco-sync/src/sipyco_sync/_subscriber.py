@@ -68,7 +68,8 @@ class Subscriber(FeedClient):
         notify_cbs: list of the callbacks, which may be changed at any time.
         disconnect_cb: as given; it may be assigned later.
         receive_task: the task that receives, after `connect`. It ends without an error.
-        reader, writer: the streams of the connection, after `connect`.
+        reader: of the connection, after `connect`.
+        writer: likewise.
     """
 
     _banner = BANNER
@@ -113,11 +114,14 @@ class Subscriber(FeedClient):
         """Connect, and begin to receive.
 
         Args:
-            host, port: of the publisher.
+            host: name or address of the publisher.
+            port: its TCP port.
             before_receive_cb: is called once there is a connection, before anything is received.
             ssl_config: for TLS that trusts certificates.
-            local_cert, local_key, peer_cert: paths of PEM files, for TLS that also verifies the
-                host. Not with `ssl_config`.
+            local_cert: path of our certificate, a PEM file, for TLS that also verifies that
+                the certificate of the other side is for `host`. Not with `ssl_config`.
+            local_key: path of its private key.
+            peer_cert: path of the certificates to trust.
 
         Raises:
             OSError: it cannot connect; also with `reconnect`, which begins after that.

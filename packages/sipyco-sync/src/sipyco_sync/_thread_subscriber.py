@@ -53,10 +53,18 @@ class ThreadSubscriber:
     graphical program passes on what it needs, in Qt by emitting a signal.
 
     Args:
-        host, port: of the publisher.
+        host: name or address of the publisher.
+        port: its TCP port.
         notifier_name: the name under which the structure is published.
-        notify_cb, disconnect_cb, reconnect, state_cb, max_line: see `Subscriber`.
-        ssl_config, local_cert, local_key, peer_cert: see `Subscriber.connect`.
+        notify_cb: as for `Subscriber`.
+        disconnect_cb: as for `Subscriber`.
+        reconnect: as for `Subscriber`.
+        state_cb: as for `Subscriber`.
+        max_line: as for `Subscriber`.
+        ssl_config: for TLS, as for `Subscriber.connect`.
+        local_cert: for TLS, as for `Subscriber.connect`.
+        local_key: for TLS, as for `Subscriber.connect`.
+        peer_cert: for TLS, as for `Subscriber.connect`.
         timeout: seconds for the structure to arrive at first, or None for no limit.
 
     Raises:

@@ -199,7 +199,8 @@ class Receiver(FeedClient):
         notify_cbs: list of the callbacks, which may be changed at any time.
         disconnect_cb: as given; it may be assigned later.
         receive_task: the task that receives, after `connect`. It ends without an error.
-        reader, writer: the streams of the connection, after `connect`.
+        reader: of the connection, after `connect`.
+        writer: likewise.
     """
 
     _banner = _BANNER
@@ -241,13 +242,16 @@ class Receiver(FeedClient):
         """Connect, and begin to receive.
 
         Args:
-            host, port: of the broadcaster.
-            positional: `ssl_config`; or what `Subscriber.connect` takes in these places, for
+            host: name or address of the broadcaster.
+            port: its TCP port.
+            *positional: `ssl_config`; or what `Subscriber.connect` takes in these places, for
                 programs that treat both alike: `before_receive_cb`, then `ssl_config`.
             ssl_config: for TLS that trusts certificates.
             before_receive_cb: is called once there is a connection, before anything is received.
-            local_cert, local_key, peer_cert: paths of PEM files, for TLS that also verifies the
-                host. Not with `ssl_config`.
+            local_cert: path of our certificate, a PEM file, for TLS that also verifies that
+                the certificate of the other side is for `host`. Not with `ssl_config`.
+            local_key: path of its private key.
+            peer_cert: path of the certificates to trust.
 
         Raises:
             OSError: it cannot connect; also with `reconnect`, which begins after that.

@@ -92,9 +92,17 @@ def simple_rexec_server_loop(
     Args:
         target_name: name of the target.
         target: the object whose methods are called.
-        host, port, description, allow_parallel, loop: see `simple_server_loop`.
-        ssl_config, local_cert, local_key, peer_cert: for TLS, likewise.
-        max_connections, handshake_timeout: see `Server`.
+        host: as for `simple_server_loop`.
+        port: as for `simple_server_loop`.
+        description: as for `simple_server_loop`.
+        allow_parallel: as for `simple_server_loop`.
+        loop: as for `simple_server_loop`.
+        ssl_config: for TLS, as for `simple_server_loop`.
+        local_cert: for TLS, as for `simple_server_loop`.
+        local_key: for TLS, as for `simple_server_loop`.
+        peer_cert: for TLS, as for `simple_server_loop`.
+        max_connections: as for `Server`.
+        handshake_timeout: as for `Server`.
 
     Raises:
         OSError: the address cannot be listened on; or an error of TLS.
@@ -156,7 +164,8 @@ def connect_global_rpc(
     Args:
         controller_rexec: client of the server's `RemoteExecServer`.
         host: of the other server; by default this computer, as the first server sees it.
-        port, target: of the other server.
+        port: TCP port of the other server.
+        target: name of its target.
         name: the client's name in the namespaces.
 
     Raises:

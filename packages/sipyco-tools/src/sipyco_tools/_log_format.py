@@ -80,7 +80,10 @@ def log_with_name(
     Args:
         name: the logger's name in the record.
         level: its level.
-        message, args, exc_info, extra: as for `logging.Logger.log`.
+        message: as for `logging.Logger.log`.
+        *args: likewise.
+        exc_info: likewise.
+        extra: likewise.
     """
     if not _fwd_logger.isEnabledFor(level):
         return

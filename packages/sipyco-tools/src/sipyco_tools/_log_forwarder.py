@@ -47,13 +47,16 @@ class LogForwarder(logging.Handler, TaskObject):
     the server had not read them: nobody could tell, as the protocol has no receipts.
 
     Args:
-        host, port: of the log server.
+        host: name or address of the log server.
+        port: its TCP port.
         reconnect_timer: seconds until it is tried again to connect.
         queue_size: how many records are kept.
         ssl_config: for TLS that trusts certificates.
-        local_cert, local_key, peer_cert: paths of PEM files, for TLS that also verifies the
-            host. Not with `ssl_config`.
-        handler_kwargs: for `logging.Handler`: `level`.
+        local_cert: path of our certificate, a PEM file, for TLS that also verifies that
+            the server's certificate is for `host`. Not with `ssl_config`.
+        local_key: path of its private key.
+        peer_cert: path of the certificates to trust.
+        **handler_kwargs: for `logging.Handler`: `level`.
 
     Raises:
         ValueError: an argument makes no sense, or TLS was asked for twice.

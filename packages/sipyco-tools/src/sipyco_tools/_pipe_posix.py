@@ -68,7 +68,8 @@ class AsyncioParentComm(AsyncioComm):
 
     Attributes:
         process: the child, after `create_subprocess`.
-        reader, writer: the streams, after `create_subprocess`.
+        reader: of what the child sends, after `create_subprocess`.
+        writer: of what is sent to it, likewise.
     """
 
     process: asyncio.subprocess.Process
@@ -97,7 +98,8 @@ class AsyncioParentComm(AsyncioComm):
         """Start the child.
 
         Args:
-            args, kwargs: as for `asyncio.create_subprocess_exec`.
+            *args: as for `asyncio.create_subprocess_exec`.
+            **kwargs: likewise.
 
         Raises:
             OSError: it cannot be started.

@@ -14,7 +14,8 @@ class AsyncioComm:
     """One end, once it is connected.
 
     Attributes:
-        reader, writer: the streams.
+        reader: of what comes.
+        writer: of what is sent.
     """
 
     reader: asyncio.StreamReader

@@ -53,7 +53,8 @@ class AsyncioParentComm(AsyncioComm):
 
     Attributes:
         process: the child, after `create_subprocess`.
-        reader, writer: the streams, after `create_subprocess`.
+        reader: of what the child sends, after `create_subprocess`.
+        writer: of what is sent to it, likewise.
     """
 
     process: asyncio.subprocess.Process
@@ -71,7 +72,8 @@ class AsyncioParentComm(AsyncioComm):
         """Start the child, and wait until it has connected.
 
         Args:
-            args, kwargs: as for `asyncio.create_subprocess_exec`.
+            *args: as for `asyncio.create_subprocess_exec`.
+            **kwargs: likewise.
 
         Raises:
             OSError: it cannot be started.
