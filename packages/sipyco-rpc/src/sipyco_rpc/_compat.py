@@ -30,12 +30,15 @@ def is_tls_error(exc: BaseException | None) -> bool:
 def prepare_tracebacks() -> None:
     """Have loaded what shows a traceback.
 
-    Python 3.15 loads a part of it with the first one. That may be the one of a process that has no
-    descriptor left: it could not load anything, and the record would be lost.
+    Pythons load a part of it with the first one, and 3.15 without which it fails. That may be the
+    one of a process that has no descriptor left: it could load nothing, and the record was lost.
     """
     import traceback
 
-    traceback.format_exception(OSError())
+    try:
+        len(0 + int("x"))  # type: ignore[arg-type]  # a part of the line is marked
+    except ValueError as exc:
+        traceback.format_exception(exc)
 
 
 def full_argspec(function: Callable[..., Any]) -> dict[str, Any]:
@@ -60,6 +63,7 @@ _FIELDS = ("args", "varargs", "varkw", "defaults", "kwonlyargs", "kwonlydefaults
 
 
 def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
+    import functools
     import inspect
 
     options: dict[str, Any] = {"follow_wrapped": False}
@@ -67,8 +71,10 @@ def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
         import annotationlib
 
         options["annotation_format"] = annotationlib.Format.STRING
-    if inspect.ismethod(function):
-        function = function.__func__  # whose first parameter is shown
+    # A first parameter that is bound is shown, too.
+    if not inspect.isroutine(function) and not isinstance(function, (type, functools.partial)):
+        function = type(function).__call__
+    function = getattr(function, "__func__", function)
     signature = inspect.signature(function, **options)
     empty, kinds = inspect.Parameter.empty, inspect.Parameter
     argspec: dict[str, Any] = dict.fromkeys(_FIELDS)
@@ -118,7 +124,7 @@ def release(transport: asyncio.BaseTransport) -> None:
             if wrapper is not inner:
                 wrapper._closed = True
             return
-    except (AttributeError, OSError, TypeError):
+    except Exception:  # noqa: BLE001  (whatever it is, it is not what is known)
         pass
     _shut_down(transport, public)
 
@@ -131,5 +137,5 @@ def _shut_down(transport: asyncio.BaseTransport, sock: Any) -> None:
             transport.get_extra_info("peername"),
         ):
             sock.shutdown(2)  # both ways; `socket` has a name for it, and may not be loaded
-    except (AttributeError, OSError, TypeError):
-        pass  # the loop has closed it
+    except Exception:  # noqa: BLE001  (uvloop's says in many ways that it is closed)
+        pass
