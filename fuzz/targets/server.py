@@ -133,7 +133,8 @@ def _at_rest(connection: ServerConnection) -> bool:
         not connection._backlog
         and not connection._sender.late
         and (calls is None or not calls.jobs)
-        and not len(connection._loop._ready)  # type: ignore[attr-defined]
+        # What the loop has yet to do is private to it; without that, it has all passes to do it.
+        and not getattr(connection._loop, "_ready", True)
     )
 
 

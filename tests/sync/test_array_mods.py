@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sipyco_pyon import pyon
+from sipyco_sync._array_values import numbers
 from sipyco_sync.sync_struct import Notifier, process_mod
 
 np = pytest.importorskip("numpy")
@@ -635,3 +636,12 @@ def test_an_ordinary_array_becomes_items_of_a_list() -> None:
         assert len(held) == 1 + len(value)
     with pytest.raises(TypeError, match=r"0-d array|iterable"):
         setitem(held, slice(0, 0), np.array(1))
+
+
+def test_the_numbers_of_numpy_are_all_known() -> None:
+    kinds = [np.bool_, np.datetime64, np.number]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    abstract = {np.number, np.integer, np.signedinteger, np.unsignedinteger}
+    abstract |= {np.inexact, np.floating, np.complexfloating}
+    assert numbers() == {kind for kind in {*kinds} - abstract if np.dtype(kind).itemsize <= 16}

@@ -162,7 +162,7 @@ def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
             raise
         return _read_long(source, buffers)
     except ValueError as exc:
-        if rest is not source and (text == "" or getattr(exc, "doc", None) is text):
+        if rest is not source and (text == "" or getattr(exc, "doc", None) == text):
             # Not JSON, or not even text: what is wrong, and where, is told of the whole.
             _explain(source)
         if not beyond_digit_limit(text):

@@ -31,12 +31,15 @@ def is_tls_error(exc: BaseException | None) -> bool:
 def prepare_tracebacks() -> None:
     """Have loaded what shows a traceback.
 
-    Python 3.15 loads a part of it with the first one. That may be the one of a process that has no
-    descriptor left: it could not load anything, and the record would be lost.
+    Pythons load a part of it with the first one, and 3.15 without which it fails. That may be the
+    one of a process that has no descriptor left: it could load nothing, and the record was lost.
     """
     import traceback
 
-    traceback.format_exception(OSError())
+    try:
+        len(0 + int("x"))  # type: ignore[arg-type]  # a part of the line is marked
+    except ValueError as exc:
+        traceback.format_exception(exc)
 
 
 def full_argspec(function: Callable[..., Any]) -> dict[str, Any]:
@@ -61,6 +64,7 @@ _FIELDS = ("args", "varargs", "varkw", "defaults", "kwonlyargs", "kwonlydefaults
 
 
 def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
+    import functools
     import inspect
 
     options: dict[str, Any] = {"follow_wrapped": False}
@@ -68,8 +72,10 @@ def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
         import annotationlib
 
         options["annotation_format"] = annotationlib.Format.STRING
-    if inspect.ismethod(function):
-        function = function.__func__  # whose first parameter is shown
+    # A first parameter that is bound is shown, too.
+    if not inspect.isroutine(function) and not isinstance(function, (type, functools.partial)):
+        function = type(function).__call__
+    function = getattr(function, "__func__", function)
     signature = inspect.signature(function, **options)
     empty, kinds = inspect.Parameter.empty, inspect.Parameter
     argspec: dict[str, Any] = dict.fromkeys(_FIELDS)
@@ -119,5 +125,5 @@ def release(transport: asyncio.BaseTransport, sock: socket.socket | None) -> Non
         sock.close()
     try:
         inner._sock = None
-    except AttributeError:
-        pass  # uvloop's
+    except Exception:  # noqa: BLE001  (uvloop's, or one that is not as it is known)
+        pass

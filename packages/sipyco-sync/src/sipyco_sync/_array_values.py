@@ -20,6 +20,9 @@ ITEM: Final = 16  # bytes that an item of a list takes at least, with what refer
 # What nearly all values are made of is looked at quickly: nothing of it multiplies.
 PLAIN: Final[frozenset[type]] = frozenset({bool, bytes, complex, float, int, str, type(None)})
 
+# NumPy's characters for truth values, integers, floats, complex numbers, and times.
+_CHARACTERS: Final = "?bBhHiIlLqQefdgFDGmM"
+
 _SHOWN: Final = (dict, frozenset, set, slice)  # no items: as text they may be far longer
 _SMALL: Final = 256  # bytes of an item; to convert a number to one takes no longer than to look
 _BUFFERED: Final = 128  # items that NumPy has memory for when it converts one
@@ -30,12 +33,8 @@ _BUFFER_TIMES: Final = 4  # to make that memory takes as long as to convert so m
 def numbers() -> frozenset[type]:
     """Give the types of NumPy's numbers of at most 16 bytes, truth values and times among them."""
     numpy: Any = sys.modules["numpy"]
-    kinds = (numpy.number, numpy.bool_, numpy.datetime64)
-    return frozenset(
-        kind
-        for kind in numpy.sctypeDict.values()
-        if issubclass(kind, kinds) and numpy.dtype(kind).itemsize <= 16
-    )
+    dtypes = [numpy.dtype(character) for character in _CHARACTERS]
+    return frozenset(dtype.type for dtype in dtypes if dtype.itemsize <= 16)
 
 
 class Cost:

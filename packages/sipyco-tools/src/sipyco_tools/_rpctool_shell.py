@@ -96,7 +96,9 @@ def _set_up_readline(names: list[str]) -> Any:
         return None
     readline.set_completer(_Completer(names))
     readline.set_completer_delims(" \t\n()[]{},=+-*/'\"")
-    editline = "libedit" in (readline.__doc__ or "")
+    # Since Python 3.13 it is said; before, the docstring tells.
+    backend = getattr(readline, "backend", None)
+    editline = "libedit" in (readline.__doc__ or "") if backend is None else backend == "editline"
     readline.parse_and_bind("bind ^I rl_complete" if editline else "tab: complete")
     try:
         readline.read_history_file(_HISTORY.expanduser())
