@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fuzz.memory import reads, recorded, run
+from sipyco_tools._log_format import safe_name
 from sipyco_tools.logging_tools import LogParser
 
 __all__ = ["one_input"]
@@ -23,8 +24,8 @@ def one_input(data: bytes) -> None:
     position = 0
     for name, message in records:
         first, *more = message.split("\n")
-        line = texts[position]
-        assert line in (first, f"{line.partition(':')[0]}:{name}:{first}")
+        fields = texts[position].split(":", 2)
+        assert texts[position] == first or [safe_name(fields[1]), fields[2]] == [name, first]
         assert more == texts[position + 1 : position + 1 + len(more)]
         position += 1 + len(more)
     assert position == len(texts)

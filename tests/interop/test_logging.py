@@ -18,6 +18,23 @@ SESSIONS = load("logging_*.jsonl")
 RAW = load("raw_log_*.jsonl")
 
 
+# What the reference's forwarder says, and what ours says so that all readers understand it.
+BETTER_SAID = {
+    b":Level 33:some.logger:odd level": b":WARNING:some.logger:odd level",
+    b":cr\rlf\n": b":cr\\rlf\n",
+}
+
+# What the reference's server makes of it, and ours.
+BETTER_RECORDS = {
+    ("print", 20, "Level 33:some.logger:odd level", "mysource"): (
+        "some.logger",
+        33,
+        "odd level",
+        "mysource",
+    ),
+}
+
+
 def said(transcript: Transcript) -> bytes:
     return b"".join(
         raw(event) for event in transcript.events if event["dir"] == "c>s" and "eof" not in event
@@ -46,7 +63,8 @@ def test_our_server_records_what_the_reference_did(
                         assert await peer.ends() == b""
                     except OSError:
                         pass  # closed with some of our bytes unread
-        assert records == recorded_by_reference(transcript)
+        expected = recorded_by_reference(transcript)
+        assert records == [BETTER_RECORDS.get(record, record) for record in expected]
         if transcript.name == "raw_log_nocolon":
             [record] = transcript.about["server_records"]
             message = record[2].replace("('127.0.0.1', 59372)", repr(own))
@@ -102,6 +120,10 @@ def test_our_forwarder_says_what_the_reference_said(transcript: Transcript) -> N
             logger.removeHandler(forwarder)
             logger.propagate = True
         server.close()
-        assert received == [said(transcript)]
+        expected = said(transcript)
+        for theirs, ours in BETTER_SAID.items():
+            assert expected.count(theirs) == 1
+            expected = expected.replace(theirs, ours)
+        assert received == [expected]
 
     asyncio.run(main())

@@ -122,8 +122,8 @@ def test_the_bytes_of_records(logger: logging.Logger) -> None:
             "mine:WARNING:under.test:before the start\n"
             "mine:ERROR:under.test:one line\n"
             "mine:INFO<2>:under.test:two\nlines é\n"
-            "mine:ERROR:under.test:cr\rlf\n"
-            "mine:Level 33:under.test:odd level\n"
+            "mine:ERROR:under.test:cr\\rlf\n"
+            "mine:WARNING:under.test:odd level\n"
             "other:ERROR:under.test:other's\n"
         )
 

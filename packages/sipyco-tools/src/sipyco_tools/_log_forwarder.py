@@ -14,7 +14,13 @@ from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.validation import check_host, checked_pause, checked_port
 from sipyco_tools._log_connection import LogConnection
-from sipyco_tools._log_format import MultilineFormatter
+from sipyco_tools._log_format import (
+    MultilineFormatter,
+    entry_text,
+    is_entry,
+    safe_name,
+    safe_text,
+)
 from sipyco_tools.asyncio_tools import TaskObject
 
 logger = logging.getLogger("sipyco.logs")
@@ -90,7 +96,7 @@ class LogForwarder(logging.Handler, TaskObject):
         # A signal handler may log while its thread is in here.
         self._mutex = threading.RLock()
         self._dropped = 0
-        self._source = (Path(sys.argv[0]).stem if sys.argv else "") or "python"
+        self._source = safe_name((Path(sys.argv[0]).stem if sys.argv else "") or "python")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()  # something to send, or the connection has ended
         self._waking = False  # one call in the loop is enough, however many records come
@@ -139,13 +145,15 @@ class LogForwarder(logging.Handler, TaskObject):
             text = self.format(record)
         except Exception as exc:  # noqa: BLE001  (of a message's arguments; say what there is)
             text = (
-                f"{record.levelname}:{record.name}:message that cannot be formatted "
+                f"message that cannot be formatted "
                 f"({type(exc).__name__}: {exc}): {record.msg!r:.1000}"
             ).replace("\n", " ")
+        # Programs may have set another formatter, and its lines would be no record.
+        if not is_entry(text, record.name) or safe_text(text) != text:
+            text = entry_text(record.levelno, record.name, text)
         if len(text) > _MAX_LINE:
-            text = _shortened(record, text)
-        source = str(getattr(record, "source", self._source))
-        source = source.replace(":", "_").replace("\n", "_")  # they would end it
+            text = _shortened(text)
+        source = safe_name(str(getattr(record, "source", self._source)))
         return f"{source}:{text}\n".encode("utf-8", "backslashreplace")
 
     def _put(self, entry: bytes) -> None:
@@ -278,13 +286,13 @@ def _records_in(entry: bytes) -> int:
     return entry.records if isinstance(entry, _Notice) else 1
 
 
-def _shortened(record: logging.LogRecord, text: str) -> str:
-    """Cut a formatted message where no server would take it."""
-    message = text.partition(":")[2].partition(":")[2]
+def _shortened(text: str) -> str:
+    """Cut a record where no server would take it."""
+    level, name, message = text.split(":", 2)
     lines = message[:_MAX_TEXT].split("\n")[: _MAX_LINES - 1]
     kept = [line[:_MAX_LINE] for line in lines]
     size = sum(map(len, kept)) + len(kept) - 1
     if size == len(message):
         return text
     kept.append(f"({len(message) - size} characters more are left out)")
-    return f"{record.levelname}<{len(kept)}>:{record.name}:" + "\n".join(kept)
+    return f"{level.partition('<')[0]}<{len(kept)}>:{name}:" + "\n".join(kept)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from sipyco_rpc.framing import MIB
-from sipyco_tools._log_format import parse_log_message
+from sipyco_tools._log_format import parse_log_message, safe_name
 
 MAX_LINE: Final = MIB  # bytes; a line of a log is read by people
 MAX_LINES: Final = 10_000  # of one entry; the traceback of the deepest recursion has fewer
@@ -40,10 +41,16 @@ class EntryReader:
 
     Args:
         max_lines: most lines of an entry.
+        parse: reads a first line.
     """
 
-    def __init__(self, max_lines: int = MAX_LINES) -> None:
+    def __init__(
+        self,
+        max_lines: int = MAX_LINES,
+        parse: Callable[[str], tuple[int, int, str, str]] = parse_log_message,
+    ) -> None:
         self._max_lines = max_lines
+        self._parse = parse
         self._entry: Entry | None = None  # the one whose lines are coming
         self._lines: list[str] = []  # of its message
         self._missing = 0
@@ -63,12 +70,12 @@ class EntryReader:
         Raises:
             Refused: it is to have too many lines.
         """
-        missing, level, name, message = parse_log_message(text)
+        missing, level, name, message = self._parse(text)
         if missing >= self._max_lines:
             raise Refused(
                 f"received {missing + 1} lines, where the limit is {self._max_lines}", text
             )
-        entry = Entry(source, level, name, message)
+        entry = Entry(safe_name(source), level, name, message)
         if missing == 0:
             return entry
         self._entry, self._lines, self._missing = entry, [message], missing
