@@ -64,6 +64,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
         self._sender = Sender(self.transport)
         self._sender.drained = self._writable.set
+        self._sender.broken = self._give_up
         self._sender.begin()
         set_keepalive(transport.get_extra_info("socket"))
         # One call less for each read.
