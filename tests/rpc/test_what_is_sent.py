@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc import _ownership
+from sipyco_rpc import _ownership, _server_calls
 from sipyco_rpc._sender import Sender
+from sipyco_rpc.pc_rpc import AsyncioClient, Server
 from sipyco_rpc.protocol import ServerSession
-from support.peers import DEADLINE
+from support.certificates import paths_of
+from support.peers import DEADLINE, HOST
 
 numpy: Any = pytest.importorskip("numpy")
 
@@ -68,8 +70,9 @@ async def send(
     sender.put(server.pack(1, server.result(outcome.pop())))
     afterwards()
     sender.resume()
-    while sender.late:
+    for _ in range(100):  # passes of the loop; large pieces are sent in several
         await asyncio.sleep(0)
+    assert not sender.late
     return transport.written
 
 
@@ -499,3 +502,179 @@ def test_memory_that_numpy_knows_nothing_of_is_copied(monkeypatch: pytest.Monkey
     piece = memoryview(fresh())
     monkeypatch.setitem(sys.modules, "numpy", None)
     assert not _ownership.is_private(piece)
+
+
+def new_loop(name: str) -> asyncio.AbstractEventLoop:
+    module: Any = asyncio if name == "asyncio" else importlib.import_module("uvloop")
+    loop: asyncio.AbstractEventLoop = module.new_event_loop()
+    return loop
+
+
+# --- connections -------------------------------------------------------------------------------
+
+secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+every_loop = pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+
+LARGE = 12_000_000  # bytes: more than the buffers of a socket take
+
+
+def own_certificates(tls: bool) -> dict[str, str]:
+    return paths_of("client", "server") if tls else {}
+
+
+def run(name: str, tls: bool, target: Any, work: Callable[[int], Any], **options: Any) -> None:
+    """Serve a target in a loop of a kind, and run a coroutine function beside it, of the port."""
+    if name == "uvloop":
+        pytest.importorskip("uvloop", reason="it is not installed")
+
+    async def main() -> None:
+        async with asyncio.timeout(DEADLINE), Server({"t": target}, **options) as server:
+            await server.start(HOST, 0, **(paths_of("server", "client") if tls else {}))
+            assert server.server is not None
+            await work(server.server.sockets[0].getsockname()[1])
+
+    with asyncio.Runner(loop_factory=lambda: new_loop(name)) as runner:
+        runner.run(main())
+
+
+class Frames:
+    """One buffer, which the next call fills anew."""
+
+    def __init__(self) -> None:
+        self.buffer = numpy.zeros(LARGE, numpy.uint8)
+        self.ready = asyncio.Event()
+        self.entered = asyncio.Event()
+
+    async def wait_frame(self) -> Any:
+        self.entered.set()
+        await self.ready.wait()
+        self.buffer[:] = 1
+        asyncio.get_running_loop().call_soon(self.next_in_loop)
+        return self.buffer
+
+    def next_in_loop(self) -> None:
+        """Whatever comes between two steps of others."""
+
+    def trigger(self) -> None:
+        self.ready.set()
+
+    def refill(self) -> None:
+        self.buffer[:] = 2
+
+    def frames(self, count: int) -> Iterator[Any]:
+        for number in range(1, count + 1):
+            self.buffer[:] = number
+            yield self.buffer
+            self.buffer[:] = 99
+
+    async def async_frames(self, count: int) -> Any:
+        async def items() -> Any:
+            for item in self.frames(count):
+                yield item
+                await asyncio.sleep(0)
+
+        return items()
+
+
+@every_loop
+@secured
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_reply_that_comes_while_requests_of_its_client_wait_is_sent_as_it_was(
+    name: str, tls: bool, parallel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_server_calls, "_MAX_CALLS", 1)
+    frames = Frames()
+
+    async def work(port: int) -> None:
+        async with AsyncioClient() as one, AsyncioClient() as other, AsyncioClient() as third:
+            for client in (one, other, third):
+                await client.connect_rpc(HOST, port, **own_certificates(tls))
+            waiting = asyncio.create_task(one.wait_frame())
+            await frames.entered.wait()
+            more = [asyncio.create_task(one.refill())]
+            if parallel:
+                frames.next_in_loop = frames.refill  # type: ignore[method-assign]
+            else:
+                more.append(asyncio.create_task(other.refill()))  # as soon as it is its turn
+            for _ in range(2):
+                await third.get_rpc_method_list()  # by then they have arrived
+            frames.ready.set()
+            got = await waiting
+            assert (got == 1).all()
+            await asyncio.gather(*more)
+
+    run(name, tls, frames, work, allow_parallel=parallel)
+
+
+@every_loop
+@secured
+@pytest.mark.parametrize("method", ["frames", "async_frames"])
+def test_items_are_sent_as_they_were_given(name: str, tls: bool, method: str) -> None:
+    frames = Frames()
+
+    async def work(port: int) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, port, **own_certificates(tls))
+            wanted = 1
+            async for item in await getattr(client, method)(3):
+                assert (item == wanted).all()
+                wanted += 1
+            assert wanted == 4
+
+    run(name, tls, frames, work)
+
+
+@every_loop
+def test_a_client_that_half_closes_gets_what_was_there(name: str) -> None:
+    frames = Frames()
+
+    async def work(port: int) -> None:
+        reader, writer = await asyncio.open_connection(HOST, port)
+        request = b'{"action":"call","name":"wait_frame","args":[],"kwargs":{}}'
+        writer.write(b"ARTIQ pc_rpc\nt pyon_v2 frames\n#1 %d\n%b" % (len(request), request))
+        await frames.entered.wait()
+        writer.write_eof()
+        await asyncio.sleep(0)
+        frames.ready.set()
+        while not (frames.buffer == 1).any():
+            await asyncio.sleep(0)
+        frames.refill()
+        received = await reader.read()
+        writer.close()
+        assert received.endswith(b"\1" * LARGE)
+
+    run(name, False, frames, work)
+
+
+class Keeps:
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+
+    def keep(self, *values: Any) -> None:
+        self.kept.append(values)
+
+
+@every_loop
+@secured
+def test_a_call_that_waits_takes_its_arguments_when_it_is_made(name: str, tls: bool) -> None:
+    target = Keeps()
+
+    async def work(port: int) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, port, **own_certificates(tls))
+            long = numpy.ones(LARGE, numpy.uint8)
+            array, nested = numpy.ones(5000, numpy.uint8), [1, {"a": [1]}]
+            calls = [asyncio.create_task(client.keep(long))]
+            calls += [asyncio.create_task(client.keep(array, nested)) for _ in range(3)]
+            await asyncio.sleep(0)  # they have been called
+            long[:] = 2
+            array[:] = 2
+            nested[1]["a"].append(2)  # type: ignore[index]
+            await asyncio.gather(*calls)
+
+    run(name, tls, target, work)
+    assert (target.kept[0][0] == 1).all()
+    assert len(target.kept) == 4
+    for image, numbers in target.kept[1:]:
+        assert (image == 1).all()
+        assert numbers == [1, {"a": [1]}]

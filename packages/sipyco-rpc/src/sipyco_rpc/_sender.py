@@ -12,6 +12,7 @@ from sipyco_rpc._ownership import is_constant, is_private
 from sipyco_rpc.framing import MIB
 
 if TYPE_CHECKING:
+    from sipyco_rpc._session import Body
     from sipyco_rpc.frames import Piece
 
 _SMALL: Final = 64 * 1024  # bytes; copying less costs less than a system call of its own
@@ -198,6 +199,16 @@ class Sender:
                 self.drop()
                 self.broken(f"a message was sent in part: {exc}")
                 return
+
+
+def copied(body: Body) -> Body:
+    """Copy the memory that the text of a message refers to, as far as somebody can change it.
+
+    Raises:
+        MemoryError: there is not enough memory.
+    """
+    text, buffers = body
+    return text, [buffer if is_constant(buffer) else _copy(buffer) for buffer in buffers]
 
 
 def _copy(piece: Piece) -> memoryview:
