@@ -12,7 +12,7 @@ from sipyco_rpc._asyncio_stream import RemoteAsyncIterator
 from sipyco_rpc._calls import limit_of, limits, timeout_error
 from sipyco_rpc._client_session import ClientSession, Stream
 from sipyco_rpc._compat import is_tls_error, release
-from sipyco_rpc._sender import Sender
+from sipyco_rpc._sender import Sender, copied
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import set_keepalive
 
@@ -69,6 +69,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
         self._sender = Sender(self.transport)
         self._sender.drained = self._writable.set
+        self._sender.broken = self._give_up
         self._sender.begin()
         set_keepalive(transport.get_extra_info("socket"))
         # One call less for each read.
@@ -150,7 +151,11 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     async def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `exchange`, and what the method raised."""
         session = self.session
-        exchange = self.exchange(session.request_call, name, args, kwargs)
+        if self._sender.late and self._closed is None:
+            # It has to wait, and the caller goes on: what it has given now is what is sent.
+            exchange = self.exchange(session.request, copied(session.call(name, args, kwargs)))
+        else:
+            exchange = self.exchange(session.request_call, name, args, kwargs)
         if self._timeout is None and not limits.get():
             message = await exchange
         else:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sipyco_pyon import pyon
+from sipyco_rpc._ownership import is_constant, is_private
 from sipyco_rpc.framing import MIB
 
 if TYPE_CHECKING:
+    from sipyco_rpc._session import Body
     from sipyco_rpc.frames import Piece
 
 _SMALL: Final = 64 * 1024  # bytes; copying less costs less than a system call of its own
@@ -26,10 +27,10 @@ _TLS_TURN: Final = 4 * _SLICE
 class Sender:
     """Sends pieces in order, large ones slice by slice from where they are.
 
-    What is put between two flushes goes out in one system call, if it is small.
+    What is small goes out in one system call with what else is put between two flushes.
 
-    Memory that somebody else may change while it waits to be sent is copied: what is sent is what
-    was there when it was put. That of an array which nobody else holds is not.
+    What is sent is what was there when it was put: memory that somebody else may change is sent or
+    copied before `put` returns. That of an array which nobody else holds is not copied.
 
     Args:
         transport: the connection; once `begin` is called it must call `pause` and `resume`, by
@@ -38,11 +39,13 @@ class Sender:
     Attributes:
         late: something waits that was put before the latest flush, or is large.
         drained: is called by the loop after something was late, when nothing is any more.
+        broken: is called with the reason when the rest of a message cannot be sent.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.late = False
         self.drained: Callable[[], None] = lambda: None
+        self.broken: Callable[[str], None] = lambda reason: None
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._small: list[bytes] = []  # put since the last flush, after what is in the queue
@@ -64,22 +67,45 @@ class Sender:
     def put(self, pieces: Sequence[Piece], *, shared: bool = False) -> None:
         """Have pieces sent after those that were put before.
 
+        What is large is sent at once, as far as the other side takes it: when this returns, nobody
+        can change any more what is sent.
+
         Args:
             pieces: a whole message. Whoever calls must have dropped its own references to the
                 arrays that they are memory of.
             shared: their memory is held by others in any case.
+
+        Raises:
+            MemoryError: it has to wait and there is no memory for a copy; nothing of it is sent.
         """
-        for piece in pieces:
+        if len(pieces) == 1 and len(pieces[0]) <= _SMALL:
+            self._put_small(pieces[0])
+            return
+        waits = self._paused or bool(self._queue)
+        ready = [self._ready(piece, shared, waits) for piece in pieces]
+        for piece, constant in ready:
             if len(piece) <= _SMALL:
-                # What is copied now need not be looked after.
-                self._small.append(piece if type(piece) is bytes else bytes(piece))
-                self._small_size += len(piece)
-                if self._small_size > _SLICE:
-                    self._gather()
-                    self.late = True
-                continue
+                self._put_small(piece)
+            else:
+                self._gather()
+                self._queue.append((piece, constant))
+                self.late = True
+        if self._queue and not waits:
+            self._pump()
+            self._keep()
+
+    def _ready(self, piece: Piece, shared: bool, waits: bool) -> tuple[Piece, bool]:
+        """Give what is to be sent of a piece, and whether it may be held."""
+        if len(piece) <= _SMALL or is_constant(piece) or (not shared and is_private(piece)):
+            return piece, True
+        return (_copy(piece), True) if waits else (piece, False)
+
+    def _put_small(self, piece: Piece) -> None:
+        # What is copied now need not be looked after.
+        self._small.append(piece if type(piece) is bytes else bytes(piece))
+        self._small_size += len(piece)
+        if self._small_size > _SLICE:
             self._gather()
-            self._queue.append((piece, _is_constant(piece) or not (shared or _is_held(piece))))
             self.late = True
 
     def flush(self) -> None:
@@ -96,7 +122,7 @@ class Sender:
     def flush_soon(self) -> None:
         """Send what was put; if it is small, with what else is put in this pass of the loop."""
         if self.late or len(self._small) > _MOST_JOINED:
-            self.flush()  # what is large may change before the next pass
+            self.flush()
         elif not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush_scheduled)
@@ -141,9 +167,7 @@ class Sender:
         finally:
             self._pumping = False
         self.late = self._paused or bool(self._queue)
-        if self._queue:
-            self._keep()
-        elif not self.late:
+        if not self.late:
             self._loop.call_soon(self.drained)
 
     def _write_queue(self) -> None:
@@ -178,44 +202,31 @@ class Sender:
             rest = memoryview(piece)
             if index == 0:
                 rest, self._sent = rest[self._sent :], 0
-            # Such memory takes less time to get than that of `bytes`, if it is large.
-            copy = memoryview(pyon.new_buffer(len(rest)))
-            copy[:] = rest
-            self._queue[index] = (copy, True)
+            try:
+                self._queue[index] = (_copy(rest), True)
+            except MemoryError as exc:
+                self.drop()
+                self.broken(f"a message was sent in part: {exc}")
+                return
 
 
-def _is_constant(piece: Piece) -> bool:
-    """Tell whether nobody can change a piece."""
-    return isinstance(piece, bytes) or isinstance(piece.obj, bytes)
+def copied(body: Body) -> Body:
+    """Copy the memory that the text of a message refers to, as far as somebody can change it.
+
+    Raises:
+        MemoryError: there is not enough memory.
+    """
+    text, buffers = body
+    return text, [buffer if is_constant(buffer) else _copy(buffer) for buffer in buffers]
 
 
-def _is_held(piece: Any) -> bool:
-    """Tell whether others than the piece itself hold its memory."""
-    base = getattr(piece.obj, "base", None)
-    if base is None:
-        return _counts(piece)[0] > _ALONE[0]
-    own_kind = type(base) is type(piece.obj) and base.base is None
-    del base
-    # Such as an array that was given another shape.
-    counts = _counts(piece)
-    return not own_kind or counts[0] > _ALONE[0] or counts[1] > _ALONE[1]
-
-
-def _counts(piece: Any) -> tuple[int, int]:
-    """Count who refers to the object that a piece is memory of, and to the base of that."""
-    return sys.getrefcount(piece.obj), sys.getrefcount(getattr(piece.obj, "base", None))
-
-
-class _Sample(bytearray):
-    """Something with memory and a base, as an array may have."""
-
-    base: object
-
-    @classmethod
-    def memory(cls) -> memoryview:
-        sample = cls(1)
-        sample.base = object()
-        return memoryview(sample)
-
-
-_ALONE: Final = _counts(_Sample.memory())
+def _copy(piece: Piece) -> memoryview:
+    try:
+        # Such memory takes less time to get than that of `bytes`, if it is large.
+        copy = memoryview(pyon.new_buffer(len(piece)))
+    except MemoryError as exc:
+        raise MemoryError(
+            f"not enough memory for a copy of {len(piece)} bytes that have to wait to be sent"
+        ) from exc
+    copy[:] = piece
+    return copy

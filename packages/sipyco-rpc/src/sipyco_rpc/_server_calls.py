@@ -276,10 +276,9 @@ class ServerCalls:
             self._begin_stream(number, outcome.pop())
             return
         try:
-            body = self._session.result(outcome.pop())
+            self._send(number, self._session.result(outcome.pop()))
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            body = self._session.failure(exc)
-        self._send(number, body)
+            self._send(number, self._session.failure(exc))
 
     def _log(self, outcome: Outcome) -> None:
         """Say in the log what the client is not told of, or perhaps not: it may have gone."""
@@ -334,13 +333,11 @@ class ServerCalls:
 
     def _send_item(self, number: int, outcome: list[Any]) -> None:
         try:
-            body = self._session.item(outcome.pop())
+            self._send(number, self._session.item(outcome.pop()))
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
             stream = self._streams.pop(number)
             self._send(number, self._session.failure(exc))
             stream.cancel()
-        else:
-            self._send(number, body)
         self._replied()
 
     def _end_stream(self, number: int, exc: BaseException | None) -> None:

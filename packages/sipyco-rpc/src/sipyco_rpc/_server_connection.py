@@ -74,6 +74,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._sender = Sender(self._transport)
         self._sender.drained = self._go_on
+        self._sender.broken = lambda reason: self._fail(ProtocolError(reason))
         self._made = True
         # One call less for each read.
         self.get_buffer = self._incoming.memory  # type: ignore[method-assign]
@@ -170,6 +171,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _let_go(self) -> None:
         """Break the circles, so that buffers are freed now, and not when Python comes to it."""
         self._sender.drained = lambda: None
+        self._sender.broken = lambda reason: None
         self._handshake = None
         self._calls = None
 
