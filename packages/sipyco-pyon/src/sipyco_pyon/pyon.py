@@ -15,7 +15,6 @@ from sipyco_pyon._files import read_text, replace_text
 from sipyco_pyon._json_parts import encode_plain
 from sipyco_pyon._numbers import to_decimal
 from sipyco_pyon._reader import read, read_with_options
-from sipyco_pyon._rebuild import rebuild as rebuild
 from sipyco_pyon._registry import TAG
 from sipyco_pyon._registry import _decoders as _decoders
 from sipyco_pyon._registry import _encoders as _encoders

@@ -15,12 +15,14 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any, Final
 
+from sipyco_pyon._collisions import Collisions
 from sipyco_pyon._cycles import circular
 from sipyco_pyon._files import read_text, replace_text
 from sipyco_pyon._numbers import check_digits, to_decimal
+from sipyco_pyon._rebuild import Rebuilder
 from sipyco_pyon._registry import advice, further_numpy_class
 from sipyco_pyon._v1_text import check_size, take_numbers
-from sipyco_pyon.pyon import is_fraction, numpy_class, rebuild, shown
+from sipyco_pyon.pyon import is_fraction, numpy_class, shown
 
 __all__ = ["decode", "encode", "load_file", "store_file"]
 
@@ -207,6 +209,7 @@ class _Reader:
     def __init__(self, numbers: list[int]) -> None:
         # The values of the integers that stand in the text by their position in this list.
         self._numbers = numbers
+        self._rebuilder = Rebuilder(Collisions())
 
     def read(self, node: ast.expr) -> Any:
         reader = _READERS.get(type(node))
@@ -244,16 +247,16 @@ class _Reader:
             starred = node.elts[0].value
             if isinstance(starred, ast.Tuple) and not starred.elts:
                 return set()  # `{*()}`
-        return rebuild("set", [[self.read(item) for item in node.elts]])
+        return self._rebuilder.rebuild("set", [[self.read(item) for item in node.elts]])
 
     def _dict(self, node: ast.Dict) -> Any:
         if any(key is None for key in node.keys):
             raise ValueError("not part of PYON v1: **")
-        return rebuild(
+        return self._rebuilder.rebuild(
             "dict",
             [
                 [
-                    (self.read(key), self.read(value))
+                    [self.read(key), self.read(value)]
                     for key, value in zip(node.keys, node.values, strict=True)
                     if key is not None
                 ]
@@ -282,7 +285,7 @@ class _Reader:
         name = node.func.id if isinstance(node.func, ast.Name) else None
         if name not in _CALLS or node.keywords:
             raise ValueError(f"not part of PYON v1: a call of {name or 'an expression'}")
-        return rebuild(name, [self.read(argument) for argument in node.args])
+        return self._rebuilder.rebuild(name, [self.read(argument) for argument in node.args])
 
 
 _READERS: Final[dict[type, Callable[[_Reader, Any], Any]]] = {
