@@ -12,7 +12,7 @@ import os
 
 from sipyco_pyon._base64 import b64decode_memory
 from sipyco_pyon._compat import make_scanner
-from sipyco_pyon._rebuild import numpy_codec, untag
+from sipyco_pyon._rebuild import numpy_codec, untag_short
 from sipyco_pyon._registry import TAG
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
@@ -44,7 +44,7 @@ def _only_tuples(members: dict[str, Any]) -> Any:
         description = members[TAG]
         if type(description) is not list or not description or description[0] != "tuple":
             raise ValueError("no description of a dtype")
-    return untag(members)
+    return untag_short(members)
 
 
 _scan_head: Final = make_scanner(_only_tuples)

@@ -51,39 +51,73 @@ _COMMON: Final[list[Any]] = [np.dtype(order + kind) for kind in _KINDS for order
 DTYPE_TEXTS: Final[dict[Any, str]] = {dtype: f'"{dtype.str}"' for dtype in _COMMON}
 _DTYPES: Final[dict[str, Any]] = {dtype.str: dtype for dtype in _COMMON}
 
-# NumPy's, which type checkers ask more of than can be known of data from the wire.
+# NumPy's, which type checkers ask more of than can be known of data from the wire. It takes each
+# dtype as it is: `empty` and `zeros` make `S1` of `S0`, and times without a unit native.
 _ndarray: Final[Any] = np.ndarray
 
 
 def describe_dtype(dtype: Any) -> Any:
-    """Give what `np.dtype` rebuilds a dtype from: its `str`, or the description of its fields."""
+    """Give what `np.dtype` rebuilds a dtype from: its `str`, or the description of its fields.
+
+    Raises:
+        TypeError: nothing of this kind rebuilds it.
+    """
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return (describe_dtype(base), shape)
     if dtype.fields is None:
-        return dtype.str
+        if _gives(dtype.str, dtype):
+            return dtype.str
+        raise TypeError(_unknown_to_numpy(dtype))
     try:
-        if np.dtype(dtype.descr) == dtype:
+        if _gives(dtype.descr, dtype):
             return dtype.descr
-    except (TypeError, ValueError):
+    except ValueError:
         pass  # overlapping fields have no such description
     fields = [dtype.fields[name] for name in dtype.names]
-    return {
+    description = {
         "names": list(dtype.names),
         "formats": [describe_dtype(field[0]) for field in fields],
         "offsets": [int(field[1]) for field in fields],
         "itemsize": dtype.itemsize,
     }
+    if any(len(field) > 2 for field in fields):
+        description["titles"] = [field[2] if len(field) > 2 else None for field in fields]
+    return description
+
+
+def _gives(description: Any, dtype: Any) -> bool:
+    """Tell whether a description gives a dtype back."""
+    try:
+        return bool(np.dtype(description) == dtype)
+    except (TypeError, ValueError):
+        return False
+
+
+def _unknown_to_numpy(dtype: Any) -> str:
+    """Tell what to do with values of a dtype that a package has added, such as `bfloat16`."""
+    advice = "send `.astype(…)` of one that NumPy has"
+    if dtype.itemsize in (1, 2, 4, 8):
+        advice += f", or the bits, `.view(numpy.uint{8 * dtype.itemsize})`"
+    return (
+        f"values of dtype `{dtype!s:.60}` are not PYON encodable: its description, "
+        f"`{dtype.str}`, does not give it back; {advice}"
+    )
+
+
+def _of_text(array: Any) -> str:
+    """Tell what to do with an array of strings of any length, which are objects to NumPy."""
+    return "; send `.astype(str)`" if array.dtype.kind == "T" else ""
 
 
 def array_dtype(array: Any) -> Any:
     """Give the description of an array's dtype.
 
     Raises:
-        TypeError: the array holds objects.
+        TypeError: the array holds objects, or its dtype is not one of NumPy's.
     """
     if array.dtype.hasobject:
-        raise TypeError(f"`{array!r}`: an array of objects is not PYON encodable")
+        raise TypeError(f"`{array!r}`: an array of objects is not PYON encodable{_of_text(array)}")
     return describe_dtype(array.dtype)
 
 
@@ -102,7 +136,7 @@ def array_arguments(array: Any) -> tuple[list[int], Any, bytes]:
     """Give the shape, the dtype and the base64 of an array.
 
     Raises:
-        TypeError: the array holds objects.
+        TypeError: the array holds objects, or its dtype is not one of NumPy's.
     """
     return list(array.shape), array_dtype(array), b64encode(array.tobytes())
 
@@ -111,7 +145,7 @@ def scalar_arguments(scalar: Any) -> tuple[Any, bytes]:
     """Give the dtype and the base64 of a scalar.
 
     Raises:
-        TypeError: the scalar holds objects.
+        TypeError: the scalar holds objects, or its dtype is not one of NumPy's.
     """
     if scalar.dtype.hasobject:
         raise TypeError(f"`{scalar!r}`: a scalar of objects is not PYON encodable")
@@ -160,7 +194,7 @@ def decode_array(shape: Any, description: Any, data: Any) -> Any:
     raw = b64decode(data)
     sizes = _sizes(shape, dtype, len(raw))
     if not raw:
-        return np.zeros(sizes, dtype)
+        return _ndarray(sizes, dtype)
     return _ndarray(sizes, dtype, raw).copy()
 
 
@@ -172,7 +206,7 @@ def adopt_array(shape: Any, description: Any, memory: Any) -> Any:
     length = memory.nbytes if type(memory) is _ndarray else memoryview(memory).nbytes
     sizes = _sizes(shape, dtype, length)
     if length == 0:
-        return np.zeros(sizes, dtype)
+        return _ndarray(sizes, dtype)
     array = _ndarray(sizes, dtype, memory)
     return array if array.flags.behaved else array.copy()  # aligned, and writable
 
@@ -180,7 +214,7 @@ def adopt_array(shape: Any, description: Any, memory: Any) -> Any:
 def empty_array(shape: Any, description: Any, length: int) -> tuple[Any, memoryview]:
     """Make an array of so many bytes whose content is yet to come, and give its memory."""
     dtype = _dtype(description)
-    array = np.empty(_sizes(shape, dtype, length), dtype)
+    array = _ndarray(_sizes(shape, dtype, length), dtype)
     return array, array_memory(array)
 
 

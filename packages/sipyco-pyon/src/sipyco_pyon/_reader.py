@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sipyco_pyon._collisions import Collisions
 from sipyco_pyon._compat import beyond_digit_limit, load_errors, make_scanner
 from sipyco_pyon._cutting import CUT_FROM, Cuts
 from sipyco_pyon._json_parts import (
@@ -12,7 +13,7 @@ from sipyco_pyon._json_parts import (
     to_text,
 )
 from sipyco_pyon._numbers import from_decimal
-from sipyco_pyon._rebuild import numpy_codec, untag
+from sipyco_pyon._rebuild import Rebuilder, numpy_codec, untag_short
 from sipyco_pyon._registry import TAG, shown
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _scan_plain: Final = make_scanner(None)
-_scan_tagged: Final = make_scanner(untag)
+_scan_tagged: Final = make_scanner(untag_short)
 
 
 def _has_tag(text: str) -> bool:
@@ -39,6 +40,7 @@ class Context:
 
     def __init__(self, cuts: dict[str, Any], buffers: Sequence[Any] | None) -> None:
         self._cuts = cuts
+        self._rebuilder = Rebuilder(Collisions())
         # Those that were taken are None.
         self._buffers: list[Any] = [] if buffers is None else list(buffers)
         # The buffer that was named last, until an array or `bytes` take it: they are the next
@@ -77,7 +79,7 @@ class Context:
             if name == "buffer":
                 raise ValueError("malformed `buffer`: " + self._refusal(arguments))
         self.finish()
-        return untag(members)
+        return self._rebuilder.untag(members)
 
     def finish(self) -> None:
         """Check that no buffer is left that nothing has taken."""
@@ -152,7 +154,9 @@ def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
     try:
         text = rest if type(rest) is str else to_text(rest)
         if not cuts.values and not buffers:
-            return scan_document(_scan_tagged if _has_tag(text) else _scan_plain, text)
+            if not _has_tag(text):
+                return scan_document(_scan_plain, text)
+            return scan_document(make_scanner(Rebuilder(Collisions()).untag), text)
         context = Context(cuts.values, buffers)
         value = scan_document(make_scanner(context.hook), text)
         context.finish()

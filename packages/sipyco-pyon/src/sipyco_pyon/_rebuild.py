@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import islice
-from time import thread_time
 
 from sipyco_pyon._base64 import b64decode
+from sipyco_pyon._collisions import FEW, Collisions
 from sipyco_pyon._registry import TAG, _decoders
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 __all__: list[str] = []
-
-_PIECE: Final = 256  # items that go into a dictionary or a set before the time is looked at
-_PATIENCE: Final = 256 * 5e-6  # seconds for them: numbers and strings take a twentieth
-_TIMES: Final = 4  # as long as to hash their keys may they take: a long tuple is slow to hash
 
 _codec: Any = None
 
@@ -54,128 +49,126 @@ def _decode_scalar(dtype: Any, data: Any) -> Any:
     return numpy_codec().decode_scalar(dtype, data)
 
 
-def _decode_dict(items: Any = ()) -> Any:
-    return _gathered({}, items)
-
-
-def _decode_ordered_dict(items: Any = ()) -> Any:
-    return _gathered(OrderedDict(), items)
-
-
-def _decode_set(items: Any = ()) -> Any:
-    return _gathered(set(), items)
-
-
-def _gathered(collection: Any, items: Any) -> Any:
-    """Fill an empty dictionary or set, unless its keys take the square of the time.
-
-    Python compares a key with those that have its hash, and looks in many places where hashes lead
-    to the same ones. Numbers can be made so, and only the time tells all the ways. It is the time
-    that this thread has worked, and the slowest piece does not count: it may be Python that looks
-    for garbage, or a dictionary that grows.
-
-    Raises:
-        ValueError: the keys take too long, or what is no collection raises it.
-    """
-    if isinstance(items, dict) or len(items) <= _PIECE:
-        collection.update(items)
-        return collection
-    rest = iter(items)
-    spent = slowest = allowed = 0.0
-    while piece := list(islice(rest, _PIECE)):
-        began = thread_time()
-        collection.update(piece)
-        took = thread_time() - began
-        spent += took
-        slowest = max(slowest, took)
-        allowed += _PATIENCE
-        if took > _PATIENCE:
-            keys = piece if isinstance(collection, set) else [next(iter(pair)) for pair in piece]
-            allowed += _TIMES * _time_to_hash(keys)
-            if spent - slowest > allowed:
-                raise ValueError(f"too many of its {len(items)} keys collide in Python's tables")
-    return collection
-
-
-def _time_to_hash(keys: list[Any]) -> float:
-    """Measure what no choice of keys can make longer than they are."""
-    began = thread_time()
-    for key in keys:
-        hash(key)
-    return thread_time() - began
-
+_COLLECTIONS: Final[dict[str, Callable[[], Any]]] = {
+    "OrderedDict": OrderedDict,
+    "dict": dict,
+    "set": set,
+}
 
 _BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
     "Fraction": _decode_fraction,
-    "OrderedDict": _decode_ordered_dict,
     "bytes": b64decode,
     "complex": complex,
-    "dict": _decode_dict,
     "nparray": _decode_array,
     "npscalar": _decode_scalar,
-    "set": _decode_set,
     "slice": slice,
     "tuple": tuple,
 }
 
 
-def rebuild(tag: str, arguments: Iterable[Any]) -> Any:
-    """Rebuild a value of a built-in tag.
-
-    Raises:
-        ValueError: the arguments are malformed, whatever the cause inside.
-    """
-    try:
-        return _BUILT_IN[tag](*arguments)
-    except (ImportError, RecursionError):
-        raise
-    except Exception as exc:
-        raise ValueError(f"malformed `{tag}`: {exc}") from exc
+def _listed(items: Any) -> list[Any]:
+    """Give the items of a long collection."""
+    if type(items) is list:
+        return items
+    if isinstance(items, (dict, set, tuple)):
+        return list(items)
+    # The items of an array would take many times its memory, and no program writes such a thing.
+    raise ValueError(f"expected a list of items, got a `{type(items).__name__}`")
 
 
-def untag(members: dict[str, Any]) -> Any:
-    """Give the value that a JSON object stands for: its tag's, or itself if it has none.
+class Rebuilder:
+    """Gives the values of the tags of one text."""
 
-    Raises:
-        ValueError: the tag is malformed.
-        TypeError: the tag is unknown.
-    """
-    if TAG not in members:
-        return members
-    description = members[TAG]
-    if type(description) is not list or len(description) != 2:
-        raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
-    name, arguments = description
-    # Those that structures are full of come first.
-    if name == "tuple":
-        if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
-            return tuple(arguments[0])
-    elif name == "dict":
-        if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
-            items = arguments[0]
-            if len(items) <= _PIECE:
-                try:
-                    return dict(items)
-                except Exception:  # noqa: BLE001  (`rebuild` says what is wrong)
-                    pass
-    elif name == "nparray" and type(arguments) is list and len(arguments) == 3:
+    def __init__(self, collisions: Collisions | None) -> None:
+        """Begin a text.
+
+        Args:
+            collisions: counts for it, unless it is too short for that.
+        """
+        self._collisions = collisions
+
+    def rebuild(self, tag: str, arguments: Iterable[Any]) -> Any:
+        """Rebuild a value of a built-in tag.
+
+        Raises:
+            ValueError: the arguments are malformed, whatever the cause inside.
+        """
         try:
-            codec = numpy_codec() if _codec is None else _codec
-            return codec.decode_array(arguments[0], arguments[1], arguments[2])
+            if tag in _COLLECTIONS:
+                return self._collection(_COLLECTIONS[tag](), *arguments)
+            return _BUILT_IN[tag](*arguments)
         except (ImportError, RecursionError):
             raise
         except Exception as exc:
-            raise ValueError(f"malformed `nparray`: {exc}") from exc
-    if not isinstance(name, str):
-        raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
-    if name in _BUILT_IN:
-        if not isinstance(arguments, list):
-            raise ValueError(f"malformed `{name}`: the arguments are not an array")
-        return rebuild(name, arguments)
-    if name == "buffer":
-        raise ValueError("malformed `buffer`: there are no buffers")
-    decoder = _decoders.get(name)
-    if decoder is None:
-        # A name of a peer's: it may be long, and have in it what terminals obey.
-        raise TypeError(f"Object of type `{repr(name[:60])[1:-1]}` is not PYON decodable")
-    return decoder(*arguments)
+            raise ValueError(f"malformed `{tag}`: {exc}") from exc
+
+    def _collection(self, collection: Any, items: Any = ()) -> Any:
+        """Fill an empty dictionary or set, unless its keys were chosen to take long.
+
+        Raises:
+            ValueError: they were, or what is no collection raises it.
+        """
+        if self._collisions is not None and len(items) > FEW:
+            if isinstance(collection, set):
+                self._collisions.check(_listed(items), True)
+            elif not isinstance(items, dict):  # the keys of one were checked when it was made
+                pairs = _listed(items)
+                # Nearly all are lists. What is no pair is found when the dictionary is made.
+                keys = [
+                    pair[0] if type(pair) is list and pair else next(iter(pair), None)
+                    for pair in pairs
+                ]
+                self._collisions.check(keys, False)
+        collection.update(items)
+        return collection
+
+    def untag(self, members: dict[str, Any]) -> Any:
+        """Give the value that a JSON object stands for: its tag's, or itself if it has none.
+
+        Raises:
+            ValueError: the tag is malformed.
+            TypeError: the tag is unknown.
+        """
+        if TAG not in members:
+            return members
+        description = members[TAG]
+        if type(description) is not list or len(description) != 2:
+            raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
+        name, arguments = description
+        # Those that structures are full of come first.
+        if name == "tuple":
+            if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
+                return tuple(arguments[0])
+        elif name == "dict":
+            if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is list:
+                items = arguments[0]
+                if len(items) <= FEW:
+                    try:
+                        return dict(items)
+                    except Exception:  # noqa: BLE001  (`rebuild` says what is wrong)
+                        pass
+        elif name == "nparray" and type(arguments) is list and len(arguments) == 3:
+            try:
+                codec = numpy_codec() if _codec is None else _codec
+                return codec.decode_array(arguments[0], arguments[1], arguments[2])
+            except (ImportError, RecursionError):
+                raise
+            except Exception as exc:
+                raise ValueError(f"malformed `nparray`: {exc}") from exc
+        if not isinstance(name, str):
+            raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
+        if name in _BUILT_IN or name in _COLLECTIONS:
+            if not isinstance(arguments, list):
+                raise ValueError(f"malformed `{name}`: the arguments are not an array")
+            return self.rebuild(name, arguments)
+        if name == "buffer":
+            raise ValueError("malformed `buffer`: there are no buffers")
+        decoder = _decoders.get(name)
+        if decoder is None:
+            # A name of a peer's: it may be long, and have in it what terminals obey.
+            raise TypeError(f"Object of type `{repr(name[:60])[1:-1]}` is not PYON decodable")
+        return decoder(*arguments)
+
+
+# For texts that are too short to hold so many keys that it matters.
+untag_short: Final = Rebuilder(None).untag

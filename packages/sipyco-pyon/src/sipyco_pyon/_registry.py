@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ _numpy_scalar = {
 }
 
 
+# The classes with a tag that are there without an import.
+_BUILT_IN: Final[frozenset[type]] = frozenset(
+    {OrderedDict, bytes, complex, dict, set, slice, tuple}
+)
+
+
 class Custom:
     """A type that was registered."""
 
@@ -82,6 +89,11 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}, which cannot be shown>"
 
 
+def is_built_in(cls: type) -> bool:
+    """Tell whether values of a class have a built-in tag."""
+    return cls in _BUILT_IN or class_of_numpy(cls) is not None or is_fraction_class(cls)
+
+
 _numpy_kinds: dict[type, str] = {}  # what `numpy_class` has found; there are not many
 
 
@@ -90,7 +102,11 @@ def numpy_class(value: object) -> str | None:
 
     No array can exist before someone has imported NumPy, so this never does.
     """
-    cls = type(value)
+    return class_of_numpy(type(value))
+
+
+def class_of_numpy(cls: type) -> str | None:
+    """Tell what a class is to NumPy; see `numpy_class`."""
     kind = _numpy_kinds.get(cls)
     if kind is not None:
         return kind
@@ -107,10 +123,50 @@ def numpy_class(value: object) -> str | None:
     return None
 
 
+def further_numpy_class(value: object) -> str | None:
+    """Tell what a value is to NumPy that `numpy_class` does not know, if nothing of it is lost.
+
+    It is `"array"` for a memory map, `"integer"` for one of a platform's integers (`longlong` is
+    another class than `int64`, and the same number), `"inexact"` for a long double. Programs may
+    have registered these, so it is asked after that.
+    """
+    cls = type(value)
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or cls.__module__ != "numpy" or class_of_numpy(cls) is not None:
+        return None
+    if cls is getattr(numpy, "memmap", None):
+        return "array"
+    for kind in ("integer", "inexact"):
+        base = getattr(numpy, kind, None)
+        if base is not None and issubclass(cls, base):
+            return kind
+    return None
+
+
+def advice(value: object) -> str:
+    """Tell what to do with a value of NumPy that cannot be encoded, as the end of a message."""
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or not hasattr(numpy, "ndarray"):
+        return ""
+    bases = type(value).__mro__
+    if numpy.ndarray in bases:
+        if any(base.__name__ == "MaskedArray" for base in bases):
+            return ": it would lose its mask; send `.filled(…)`, or `.data` and `.mask`"
+        return ": it would arrive as a plain array; send `numpy.asarray(…)`"
+    if numpy.generic in bases:
+        return ": send what Python has, such as `float(…)`"
+    return ""
+
+
 def is_fraction(value: object) -> bool:
     """Tell whether a value is a `Fraction`, without importing that class for it."""
+    return is_fraction_class(type(value))
+
+
+def is_fraction_class(cls: type) -> bool:
+    """Tell whether a class is `Fraction`."""
     module = sys.modules.get("fractions")
-    return module is not None and type(value) is module.Fraction
+    return module is not None and cls is module.Fraction
 
 
 def register(
@@ -121,7 +177,7 @@ def register(
 ) -> None:
     """Teach PYON v2 a type; see `pyon.register`."""
     classes = list(types)
-    taken = [cls for cls in classes if cls in _encoders]
+    taken = [cls for cls in classes if cls in _encoders or is_built_in(cls)]
     if taken:
         raise AssertionError(f"registered already: {shown(taken)}")
     if name in _decoders or name in RESERVED:
@@ -133,8 +189,10 @@ def register(
 
 def deregister(types: Iterable[type], name: str) -> None:
     """Undo `register`; see `pyon.deregister`."""
-    classes = list(types)
+    classes = dict.fromkeys(types)
     for cls in classes:
+        if cls not in _encoders and is_built_in(cls):
+            raise AssertionError(f"{cls.__name__} is built in, not registered as `{name}`")
         if _encoders[cls].name != name:
             raise AssertionError(
                 f"{cls.__name__} is registered under `{_encoders[cls].name}`, not `{name}`"

@@ -10,7 +10,16 @@ from sipyco_pyon._compat import encode_plain, encode_string, encode_string_unico
 from sipyco_pyon._numbers import to_decimal
 from sipyco_pyon._pieces import join_bytes, join_text
 from sipyco_pyon._rebuild import numpy_codec
-from sipyco_pyon._registry import COMPILED, TAG, _encoders, is_fraction, numpy_class, shown
+from sipyco_pyon._registry import (
+    COMPILED,
+    TAG,
+    _encoders,
+    advice,
+    class_of_numpy,
+    further_numpy_class,
+    is_fraction_class,
+    shown,
+)
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -92,6 +101,24 @@ class Writer:
         if self._has_memory:
             return join_bytes(self._pieces)
         return "".join(self._pieces).encode("ascii")
+
+    def write(self, value: Any) -> None:
+        """Write a whole value.
+
+        Raises:
+            ValueError: it contains itself.
+        """
+        try:
+            self.value(value, 0)
+        except RecursionError:
+            from sipyco_pyon._cycles import circular
+
+            error = circular(value, self._default)
+            if error is None:
+                raise
+        else:
+            return
+        raise error
 
     def value(self, value: Any, depth: int) -> None:
         """Write a value."""
@@ -218,7 +245,7 @@ class Writer:
         elif cls is slice:
             self._tagged("slice", [value.start, value.stop, value.step], depth)
         else:
-            kind = numpy_class(value)
+            kind = class_of_numpy(cls)
             if kind is None:
                 self._derived(value, depth)
             elif kind == "array":
@@ -243,7 +270,7 @@ class Writer:
             self._pieces.append("]]}")
         elif isinstance(value, dict):
             self._dict(value, depth)
-        elif is_fraction(value):
+        elif is_fraction_class(type(value)):
             self._tagged("Fraction", [value.numerator, value.denominator], depth)
         else:
             self._unknown(value, depth)
@@ -261,11 +288,19 @@ class Writer:
             else:
                 self.value(arguments, depth + 1)
             self._pieces.append("]}")
+            return
+        kind = further_numpy_class(value)
+        if kind == "array":
+            self._array(value, depth)
+        elif kind is not None:
+            self._scalar(value, kind, depth)
         elif self._default is not None:
             self.value(self._default(value), depth + 1)
         else:
+            what_to_do = advice(value)
             raise TypeError(
                 f"`{shown(value)}`: Object of type `{cls.__name__}` is not PYON encodable"
+                f"{what_to_do}{what_to_do and ', or register its class'}"
             )
 
     def _tagged(self, name: str, arguments: list[Any], depth: int) -> None:

@@ -15,7 +15,6 @@ from sipyco_pyon._compat import encode_plain
 from sipyco_pyon._files import read_text, replace_text
 from sipyco_pyon._numbers import to_decimal
 from sipyco_pyon._reader import read, read_with_options
-from sipyco_pyon._rebuild import rebuild as rebuild
 from sipyco_pyon._registry import TAG
 from sipyco_pyon._registry import _decoders as _decoders
 from sipyco_pyon._registry import _encoders as _encoders
@@ -125,7 +124,7 @@ def encode(
         TypeError: a value of a type that cannot be encoded; the text shows it.
         AssertionError: a dictionary has the key `__jsonclass__`.
         ValueError: a structure contains itself, or an integer has more than 100,000 digits.
-        RecursionError: a structure is nested too deeply, or contains itself.
+        RecursionError: a structure is nested too deeply.
     """
     if pretty or kwargs:
         return _encode_with_options(x, pretty, plain_float64, buffer_callback, kwargs)
@@ -133,7 +132,7 @@ def encode(
     if text is not None:
         return text
     writer = Writer(plain_float64, None, buffer_callback)
-    writer.value(x, 0)
+    writer.write(x)
     return writer.text()
 
 
@@ -161,7 +160,7 @@ def encode_bytes(
     if text is not None:
         return (text + end if end else text).encode("ascii")
     writer = Writer(plain_float64, None, buffer_callback)
-    writer.value(x, 0)
+    writer.write(x)
     return writer.data(end)
 
 
@@ -177,7 +176,7 @@ def _encode_with_options(
 
     stand_ins = os.urandom(16).hex()
     writer = Writer(plain_float64, options.pop("default", None), buffer_callback, stand_ins)
-    writer.value(x, 0)
+    writer.write(x)
     layout: dict[str, Any] = {"indent": 4} if pretty else {"separators": (",", ":")}
     text = json.dumps(json.loads(writer.text()), **{**layout, **options})
     for index, number in enumerate(writer.large_integers):
@@ -269,17 +268,17 @@ def register(
         decode: is called with these arguments.
 
     Raises:
-        AssertionError: a class or the name is registered already, or the name is reserved.
+        AssertionError: a class or the name is registered already, or built in.
     """
     _registry.register(types, name, encode, decode)
 
 
 def deregister(types: Iterable[type], name: str) -> None:
-    """Undo `register`.
+    """Undo `register`. If a class is refused, all of them stay as they are.
 
     Raises:
         KeyError: a class is not registered.
-        AssertionError: a class is registered under another name.
+        AssertionError: a class is registered under another name, or built in.
     """
     _registry.deregister(types, name)
 

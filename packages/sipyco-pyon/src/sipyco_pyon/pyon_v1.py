@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from os import PathLike
 from typing import Any, Final
 
+from sipyco_pyon._collisions import Collisions
+from sipyco_pyon._cycles import circular
 from sipyco_pyon._files import read_text, replace_text
 from sipyco_pyon._numbers import check_digits, to_decimal
+from sipyco_pyon._rebuild import Rebuilder
+from sipyco_pyon._registry import advice, further_numpy_class
 from sipyco_pyon._v1_text import check_size, take_numbers
-from sipyco_pyon.pyon import is_fraction, numpy_class, rebuild, shown
+from sipyco_pyon.pyon import is_fraction, numpy_class, shown
 
 __all__ = ["decode", "encode", "load_file", "store_file"]
 
@@ -56,9 +61,11 @@ class _Writer:
         kind = numpy_class(value)
         if kind == "array":
             return self._array(value)
-        if kind in _SCALARS:
+        if kind in _SCALARS or further_numpy_class(value) == "integer":
             return self._scalar(value)
-        raise TypeError(f"`{shown(value)}` ({type(value)}) is not PYON serializable")
+        raise TypeError(
+            f"`{shown(value)}` ({type(value)}) is not PYON serializable" + advice(value)
+        )
 
     def _items(self, values: Any) -> str:
         return ", ".join([self.write(value) for value in values])
@@ -162,10 +169,16 @@ def encode(x: Any, pretty: bool = False) -> str:
 
     Raises:
         TypeError: a value of a type that cannot be encoded; the text shows it.
-        ValueError: an integer has more than 100,000 digits.
-        RecursionError: a structure is nested too deeply, or contains itself.
+        ValueError: a structure contains itself, or an integer has more than 100,000 digits.
+        RecursionError: a structure is nested too deeply.
     """
-    return _Writer(pretty).write(x)
+    try:
+        return _Writer(pretty).write(x)
+    except RecursionError:
+        error = circular(x)
+        if error is None:
+            raise
+    raise error
 
 
 _NAMES: Final[dict[str, Any]] = {
@@ -177,6 +190,16 @@ _NAMES: Final[dict[str, Any]] = {
     "infj": complex(0, float("inf")),
     "nanj": complex(0, float("nan")),
 }
+
+# The first half of what JSON escapes as two characters.
+_HALF: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def _joined(text: str) -> str:
+    """Join the halves of characters beyond U+FFFF, as JSON does; others stay as they are."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 _CALLS: Final = frozenset({"Fraction", "OrderedDict", "nparray", "npscalar", "slice"})
 
 
@@ -186,6 +209,7 @@ class _Reader:
     def __init__(self, numbers: list[int]) -> None:
         # The values of the integers that stand in the text by their position in this list.
         self._numbers = numbers
+        self._rebuilder = Rebuilder(Collisions())
 
     def read(self, node: ast.expr) -> Any:
         reader = _READERS.get(type(node))
@@ -199,6 +223,8 @@ class _Reader:
             raise ValueError("not part of PYON v1: ...")
         if type(value) is int:
             check_digits(value)  # it may be hexadecimal
+        elif type(value) is str and not value.isascii() and _HALF.search(value):
+            return _joined(value)
         return value
 
     def _name(self, node: ast.Name) -> Any:
@@ -221,16 +247,16 @@ class _Reader:
             starred = node.elts[0].value
             if isinstance(starred, ast.Tuple) and not starred.elts:
                 return set()  # `{*()}`
-        return rebuild("set", [[self.read(item) for item in node.elts]])
+        return self._rebuilder.rebuild("set", [[self.read(item) for item in node.elts]])
 
     def _dict(self, node: ast.Dict) -> Any:
         if any(key is None for key in node.keys):
             raise ValueError("not part of PYON v1: **")
-        return rebuild(
+        return self._rebuilder.rebuild(
             "dict",
             [
                 [
-                    (self.read(key), self.read(value))
+                    [self.read(key), self.read(value)]
                     for key, value in zip(node.keys, node.values, strict=True)
                     if key is not None
                 ]
@@ -260,7 +286,7 @@ class _Reader:
         name = node.func.id if isinstance(node.func, ast.Name) else None
         if name not in _CALLS or node.keywords:
             raise ValueError(f"not part of PYON v1: a call of {name or 'an expression'}")
-        return rebuild(name, [self.read(argument) for argument in node.args])
+        return self._rebuilder.rebuild(name, [self.read(argument) for argument in node.args])
 
 
 _READERS: Final[dict[type, Callable[[_Reader, Any], Any]]] = {

@@ -1,0 +1,81 @@
+"""Structures that contain themselves: looked for only when one could not be written to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from sipyco_pyon._registry import _encoders, further_numpy_class, is_built_in
+
+__all__: list[str] = []
+
+# Hooks are called again, and may make new values each time, for ever.
+_MAX_HOOK_CALLS: Final = 10_000
+
+_END: Final = object()
+
+
+class _Search:
+    """A walk through a structure that does not need the stack."""
+
+    def __init__(self, default: Callable[[Any], Any] | None) -> None:
+        self._default = default
+        self._hook_calls = 0
+
+    def find(self, value: Any) -> Any:
+        """Give a value that contains itself, or `_END`."""
+        pending: list[Iterator[Any]] = [iter((value,))]
+        path: list[Any] = []  # what contains what is looked at
+        in_path: set[int] = set()
+        done: dict[int, Any] = {}  # and kept, so that no other value gets its identity
+        while pending:
+            item = next(pending[-1], _END)
+            if item is _END:
+                pending.pop()
+                if path:
+                    last = path.pop()
+                    in_path.discard(id(last))
+                    done[id(last)] = last
+                continue
+            if id(item) in in_path:
+                return item
+            if id(item) not in done:
+                inner = self._inside(item)
+                if inner is not None:
+                    path.append(item)
+                    in_path.add(id(item))
+                    pending.append(iter(inner))
+        return _END
+
+    def _inside(self, value: Any) -> Iterable[Any] | None:
+        """Give what would be written within a value, or None if it has nothing within."""
+        if isinstance(value, dict):
+            return [*value, *value.values()]
+        if isinstance(value, (list, tuple)) or type(value) is set:
+            return list(value)
+        if type(value) is slice:
+            return (value.start, value.stop, value.step)
+        custom = _encoders.get(type(value))
+        hook = custom.encode if custom is not None else self._default
+        if hook is None or value is None or isinstance(value, (float, int, str)):
+            return None
+        if custom is None and (is_built_in(type(value)) or further_numpy_class(value) is not None):
+            return None
+        self._hook_calls += 1
+        return (hook(value),) if self._hook_calls <= _MAX_HOOK_CALLS else None
+
+
+def circular(value: Any, default: Callable[[Any], Any] | None = None) -> ValueError | None:
+    """Make the error of a structure that contains itself, or give None if none does.
+
+    Args:
+        value: the structure.
+        default: gives what to write in place of a value of an unknown type.
+    """
+    try:
+        found = _Search(default).find(value)
+    except Exception:  # noqa: BLE001  (of a hook: then what has happened before is the error)
+        return None
+    if found is _END:
+        return None
+    return ValueError(f"a `{type(found).__name__}` contains itself: it cannot be PYON encoded")
