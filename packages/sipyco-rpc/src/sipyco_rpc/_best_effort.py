@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from sipyco_rpc._best_effort_items import Items, generators_in
 from sipyco_rpc._blocking import BlockingConnection
 from sipyco_rpc._calls import limit_of, place
 from sipyco_rpc._client_session import Stream
@@ -19,7 +20,6 @@ from sipyco_rpc.tls import client_ssl_contexts
 from sipyco_rpc.validation import check_host, checked_pause, checked_port, checked_timeout
 
 if TYPE_CHECKING:
-    from sipyco_rpc._blocking_stream import RemoteIterator
     from sipyco_rpc._remote_method import Documentation
     from sipyco_rpc._session import Body
     from sipyco_rpc.messages import Message
@@ -33,38 +33,6 @@ _LONGEST: Final = 12.0  # times `retry`: a server that was away for a weekend is
 _JITTER: Final = 0.2  # of a pause: the clients of one dead server must not all knock at once
 _RECONNECT_TIMEOUT: Final = 5.0  # seconds, at least, for one attempt in the background
 _JOIN_PATIENCE: Final = 1.0  # seconds for an attempt in the background to notice `close_rpc`
-
-
-class _Items(Iterator[Any]):
-    """What a generator gives; when the connection breaks it ends, as it does for calls."""
-
-    def __init__(self, items: RemoteIterator, broken: Callable[[BaseException], None]) -> None:
-        self._items = items
-        self._broken = broken
-
-    def __next__(self) -> Any:
-        try:
-            try:
-                message = self._items.next_message()
-            except TimeoutError:
-                raise  # from `call_timeout`
-            except _NETWORK_ERRORS as exc:
-                self._broken(exc)
-                raise StopIteration from exc
-            return self._items.value_of(message)
-        except KeyboardInterrupt:
-            self.close()  # as of `RemoteIterator`
-            raise
-
-    def close(self) -> None:
-        """End the generator. May be repeated."""
-        self._items.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
 
 class _Methods(NamedTuple):
@@ -83,7 +51,10 @@ class BestEffortClient:
     connection breaks warns, returns None, and reconnecting begins. Exceptions of the remote
     method, and of arguments that cannot be sent, are raised.
 
-    The items of a generator end when the connection breaks, with a warning.
+    The items of a generator end when the connection breaks, with a warning. Where there is none, a
+    method that is known to be a generator gives no items, with a warning: once it has been called,
+    or has been seen in a listing with an annotation that says so (`-> Iterator[…]`). Before that
+    nobody can tell, and it returns None as others do: `for item in client.method() or ():`.
 
     Until the first connection the names of the methods are not known, and any public name is
     taken for one.
@@ -134,6 +105,8 @@ class BestEffortClient:
         # None before the first connection.
         self.__valid_methods: frozenset[str] | None = None
         self.__listing: Mapping[str, Any] | None = None
+        # Of methods known to be generators: what such a call gives is looped over.
+        self.__generators: set[str] = set()
         self.__connection: BlockingConnection | None = None
         # Guards the connection and the thread that renews it.
         self.__lock = threading.Lock()
@@ -198,20 +171,24 @@ class BestEffortClient:
     def __call_method(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         connection = self.__connection
         if connection is None:
-            return None
+            if name not in self.__generators:
+                return None
+            logger.warning("`%s` gives no items: there is no connection to %s", name, self.__where)
+            return Items(None, None)
         # A request that cannot be encoded is the caller's error: it is raised here.
         body = connection.session.call(name, args, kwargs)
         what = f"call of `{connection.session.selected_target}.{name}`"
         reply = self.__exchange(connection, what, body)
         if reply is None:
-            return None
+            return Items(None, None) if name in self.__generators else None
         # Outside of any `try`: an OSError of the remote method is none of the network.
         try:
             result = connection.session.receive_reply(reply)
             if result is not Stream:
                 return result
             items = connection.items(what, reply)
-            return _Items(items, lambda exc: self.__broken(connection, what, exc))
+            self.__generators.add(name)
+            return Items(items, lambda exc: self.__broken(connection, what, exc))
         except KeyboardInterrupt:
             connection.abandon(reply[0])
             raise
@@ -283,6 +260,7 @@ class BestEffortClient:
             return None
         listing = connection.session.receive_listing(reply)
         self.__listing = listing
+        self.__generators.update(generators_in(listing))
         return listing
 
     def close_rpc(self) -> None:

@@ -37,7 +37,8 @@ class Client:
         target_name: which of the server's targets to call; `AutoTarget` for the only one; None
             to select one later with `select_rpc_target`.
         timeout: for every operation on the socket, connecting (to all addresses of the host
-            together) and handshake included, in seconds; None for none. See `call_timeout` for a limit to single calls.
+            together) and handshake included, in seconds; None for none. See `call_timeout` for a
+            limit to single calls.
         ssl_config: for TLS that trusts certificates, whatever the host's name.
         local_cert: path of our certificate, a PEM file, for TLS that also verifies that
             the server's certificate is for `host`. Not with `ssl_config`.
@@ -49,7 +50,8 @@ class Client:
         OSError: no connection could be made; `TimeoutError` and the errors of TLS among them.
         EOFError: the server closed the connection during the handshake.
         IncompatibleServer: it is no RPC server, or does not have the target.
-        ValueError: `AutoTarget`, and the server has several targets; or an argument makes no sense.
+        ValueError: an argument makes no sense; or it is `AutoTarget`, and the server has several
+            targets.
     """
 
     def __init__(
