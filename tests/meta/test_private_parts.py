@@ -21,8 +21,8 @@ FOREIGN = {
     *("_protocol", "_read_transport", "_sock", "_ssl_protocol", "_transport", "_waiter"),
 }
 
-# Of named tuples, where the underscore keeps them apart from the fields.
-PUBLIC = {"_asdict", "_fields", "_make", "_replace"}
+# Documented under such names: of named tuples, whose fields have the others, and of `os` and `sys`.
+PUBLIC = {"_asdict", "_exit", "_fields", "_is_gil_enabled", "_make", "_replace"}
 
 
 def is_private(name: str) -> bool:

@@ -31,8 +31,8 @@ def is_tls_error(exc: BaseException | None) -> bool:
 def prepare_tracebacks() -> None:
     """Have loaded what shows a traceback.
 
-    Pythons load a part of it with the first one, and 3.15 without which it fails. That may be the
-    one of a process that has no descriptor left: it could load nothing, and the record was lost.
+    Pythons load some of it as they show the first one, and 3.15 fails if it cannot. A process that
+    has no descriptor left can load nothing, and the record of just that would be lost.
     """
     import traceback
 
