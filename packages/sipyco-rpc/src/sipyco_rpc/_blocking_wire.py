@@ -156,6 +156,11 @@ class Wire:
             self._lost(exc)
             self.fail(f"the connection to {self._where} was lost earlier: {exc}")
             raise
+        except MemoryError as exc:
+            self.fail(f"the connection to {self._where} was closed: there was not enough memory")
+            raise MemoryError(
+                f"not enough memory to receive from {self._where}; the connection was closed"
+            ) from exc
         except BaseException:  # Ctrl-C: keep the connection if nothing can have been lost
             if raw or memory[0] != _UNTOUCHED:
                 self.fail(f"the connection to {self._where} was closed: a reply was interrupted")
