@@ -341,3 +341,20 @@ def test_subclasses_may_add_to_it() -> None:
         await comm.process.wait()
 
     run(test)
+
+
+def test_what_is_written_is_what_was_given() -> None:
+    """A transport may keep the very object, and send it later."""
+    given: list[bytes] = []
+
+    class Writer:
+        def write(self, data: bytes) -> None:
+            given.append(data)
+
+    comm = AsyncioParentComm()
+    comm.writer = Writer()  # type: ignore[assignment]
+    memory = bytearray(b"one\n")
+    comm.write(memory)
+    comm.write(memoryview(memory))
+    memory[:] = b"two\n"
+    assert given == [b"one\n", b"one\n"]

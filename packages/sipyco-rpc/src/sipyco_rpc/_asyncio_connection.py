@@ -84,6 +84,8 @@ class AsyncioConnection(asyncio.BufferedProtocol):
                 self._route(message)
         except FrameError as exc:
             self._give_up(f"{self.where} sent what it must not: {exc}")
+        except MemoryError:
+            self._give_up(f"there was not enough memory to receive from {self.where}")
 
     def _route(self, message: Message) -> None:
         number = message[0]
@@ -215,11 +217,13 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if self._closed is not None:
             raise self._closed()
         number, pieces = make(*arguments)
+        sender.put(pieces, shared=True)  # all or nothing
+        if self._closed is not None:
+            raise self._closed()  # it could not go on after a part
         self.session.asked += 1
         reply: asyncio.Future[Message] = self.loop.create_future()
         alone = not self._waiting
         self._waiting[number] = reply
-        sender.put(pieces, shared=True)
         if alone:
             sender.flush()
         else:

@@ -13,6 +13,7 @@ from sipyco_rpc._best_effort_items import Items, generators_in
 from sipyco_rpc._blocking import BlockingConnection
 from sipyco_rpc._calls import limit_of, place
 from sipyco_rpc._client_session import Stream
+from sipyco_rpc._fired import finish_fired, under_way
 from sipyco_rpc._remote_method import RemoteMethod, documented
 from sipyco_rpc._session import AutoTarget, IncompatibleServer
 from sipyco_rpc.framing import MAX_LINE
@@ -264,7 +265,17 @@ class BestEffortClient:
         return listing
 
     def close_rpc(self) -> None:
-        """Close the connection, or stop trying to make one. May be repeated."""
+        """Close the connection, or stop trying to make one. May be repeated.
+
+        A call of an `FFProxy` that is under way is waited for, for 5 s.
+        """
+        try:
+            if under_way:
+                finish_fired(self.__key, f"closing {self!r}")
+        finally:
+            self.__close()
+
+    def __close(self) -> None:
         self.__closing.set()
         with self.__lock:
             connection, self.__connection = self.__connection, None

@@ -163,6 +163,11 @@ class Wire:
             self._lost(exc)
             self.fail(f"the connection to {self._where} was lost earlier: {exc}")
             raise
+        except MemoryError as exc:
+            self.fail(f"the connection to {self._where} was closed: there was not enough memory")
+            raise MemoryError(
+                f"not enough memory to receive from {self._where}; the connection was closed"
+            ) from exc
         except BaseException as exc:  # Ctrl-C: keep the connection if nothing can have been lost
             if isinstance(exc, ValueError):
                 self._check_closed(exc)

@@ -44,21 +44,24 @@ def call_timeout(client: object, seconds: float | None) -> Iterator[None]:
         ValueError: `seconds` is no such number.
     """
     seconds = checked_timeout(seconds, "a timeout")
-    token = limits.set(((_key_of(client), seconds), *limits.get()))
+    key = key_of(client)
+    if key is None:
+        raise TypeError(f"call_timeout needs a client of sipyco, got {client!r}")
+    token = limits.set(((key, seconds), *limits.get()))
     try:
         yield
     finally:
         limits.reset(token)
 
 
-def _key_of(client: object) -> object:
+def key_of(client: object) -> object | None:
     """Find what stands for a client, without which its methods would have to hold the client."""
     own = getattr(client, "__dict__", {})
     for cls in type(client).__mro__:
-        key = own.get(f"_{cls.__name__}__key")
+        key: object | None = own.get(f"_{cls.__name__}__key")
         if key is not None:
             return key
-    raise TypeError(f"call_timeout needs a client of sipyco, got {client!r}")
+    return None
 
 
 def limit_of(key: object) -> Limit:

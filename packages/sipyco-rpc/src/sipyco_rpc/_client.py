@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sipyco_rpc._blocking import BlockingConnection
+from sipyco_rpc._fired import finish_fired, under_way
 from sipyco_rpc._remote_method import RemoteMethod
 from sipyco_rpc._session import AutoTarget
 from sipyco_rpc.framing import MAX_LINE
@@ -114,12 +115,19 @@ class Client:
         return self.__connection.list_methods()
 
     def close_rpc(self) -> None:
-        """Close the connection. May be repeated; the client cannot be used afterwards."""
+        """Close the connection. May be repeated; the client cannot be used afterwards.
+
+        A call of an `FFProxy` that is under way is waited for, for 5 s.
+        """
         try:
             connection = self.__connection
         except AttributeError:
             return  # connecting failed
-        connection.close()
+        try:
+            if under_way:
+                finish_fired(self.__key, f"closing {self!r}")
+        finally:
+            connection.close()
 
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith(("__", "_Client__")):

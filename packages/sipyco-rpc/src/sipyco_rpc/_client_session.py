@@ -286,6 +286,9 @@ class ClientSession(Session):
                 return "stream", None
             if status != "failed" or not isinstance(reply["exception"], dict):
                 raise ValueError("not a reply")
+        except MemoryError as exc:
+            size = len(text) + sum(map(len, buffers))
+            raise self._no_memory_to("decode a reply of", size, exc) from exc
         except (KeyError, ValueError, RecursionError) as exc:
             raise IncompatibleServer(
                 f"expected a reply in {self._dialect.name}, got {excerpt(text)}: {reason_of(exc)}"

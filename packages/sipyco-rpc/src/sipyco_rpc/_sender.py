@@ -78,14 +78,23 @@ class Sender:
         Raises:
             MemoryError: it has to wait and there is no memory for a copy; nothing of it is sent.
         """
-        if len(pieces) == 1 and len(pieces[0]) <= _SMALL:
-            self._put_small(pieces[0])
+        if len(pieces) > 1 or len(pieces[0]) > _SMALL:
+            self._put_large(pieces, shared)
             return
+        piece = pieces[0]
+        # What is copied now need not be looked after.
+        self._small.append(piece if type(piece) is bytes else bytes(piece))
+        self._small_size += len(piece)
+        if self._small_size > _SLICE:
+            self._gather()
+            self.late = True
+
+    def _put_large(self, pieces: Sequence[Piece], shared: bool) -> None:
         waits = self._paused or bool(self._queue)
         ready = [self._ready(piece, shared, waits) for piece in pieces]
         for piece, constant in ready:
             if len(piece) <= _SMALL:
-                self._put_small(piece)
+                self.put([piece])
             else:
                 self._gather()
                 self._queue.append((piece, constant))
@@ -99,14 +108,6 @@ class Sender:
         if len(piece) <= _SMALL or is_constant(piece) or (not shared and is_private(piece)):
             return piece, True
         return (_copy(piece), True) if waits else (piece, False)
-
-    def _put_small(self, piece: Piece) -> None:
-        # What is copied now need not be looked after.
-        self._small.append(piece if type(piece) is bytes else bytes(piece))
-        self._small_size += len(piece)
-        if self._small_size > _SLICE:
-            self._gather()
-            self.late = True
 
     def flush(self) -> None:
         """Send what was put, as far as the other side takes it."""

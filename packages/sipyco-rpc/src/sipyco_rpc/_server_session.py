@@ -78,6 +78,8 @@ class ServerSession(Session):
         max_message: longest request to accept, in bytes.
     """
 
+    _where = " on the server"
+
     def __init__(
         self,
         target_names: Iterable[str],
@@ -158,10 +160,13 @@ class ServerSession(Session):
         Raises:
             ValueError: it is not PYON, or not a request; the text says what was expected.
                 `LineTooLong`: it was, and has been dropped.
+            MemoryError: there is not enough.
             KeyError: it has no `action`.
             TypeError: it holds a value of a type that is not known here.
         """
         _, text, buffers = message
+        if isinstance(text, MemoryError):
+            raise MemoryError(f"{text}{self._where}")
         if isinstance(text, LineTooLong):
             raise text
         try:
@@ -169,6 +174,9 @@ class ServerSession(Session):
                 request = pyon.decode(text, buffers=buffers)
             else:
                 request = self._dialect.decode(text, buffers)
+        except MemoryError as exc:
+            size = len(text) + sum(map(len, buffers))
+            raise self._no_memory_to("decode a request of", size, exc) from exc
         except UnicodeDecodeError:
             raise ValueError(f"the request is not UTF-8 text: {excerpt(text)}") from None
         except ValueError as exc:
@@ -209,7 +217,7 @@ class ServerSession(Session):
     def reply(self, number: int, value: Any) -> list[Piece]:
         """Give `result(value)` as a message, in fewer steps."""
         if not self.framed:
-            return [self._dialect.to_line({"status": "ok", "ret": value})]
+            return [self.body({"status": "ok", "ret": value})[0]]
         text, buffers = self._encode(value)
         if buffers:
             return pack_frame(number, b"%b%b}" % (_OK, text), buffers)
@@ -235,6 +243,9 @@ class ServerSession(Session):
     def failure(self, exception: BaseException) -> Body:
         """Give the body of the reply of a method that raised."""
         packed = pack_exception(exception)
+        if packed["message"] == "" and packed["class"] == "MemoryError":
+            packed["message"] = "not enough memory on the server"
+            packed.pop("args", None)
         if "args" in packed and not self.encodable(packed["args"]):
             del packed["args"]
         return self.body({"status": "failed", "exception": packed})

@@ -52,6 +52,8 @@ class Session:
         framed: whether messages are frames: numbered, with arrays as raw memory.
     """
 
+    _where = ""  # for errors that the other side is told
+
     def __init__(self, max_message: int = MAX_LINE) -> None:
         self.incoming = MessageReader(max_message)
         self.framed = False
@@ -73,16 +75,41 @@ class Session:
         Raises:
             TypeError: it cannot be encoded.
         """
-        return self._encode(value) if self.framed else (self._dialect.to_line(value), [])
+        if self.framed:
+            return self._encode(value)
+        try:
+            return self._dialect.to_line(value), []
+        except MemoryError as exc:
+            raise self._no_memory_to("encode", _size_of(value), exc) from exc
 
     def _encode(self, value: Any) -> Body:
         """Write a value, or a part of one, for a frame."""
         buffers: list[memoryview] = []
-        text = pyon.encode_bytes(
-            value, plain_float64=self._plain_float64, buffer_callback=buffers.append
-        )
+        try:
+            text = pyon.encode_bytes(
+                value, plain_float64=self._plain_float64, buffer_callback=buffers.append
+            )
+        except MemoryError as exc:
+            raise self._no_memory_to("encode", _size_of(value), exc) from exc
         return text, buffers
+
+    def _no_memory_to(self, what: str, size: int, exc: MemoryError) -> MemoryError:
+        """Say what there was not enough memory for: Python's own error has no text."""
+        reason = f": {exc}" if str(exc) else ""
+        return MemoryError(f"not enough memory to {what} {size} bytes{self._where}{reason}")
 
     def pack(self, call_id: int, body: Body) -> list[Piece]:
         """Make a message of its text: what is to be sent, piece by piece."""
         return pack_frame(call_id, *body) if self.framed else [body[0]]
+
+
+def _size_of(value: Any) -> int:
+    """Count the bytes of the arrays, `bytes` and texts in a value, roughly and for errors only."""
+    if isinstance(value, (bytes, str)):
+        return len(value)
+    if isinstance(value, dict):
+        return _size_of(list(value.values()))
+    if isinstance(value, (list, tuple, set)):
+        return 8 * len(value) + sum(map(_size_of, value))
+    size = getattr(value, "nbytes", 8)
+    return size if isinstance(size, int) else 8

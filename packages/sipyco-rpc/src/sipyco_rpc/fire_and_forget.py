@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import logging
+import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+
+from sipyco_rpc._calls import key_of
+from sipyco_rpc._captured import captured
+from sipyco_rpc._fired import FiredCall, finish, under_way
 
 __all__ = ["FFProxy"]
 
@@ -17,10 +24,18 @@ class FFProxy:
     """Call the methods of an object in the background.
 
     A call returns None at once and runs in a thread, one at a time: a call made while the one
-    before still runs is dropped, with a warning. An exception becomes a warning, too.
+    before still runs is dropped, with a warning. An exception becomes a warning, too, and so
+    does a thread that cannot be started.
 
-        display = FFProxy(Client("::1", 3250))
-        display.show(image)
+        with Client("::1", 3250) as client, FFProxy(client) as display:
+            display.show(image)
+
+    What the method gets is what was given at the call: lists, dictionaries, sets, arrays, and
+    other values that can be sent are copied. What cannot be sent is passed on as it is.
+
+    Leaving the `with` block, closing the client, and the end of the program wait for the call
+    that still runs, for 5 s; then a warning says what was dropped. Leaving the block does not
+    close the client; `close_rpc`, if the target has that, does, after the same wait.
 
     Args:
         target: the object, or client, whose bound methods to call. It must not be used by
@@ -30,36 +45,126 @@ class FFProxy:
     def __init__(self, target: Any) -> None:
         # Every attribute is name-mangled, so that none hides a method of the target.
         self.__target = target
-        self.__lock = threading.Lock()
-        self.__thread: threading.Thread | None = None
+        self.__call: FiredCall | None = None  # the latest
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("_FFProxy__"):
             raise AttributeError(name)
-        method = getattr(self.__target, name)
+        target = self.__target
+        method = getattr(target, name)
         if not (inspect.isroutine(method) or (callable(method) and not isinstance(method, type))):
-            raise AttributeError(f"`{name}` of {type(self.__target).__name__} is not a method")
+            raise AttributeError(f"`{name}` of {type(target).__name__} is not a method")
+
+        def close() -> None:
+            try:
+                self.__finish("closing")
+            finally:
+                method()
 
         def call(*args: Any, **kwargs: Any) -> None:
-            def work() -> None:
-                try:
-                    method(*args, **kwargs)
-                except Exception:
-                    logger.warning("%s raised an exception", name, exc_info=True)
+            fired = FiredCall(name, key_of(target))
+            try:
+                if self.__take_turn(fired):
+                    given = captured((args, kwargs), {})
+                    _start(fired, method, *given)
+            except BaseException as exc:
+                if fired.claim():
+                    fired.end()  # it will not run: the next one may
+                    if isinstance(exc, Exception):
+                        reason = f"{type(exc).__name__}: {exc}" if str(exc) else repr(exc)
+                        logger.warning("skipping %s: it could not be begun: %s", name, reason)
+                        return
+                if not isinstance(exc, Exception):
+                    raise
 
-            with self.__lock:
-                if self.__thread is not None and self.__thread.is_alive():
-                    logger.warning("skipping %s: the previous call still runs", name)
-                    return
-                self.__thread = threading.Thread(
-                    target=work, name=f"fire and forget {name}", daemon=True
-                )
-                self.__thread.start()
+        return close if name == "close_rpc" else call
 
-        return call
+    def __take_turn(self, fired: FiredCall) -> bool:
+        """Make a call the latest one, unless that still runs."""
+        with _lock:
+            before = self.__call
+            busy = before is not None and before.running
+            if not busy and not _ending:
+                self.__call = fired
+                under_way.add(fired)
+                return True
+        reason = "the previous call still runs" if busy else "the program ends"
+        logger.warning("skipping %s: %s", fired.name, reason)
+        return False
+
+    def __finish(self, what: str) -> None:
+        if self.__call is not None:
+            finish([self.__call], what)
 
     def ff_join(self) -> None:
         """Wait until no call runs any more."""
-        thread = self.__thread
-        if thread is not None:
-            thread.join()
+        call = self.__call
+        if call is not None and not call.here:
+            call.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__finish("leaving the block")
+
+
+def _start(
+    fired: FiredCall, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Run a call in a thread. If this is interrupted, `claim` tells whether it will run."""
+
+    def work() -> None:
+        if not fired.claim():
+            return
+        try:
+            result = method(*args, **kwargs)
+            if inspect.iscoroutine(result):
+                result.close()
+                raise TypeError("it gives a coroutine, which nobody would await")
+        except Exception as exc:  # noqa: BLE001  (whatever it is, it becomes a warning)
+            if not fired.dropped:
+                _tell(fired, exc)
+        finally:
+            fired.end()
+
+    # A daemon, or a peer that does not answer would keep the program from ending.
+    fired.worker = threading.Thread(target=work, name=f"fire and forget {fired.name}", daemon=True)
+    fired.worker.start()
+
+
+def _tell(fired: FiredCall, exc: Exception) -> None:
+    """Log what a call has raised."""
+    lost = isinstance(exc, (OSError, EOFError)) and not hasattr(exc, "parent_traceback")
+    if fired.key is not None and lost:
+        # Of the client itself, whose errors say it all; what a method raises has a traceback.
+        logger.warning("dropping %s: %s", fired.name, exc)
+    else:
+        logger.warning("%s raised an exception", fired.name, exc_info=exc)
+
+
+_lock = threading.RLock()  # a signal handler may call while its thread is in here
+_ending = False  # the program ends: nobody would wait for what is begun now
+
+
+@atexit.register
+def _finish_all() -> None:
+    global _ending
+    finish(list(under_way), "the program ends")
+    _ending = True
+
+
+def _forget_all() -> None:
+    """Forget, in a new process, the threads of its parent."""
+    global _lock
+    _lock = threading.RLock()
+    under_way.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_all)

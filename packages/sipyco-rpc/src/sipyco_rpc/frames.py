@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Final, TypeAlias
 
+    from sipyco_rpc.framing import LineTooLong
+
     Piece: TypeAlias = bytes | memoryview
 
 __all__ = ["MAX_BUFFERS", "MAX_HEADER", "FrameBody", "FrameError", "SkippedBody", "pack_frame"]
@@ -63,6 +65,10 @@ class FrameBody:
         call_id: from the header.
         text_length: of the text, in bytes.
         lengths: of the buffers, in bytes.
+
+    Attributes:
+        length: of the text and all buffers, in bytes.
+        left: how many of them have yet to come; right as well after a `MemoryError`.
     """
 
     def __init__(self, call_id: int, text_length: int, lengths: list[int]) -> None:
@@ -73,6 +79,7 @@ class FrameBody:
         self._parts: list[bytearray] = []  # of the text
         self._missing = text_length  # of the text, beyond the parts that there are
         self._lengths = lengths
+        self.length = self.left = text_length + sum(lengths)
         self._target = memoryview(b"")  # what is being filled
         self._filled = 0
         self.received(0)
@@ -87,7 +94,12 @@ class FrameBody:
         return self._target[self._filled :]
 
     def received(self, size: int) -> None:
-        """Note that bytes have been put there."""
+        """Note that bytes have been put there.
+
+        Raises:
+            MemoryError: there is none for what comes next; the rest has to be skipped.
+        """
+        self.left -= size
         self._filled += size
         while self._filled == len(self._target) and not self.complete:
             self._filled = 0
@@ -125,19 +137,20 @@ class FrameBody:
 
 
 class SkippedBody:
-    """What follows the header of a frame that is too long: it is received and dropped.
+    """What follows the header of a frame that cannot be kept: it is received and dropped.
 
     Args:
         call_id: from the header.
-        length: of the text and all buffers, in bytes.
+        left: of the text and all buffers, what has yet to come, in bytes.
+        error: why it cannot be kept.
     """
 
-    def __init__(self, call_id: int, length: int) -> None:
+    def __init__(self, call_id: int, left: int, error: LineTooLong) -> None:
         self.call_id = call_id
-        self.length = length
+        self.error = error
         self.raw = True
-        self._missing = length
-        self._spare = memoryview(bytearray(min(length, _JOINED)))
+        self._missing = left
+        self._spare = memoryview(bytearray(min(left, _JOINED)))
 
     def memory(self) -> memoryview:
         """Where the next bytes may go."""

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     Text: TypeAlias = bytes | bytearray
 
-__all__ = ["MAX_LINE", "MIB", "LineReader", "LineTooLong"]
+__all__ = ["MAX_LINE", "MIB", "LineReader", "LineTooLong", "OutOfMemory"]
 
 MIB = 1024 * 1024
 MAX_LINE = 128 * MIB  # a whole experiment's datasets travel as one line
@@ -30,11 +30,19 @@ class LineTooLong(ValueError):
         self.limit = limit
 
 
+class OutOfMemory(LineTooLong, MemoryError):
+    """There was not enough memory for a line or message, and it was dropped."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.args = (f"not enough memory to receive a message of {size} bytes",)
+
+
 class LineReader:
     """Cut a stream of bytes into lines, however the bytes arrive.
 
-    Memory is bounded by the limit: of a line that grows beyond it nothing is kept but its
-    length, and the stream goes on after its newline.
+    Memory is bounded by the limit: of a line that grows beyond it, or beyond what memory can be
+    had, nothing is kept but its length, and the stream goes on after its newline.
 
     Args:
         max_line: longest line to accept, in bytes, without the newline.
@@ -48,6 +56,7 @@ class LineReader:
         self._buffer = bytearray()
         # Its length, which goes on counting once the bytes themselves have been dropped.
         self._size = 0
+        self._dropped = False  # for want of memory
 
     @property
     def pending(self) -> bytes:
@@ -68,7 +77,7 @@ class LineReader:
         Returns:
             The lines that are now complete, without their newlines: as `bytes`, or `bytearray`
             where they came in several pieces. A `LineTooLong` stands in the place of a line that
-            was too long.
+            was too long; an `OutOfMemory`, which is one, where there was not enough memory.
         """
         lines: list[Text | LineTooLong] = []
         received = bytes(data)
@@ -86,18 +95,22 @@ class LineReader:
 
     def _take(self, piece: bytes) -> None:
         self._size += len(piece)
-        if self._size <= self._max_line:
-            self._buffer += piece
-        else:
-            self._buffer = bytearray()
+        if self._size <= self._max_line and not self._dropped:
+            try:
+                self._buffer += piece
+                return
+            except MemoryError:
+                self._dropped = True
+        self._buffer = bytearray()
 
     def _finish(self) -> Text | LineTooLong:
         # The very memory that it was collected in: a copy would take as long as reading it.
-        line: Text | LineTooLong = (
-            self._buffer
-            if self._size <= self._max_line
-            else LineTooLong(self._size, self._max_line)
-        )
+        line: Text | LineTooLong = self._buffer
+        if self._size > self._max_line:
+            line = LineTooLong(self._size, self._max_line)
+        elif self._dropped:
+            line = OutOfMemory(self._size, self._max_line)
         self._buffer = bytearray()
         self._size = 0
+        self._dropped = False
         return line

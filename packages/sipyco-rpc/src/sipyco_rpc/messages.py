@@ -10,7 +10,7 @@ from sipyco_rpc.frames import (
     SkippedBody,
     match_header,
 )
-from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
+from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong, OutOfMemory
 from sipyco_rpc.quoting import excerpt
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -30,7 +30,8 @@ class MessageReader:
 
     Bytes are put where `memory` says; `received` tells how many; then `next` gives the messages
     that are complete, and has to be called until there is none. Memory is bounded by the limit:
-    of a message that is longer nothing is kept but its length, and the stream goes on after it.
+    of a message that is longer, or that there is no memory for, nothing is kept but its length,
+    and the stream goes on after it.
 
     Args:
         max_message: longest message to accept, in bytes: a line, or the text of a frame together
@@ -77,7 +78,11 @@ class MessageReader:
         if self.body is None:
             self._end += size
         else:
-            self.body.received(size)
+            body = self.body
+            try:
+                body.received(size)
+            except MemoryError:
+                self.body = self._without_memory(body)
 
     def take(self, size: int) -> list[Message]:
         """Note that bytes have been put there, and give all messages that are complete.
@@ -168,13 +173,13 @@ class MessageReader:
                     return int(call_id), self._memory[after:stop], []
                 return int(call_id), LineTooLong(stop - after, self._max_message), []
             body = self._begin(int(call_id), int(text_length), [int(n) for n in rest.split()])
-            self._start = after + body.take(self._view[after:end])
-            self.body = body
+            self._start = after
+            self.body = body = self._take_unread(body)
         if not body.complete:
             return None
         self.body = None
         if isinstance(body, SkippedBody):
-            return body.call_id, LineTooLong(body.length, self._max_message), []
+            return body.call_id, body.error, []
         return body.call_id, body.text, body.buffers
 
     def _begin(
@@ -184,8 +189,29 @@ class MessageReader:
             raise FrameError(f"a frame has at most {MAX_BUFFERS} buffers, got {len(lengths)}")
         total = text_length + sum(lengths)
         if total > self._max_message:
-            return SkippedBody(call_id, total)
-        return FrameBody(call_id, text_length, lengths)
+            return SkippedBody(call_id, total, LineTooLong(total, self._max_message))
+        try:
+            return FrameBody(call_id, text_length, lengths)
+        except MemoryError:
+            return SkippedBody(call_id, total, OutOfMemory(total, self._max_message))
+
+    def _take_unread(self, body: FrameBody | SkippedBody) -> FrameBody | SkippedBody:
+        """Have a body take what came together with its header."""
+        if isinstance(body, FrameBody):
+            try:
+                self._start += body.take(self._view[self._start : self._end])
+                return body
+            except MemoryError:
+                self._start += body.length - body.left
+                body = self._without_memory(body)
+        self._start += body.take(self._view[self._start : self._end])
+        return body
+
+    def _without_memory(self, body: FrameBody | SkippedBody) -> SkippedBody:
+        """Give what takes the rest of a body that there is no memory for."""
+        assert isinstance(body, FrameBody)  # the other kind takes none
+        error = OutOfMemory(body.length, self._max_message)
+        return SkippedBody(body.call_id, body.left, error)
 
     def _check_header(self, start: int, end: int, complete: bool) -> None:
         """Raise `FrameError` unless this may become a header."""

@@ -23,7 +23,8 @@ class AsyncioComm:
 
     def write(self, data: bytes) -> None:
         """Send bytes; `drain` waits until the other end takes them."""
-        self.writer.write(data)
+        # The transport may keep what it is given, and the caller may change it.
+        self.writer.write(data if type(data) is bytes else bytes(memoryview(data)))
 
     async def drain(self) -> None:
         """Wait until there is room to write more.
