@@ -60,7 +60,7 @@ def test_long_doubles_are_encoded(value: str) -> None:
 
 
 def test_the_older_dialect_knows_sized_numbers_only() -> None:
-    with pytest.raises(TypeError, match=r"not PYON serializable: send what Python has, such as"):
+    with pytest.raises(TypeError, match=r"not PYON serializable: send what Python has, as"):
         pyon_v1.encode(np.longdouble(1))
 
 

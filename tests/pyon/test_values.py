@@ -151,6 +151,8 @@ def test_absurd_nesting_is_an_error(module: ModuleType) -> None:
     [
         '{"__jsonclass__":["tuple",[[1],[2]]]}',
         '{"__jsonclass__":["set",[[[1]]]]}',
+        '{"__jsonclass__":["set",[[1],[2]]]}',
+        '{"__jsonclass__":["OrderedDict",[[],[]]]}',
         '{"__jsonclass__":["dict",[[1]]]}',
         '{"__jsonclass__":["dict",[[[[1],2]]]]}',
         '{"__jsonclass__":["complex",["x"]]}',

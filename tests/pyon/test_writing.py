@@ -150,7 +150,10 @@ def test_subclasses_are_written_as_their_base(value: Any, text: str) -> None:
 
 @pytest.mark.parametrize("member", ["__jsonclass__", Name("__jsonclass__")])
 def test_the_tag_as_a_key_is_refused_wherever_it_is(member: str) -> None:
-    for value in ({member: 1}, {"a": {member: 1}}, [{member: ()}], OrderedDict([(member, 1)])):
+    for value in (
+        *({member: 1}, {"a": {member: 1}}, [{member: ()}], OrderedDict([(member, 1)])),
+        *({1: 2, member: 3}, OrderedDict([(1, 2), (member, 3)]), [{(): {None: 0, member: 1}}]),
+    ):
         with pytest.raises(AssertionError, match="`__jsonclass__`"):
             pyon.encode(value)
 

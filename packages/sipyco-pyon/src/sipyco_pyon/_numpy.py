@@ -51,6 +51,9 @@ _COMMON: Final[list[Any]] = [np.dtype(order + kind) for kind in _KINDS for order
 DTYPE_TEXTS: Final[dict[Any, str]] = {dtype: f'"{dtype.str}"' for dtype in _COMMON}
 _DTYPES: Final[dict[str, Any]] = {dtype.str: dtype for dtype in _COMMON}
 
+# The numbers of dtypes that packages have added begin here, or are negative.
+_ADDED: Final = 256
+
 # NumPy's, which type checkers ask more of than can be known of data from the wire. It takes each
 # dtype as it is: `empty` and `zeros` make `S1` of `S0`, and times without a unit native.
 _ndarray: Final[Any] = np.ndarray
@@ -66,7 +69,7 @@ def describe_dtype(dtype: Any) -> Any:
         base, shape = dtype.subdtype
         return (describe_dtype(base), shape)
     if dtype.fields is None:
-        if _gives(dtype.str, dtype):
+        if 0 <= dtype.num < _ADDED or _gives(dtype.str, dtype):
             return dtype.str
         raise TypeError(_unknown_to_numpy(dtype))
     try:

@@ -95,19 +95,24 @@ class Rebuilder:
         """
         try:
             if tag in _COLLECTIONS:
-                return self._collection(_COLLECTIONS[tag](), *arguments)
+                return self._collection(_COLLECTIONS[tag](), list(arguments))
             return _BUILT_IN[tag](*arguments)
         except (ImportError, RecursionError):
             raise
         except Exception as exc:
             raise ValueError(f"malformed `{tag}`: {exc}") from exc
 
-    def _collection(self, collection: Any, items: Any = ()) -> Any:
+    def _collection(self, collection: Any, arguments: list[Any]) -> Any:
         """Fill an empty dictionary or set, unless its keys were chosen to take long.
 
         Raises:
             ValueError: they were, or what is no collection raises it.
         """
+        if not arguments:
+            return collection
+        if len(arguments) > 1:
+            raise ValueError(f"expected one argument, the items; got {len(arguments)}")
+        items = arguments[0]
         if self._collisions is not None and len(items) > FEW:
             if isinstance(collection, set):
                 self._collisions.check(_listed(items), True)

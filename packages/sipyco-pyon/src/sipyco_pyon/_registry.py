@@ -154,7 +154,7 @@ def advice(value: object) -> str:
             return ": it would lose its mask; send `.filled(…)`, or `.data` and `.mask`"
         return ": it would arrive as a plain array; send `numpy.asarray(…)`"
     if numpy.generic in bases:
-        return ": send what Python has, such as `float(…)`"
+        return ": send what Python has, as `float(…)` or `str(…)` gives it"
     return ""
 
 

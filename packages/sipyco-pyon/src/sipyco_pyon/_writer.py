@@ -187,13 +187,13 @@ class Writer:
     def _dict(self, items: dict[Any, Any], depth: int) -> None:
         """Write a dictionary, of a class that may be derived."""
         only_strings = not COMPILED and ONLY_STR.issuperset(map(type, items))
+        if TAG in items:
+            raise AssertionError(_TAG_AS_KEY)
         if not only_strings and not _all_strings(items):
             self._pieces.append('{"__jsonclass__":["dict",[')
             self._pairs(items, depth)
             self._pieces.append("]]}")
             return
-        if TAG in items:
-            raise AssertionError(_TAG_AS_KEY)
         if (
             len(items) >= FLAT_FROM
             and PLAIN.issuperset(map(type, items.values()))
