@@ -12,6 +12,14 @@ from sipyco_tools._pipe_streams import MAX_LINE, AsyncioComm
 _LAST_WORDS: Final = 1.0  # seconds for what a process wrote before it ended to be read
 
 
+class _ReadProtocol(asyncio.StreamReaderProtocol):
+    """Of a pipe that is read from."""
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False  # it is of no more use: asyncio closes it in any case, uvloop only so
+
+
 class _WriteProtocol(asyncio.StreamReaderProtocol):
     """Of a pipe that is written to: asyncio has no public class for that."""
 
@@ -25,9 +33,7 @@ async def _open_reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTrans
     reader = asyncio.StreamReader(limit=MAX_LINE, loop=loop)
     pipe = os.fdopen(fd, "rb", 0)
     try:
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader, loop=loop), pipe
-        )
+        transport, _ = await loop.connect_read_pipe(lambda: _ReadProtocol(reader, loop=loop), pipe)
     except BaseException:
         pipe.close()
         raise
