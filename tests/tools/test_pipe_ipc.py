@@ -54,8 +54,11 @@ asyncio.run(main())
 """
 
 
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run(test: Callable[[], Coroutine[Any, Any, None]], loop: str = "asyncio") -> None:
     """Run a test; it leaves no descriptor open."""
+    module: Any = asyncio if loop == "asyncio" else pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=module.new_event_loop) as first:
+        first.run(asyncio.sleep(0))  # uvloop keeps some descriptors from the first time on
     gc.collect()
     before = descriptors()
 
@@ -63,7 +66,8 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with asyncio.timeout(DEADLINE):
             await test()
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=module.new_event_loop) as runner:
+        runner.run(main())
     gc.collect()
     assert descriptors() == before
 
@@ -77,14 +81,15 @@ async def started(comm: AsyncioParentComm, program: str, **options: Any) -> None
     await comm.create_subprocess(sys.executable, "-c", program, comm.get_address(), **options)
 
 
-async def write_for_ever(comm: AsyncioParentComm) -> None:
+async def write_for_ever(comm: AsyncioParentComm | AsyncioChildComm) -> None:
     while True:
         comm.write(b"x" * 10_000)
         await comm.drain()
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("program", [BLOCKING, WITH_ASYNCIO], ids=["blocking", "asyncio"])
-def test_lines_both_ways_then_the_end(program: str) -> None:
+def test_lines_both_ways_then_the_end(program: str, loop: str) -> None:
     async def test() -> None:
         comm = AsyncioParentComm()
         await started(comm, program)
@@ -100,11 +105,12 @@ def test_lines_both_ways_then_the_end(program: str) -> None:
         with pytest.raises(ConnectionError):
             await write_for_ever(comm)
 
-    run(test)
+    run(test, loop)
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("program", [BLOCKING, WITH_ASYNCIO], ids=["blocking", "asyncio"])
-def test_a_child_sees_that_its_parent_closes(program: str) -> None:
+def test_a_child_sees_that_its_parent_closes(program: str, loop: str) -> None:
     async def test() -> None:
         comm = AsyncioParentComm()
         await started(comm, program)
@@ -112,11 +118,12 @@ def test_a_child_sees_that_its_parent_closes(program: str) -> None:
         comm.close()
         assert await comm.process.wait() == 0
 
-    run(test)
+    run(test, loop)
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("program", [BLOCKING, WITH_ASYNCIO], ids=["blocking", "asyncio"])
-def test_long_lines_and_much_of_both_at_once(program: str) -> None:
+def test_long_lines_and_much_of_both_at_once(program: str, loop: str) -> None:
     async def test() -> None:
         comm = AsyncioParentComm()
         await started(comm, program)
@@ -137,10 +144,11 @@ def test_long_lines_and_much_of_both_at_once(program: str) -> None:
         comm.write(b"leave\n")
         await comm.process.wait()
 
-    run(test)
+    run(test, loop)
 
 
-def test_a_child_that_is_killed_is_the_end(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_child_that_is_killed_is_the_end(loop: str, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         stuck = AsyncioParentComm()
         await started(stuck, "import time; time.sleep(1000)")
@@ -159,8 +167,68 @@ def test_a_child_that_is_killed_is_the_end(caplog: pytest.LogCaptureFixture) -> 
         assert await comm.readline() == b""
         assert await comm.process.wait() == -signal.SIGKILL
 
-    run(test)
+    run(test, loop)
     assert caplog.messages == []
+
+
+CLOSES = """
+import sys
+from sipyco_tools.pipe_ipc import ChildComm
+comm = ChildComm(sys.argv[1])
+comm.write(b"closing\\n")
+comm.close()
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("end", ["killed", "closed"])
+def test_writing_to_a_child_that_has_gone_says_so(
+    end: str, loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        comm = AsyncioParentComm()
+        await started(comm, CLOSES, stdin=asyncio.subprocess.PIPE)
+        assert await comm.readline() == b"closing\n"
+        assert await comm.readline() == b""
+        if end == "killed":
+            comm.process.kill()
+            await comm.process.wait()
+        with pytest.raises(ConnectionError):
+            await write_for_ever(comm)
+        for _ in range(10):
+            with pytest.raises(ConnectionError, match="the other process has closed its end"):
+                comm.write(b"for nobody\n")
+        with pytest.raises(ConnectionError):
+            await comm.drain()
+        assert comm.process.stdin is not None
+        comm.process.stdin.close()
+        await comm.process.wait()
+        comm.close()
+        with pytest.raises(ConnectionError, match="`close` was called here"):
+            comm.write(b"for nobody\n")
+
+    run(test, loop)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_child_that_writes_to_a_parent_that_has_gone(loop: str) -> None:
+    async def test() -> None:
+        (reads, other), (parent, writes) = os.pipe(), os.pipe()
+        child = AsyncioChildComm(f"{reads},{writes}")
+        await child.connect()
+        os.close(parent)
+        os.close(other)
+        assert await child.readline() == b""
+        with pytest.raises(ConnectionError):
+            await write_for_ever(child)
+        child.close()
+        with pytest.raises(ConnectionError, match="the pipe is closed"):
+            child.write(b"for nobody\n")
+        await asyncio.sleep(0)  # transports close in the next pass of the loop
+
+    run(test, loop)
 
 
 def test_processes_of_the_child_do_not_keep_the_pipe_open() -> None:

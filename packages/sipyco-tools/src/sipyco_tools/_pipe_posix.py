@@ -35,6 +35,10 @@ class _ReadProtocol(asyncio.StreamReaderProtocol):
         self.received += len(data)
         super().data_received(data)
 
+    def eof_received(self) -> bool:
+        super().eof_received()
+        return False  # it is of no more use: asyncio closes it in any case, uvloop only so
+
 
 async def _open_reader(
     fd: int,

@@ -22,7 +22,17 @@ class AsyncioComm:
     writer: asyncio.StreamWriter
 
     def write(self, data: bytes) -> None:
-        """Send bytes; `drain` waits until the other end takes them."""
+        """Send bytes; `drain` waits until the other end takes them.
+
+        Raises:
+            ConnectionError: the other end is known to have gone, or this one has been closed.
+        """
+        if self.writer.is_closing():
+            # asyncio would drop it in silence, and uvloop raise a `RuntimeError`.
+            raise ConnectionResetError(
+                "the pipe is closed: the other process has closed its end or has ended, "
+                "or `close` was called here"
+            )
         # The transport may keep what it is given, and the caller may change it.
         self.writer.write(data if type(data) is bytes else bytes(memoryview(data)))
 
