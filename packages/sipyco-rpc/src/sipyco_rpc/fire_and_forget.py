@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from sipyco_rpc.process_bound import after_fork_in_child, not_copyable
+
 __all__ = ["FFProxy"]
 
 logger = logging.getLogger("sipyco.fire_and_forget")
@@ -32,6 +34,13 @@ class FFProxy:
         self.__target = target
         self.__lock = threading.Lock()
         self.__thread: threading.Thread | None = None
+        after_fork_in_child(self.__after_fork)
+
+    def __after_fork(self) -> None:
+        self.__lock = threading.Lock()  # nobody is there to release the other
+        self.__thread = None
+
+    __reduce__ = not_copyable("it has a thread of this process; make one where it is needed")
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("_FFProxy__"):
