@@ -146,6 +146,7 @@ def not_copyable(advice: str) -> Callable[[Any], NoReturn]:
     """
 
     def __reduce__(self: object) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled: {advice}")
+        kind = type(self).__name__.lstrip("_")
+        raise TypeError(f"`{kind}` cannot be copied or pickled: {advice}")
 
     return __reduce__
