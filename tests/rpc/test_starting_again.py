@@ -14,6 +14,7 @@ import pytest
 
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.fire_and_forget import FFProxy
+from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from support.peers import DEADLINE, HOST, rpc_server, until
 
@@ -234,6 +235,19 @@ def test_a_process_that_is_out_of_threads_serves_when_it_has_some_again(
             assert client.later() == "later"
             assert client.echo(1) == 1  # its thread is there
         assert list(items) == [1, 2, 3, 4]
+
+
+def test_a_name_that_is_not_looked_up_for_want_of_a_thread_is_an_error_of_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        text = "could not look up 'localhost': can't start new thread"
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse_to_start)
+            with pytest.raises(OSError, match=text):
+                await async_open_connection("localhost", 1)
+
+    asyncio.run(main())
 
 
 def copies_of(value: Any) -> Iterator[str]:

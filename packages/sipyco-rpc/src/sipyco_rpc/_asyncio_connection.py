@@ -227,7 +227,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             ConnectionError: the connection is no more, and why.
             RuntimeError: this is not the event loop that has connected.
         """
-        if self._closed is None:
+        if asyncio.get_running_loop() is not self.loop and self._closed is None:
             self.check_loop()
         sender = self._sender
         while self._closed is None and sender.late:

@@ -79,7 +79,11 @@ async def async_open_connection(
     """Connect as `asyncio.open_connection` does, with keepalive on."""
     import asyncio
 
-    reader, writer = await asyncio.open_connection(host, port, *args, **kwargs)
+    try:
+        reader, writer = await asyncio.open_connection(host, port, *args, **kwargs)
+    except RuntimeError as exc:
+        # The system has no thread for asyncio to look the name up in; it may have one later.
+        raise OSError(f"could not look up {host!r}: {exc}") from exc
     try:
         set_keepalive(writer.get_extra_info("socket"), after_idle, interval, max_fails)
     except BaseException:
