@@ -17,6 +17,7 @@ from sipyco_rpc._remote_method import documented
 from sipyco_rpc._session import AutoTarget
 from sipyco_rpc._signatures import ANY, signature_from
 from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.process_bound import not_copyable
 from sipyco_rpc.tls import client_ssl_context, server_name
 from sipyco_rpc.validation import checked_timeout
 
@@ -54,6 +55,8 @@ class AsyncioClient:
         self.__key = object()
         self.__connection: AsyncioConnection | None = None
         self.__valid_methods: frozenset[str] = frozenset()
+
+    __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
 
     async def connect_rpc(
         self,

@@ -59,7 +59,11 @@ async def _look_up(host: str, port: int) -> list[tuple[Any, ...]]:
     except socket.gaierror:
         pass  # it is a name
     loop = asyncio.get_running_loop()
-    return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    try:
+        return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except RuntimeError as exc:
+        # The system has no thread for asyncio to look the name up in; it may have one later.
+        raise OSError(f"could not look up {host!r}: {exc}") from exc
 
 
 async def _race(

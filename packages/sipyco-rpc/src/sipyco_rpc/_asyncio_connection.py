@@ -15,6 +15,7 @@ from sipyco_rpc._compat import is_tls_error, release
 from sipyco_rpc._sender import Sender, copied
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import set_keepalive
+from sipyco_rpc.process_bound import after_fork_in_child, belongs_to_parent, leave_descriptor
 
 if TYPE_CHECKING:
     import socket
@@ -64,6 +65,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._writable.set()
         # Why there is no connection any more, as the error of calls from now on.
         self._closed: Callable[[], Exception] | None = None
+        after_fork_in_child(self._after_fork)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
@@ -144,6 +146,32 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             inbox.fail(error())
         self._inboxes.clear()
 
+    def _after_fork(self) -> asyncio.AbstractEventLoop:
+        reason = belongs_to_parent(
+            f"the connection to {self.where}", "make another client in this process"
+        )
+        if self._closed is None:
+            self._closed = lambda: ConnectionAbortedError(reason)
+        for inbox in self._inboxes.values():
+            inbox.abandon(self._closed())
+        # Nothing is to be done in the loop any more, nor waited for.
+        self.lost = self.loop.create_future()
+        self.lost.set_result(None)
+        leave_descriptor(self.transport)
+        return self.loop
+
+    def check_loop(self) -> None:
+        """Refuse to be used in another event loop than the one that has connected.
+
+        Raises:
+            RuntimeError: this is another one. Nothing has been sent.
+        """
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError(
+                f"the client of {self.where} was connected in another event loop: "
+                "use it there, or make another client in this one"
+            )
+
     def pause_writing(self) -> None:
         self._sender.pause()
 
@@ -209,7 +237,10 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         Raises:
             EOFError: the other side closed the connection.
             ConnectionError: the connection is no more, and why.
+            RuntimeError: this is not the event loop that has connected.
         """
+        if asyncio.get_running_loop() is not self.loop and self._closed is None:
+            self.check_loop()
         sender = self._sender
         while self._closed is None and sender.late:
             self._writable.clear()

@@ -26,6 +26,11 @@ class Inbox:
         self._error: Exception | None = None
         self._arrived = asyncio.Event()
 
+    @property
+    def failed(self) -> bool:
+        """Whether nothing will come any more, for a reason."""
+        return self._error is not None
+
     def put(self, message: Message) -> None:
         """Add a message.
 
@@ -47,6 +52,11 @@ class Inbox:
         """Note that nothing will come any more."""
         self._error = error
         self._arrived.set()
+
+    def abandon(self, error: Exception) -> None:
+        """Note that nothing will come, in a process that does not have the loop of who waits."""
+        self._messages.clear()
+        self._error = error
 
     async def take(self) -> Message | None:
         """Wait for a message; the error once nothing comes any more. None once it is closed."""

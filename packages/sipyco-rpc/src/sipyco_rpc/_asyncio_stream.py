@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._credit import Credit
+from sipyco_rpc.process_bound import not_copyable
 
 if TYPE_CHECKING:
     from sipyco_rpc._asyncio_connection import AsyncioConnection
@@ -37,6 +39,8 @@ class RemoteAsyncIterator(AsyncIterator[Any]):
         self._credit = Credit()
         self._inbox = connection.open_inbox(number)
 
+    __reduce__ = not_copyable("its items come over a connection of this process")
+
     async def __anext__(self) -> Any:
         """Wait for the next item.
 
@@ -49,6 +53,8 @@ class RemoteAsyncIterator(AsyncIterator[Any]):
         if self._ended:
             raise StopAsyncIteration
         session = self._connection.session
+        if not self._inbox.failed:
+            self._connection.check_loop()
         more = self._credit.due()
         if more:
             self._connection.tell(session.allow_items(self._number, more))
@@ -70,7 +76,11 @@ class RemoteAsyncIterator(AsyncIterator[Any]):
 
     async def aclose(self) -> None:
         """End the generator. May be repeated."""
-        self._close()
+        if asyncio.get_running_loop() is self._connection.loop:
+            self._close()
+        else:
+            self.__del__()
+            self._ended = True
 
     def _close(self, *, ended: bool = False) -> None:
         if not self._ended:
@@ -78,7 +88,7 @@ class RemoteAsyncIterator(AsyncIterator[Any]):
             self._connection.forget(self._number, ended=ended)
 
     def __del__(self) -> None:
-        if self._ended:
+        if self._ended or self._connection.lost.done():
             return
         try:
             # The garbage collector may run in any thread.

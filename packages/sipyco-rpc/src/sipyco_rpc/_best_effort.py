@@ -17,6 +17,7 @@ from sipyco_rpc._fired import finish_fired, under_way
 from sipyco_rpc._remote_method import RemoteMethod, documented
 from sipyco_rpc._session import AutoTarget, IncompatibleServer
 from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.process_bound import after_fork_in_child, not_copyable
 from sipyco_rpc.tls import client_ssl_contexts
 from sipyco_rpc.validation import check_host, checked_pause, checked_port, checked_timeout
 
@@ -113,8 +114,18 @@ class BestEffortClient:
         self.__lock = threading.Lock()
         self.__closing = threading.Event()
         self.__reconnecting: threading.Thread | None = None
+        self.__threadless = False  # no thread could be started to reconnect; that was said
+        self.__firstcon_timeout = firstcon_timeout
+        self.__forked = False  # the next call connects: this process has not done so
+        after_fork_in_child(self.__after_fork)
+        self.__connect_first()
+
+    __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
+
+    def __connect_first(self) -> None:
+        """Connect; if that fails, go on trying in the background."""
         try:
-            self.__connect(firstcon_timeout)
+            self.__connect(self.__firstcon_timeout)
         except _NETWORK_ERRORS as exc:
             logger.warning(
                 "could not connect to %s, trying again in the background: %s", self.__where, exc
@@ -144,12 +155,60 @@ class BestEffortClient:
             if broken is not self.__connection or self.__closing.is_set():
                 return
             self.__connection = None
-            self.__reconnecting = threading.Thread(
+            thread = threading.Thread(
                 target=self.__keep_trying, name=f"reconnect to {self.__where}", daemon=True
             )
-            self.__reconnecting.start()
+            failure: RuntimeError | None = None
+            try:
+                thread.start()
+                self.__reconnecting = thread
+            except RuntimeError as exc:
+                failure = exc
+            said, self.__threadless = self.__threadless, failure is not None
+        if failure is not None and not said:
+            logger.warning(
+                "no thread can be started to reconnect to %s, trying again at the next call: %s",
+                self.__where,
+                failure,
+            )
         if broken is not None:
             broken.close()
+
+    def __current(self) -> BlockingConnection | None:
+        """Return the connection, if there is one; see that somebody tries to make one."""
+        connection = self.__connection
+        if connection is not None:
+            return connection
+        with self.__lock:
+            thread, forked = self.__reconnecting, self.__forked
+            if (
+                self.__connection is not None
+                or self.__closing.is_set()
+                or (thread is not None and thread.is_alive())
+            ):
+                return self.__connection
+            if forked:
+                self.__reconnecting = threading.current_thread()  # others need not try
+                self.__forked = False
+        if forked:
+            try:
+                self.__connect_first()
+            finally:
+                with self.__lock:
+                    if self.__reconnecting is threading.current_thread():
+                        self.__reconnecting = None
+        else:
+            self.__reconnect(None)
+        return self.__connection
+
+    def __after_fork(self) -> None:
+        closed = self.__closing.is_set()
+        self.__lock = threading.Lock()
+        self.__closing = threading.Event()
+        if closed:
+            self.__closing.set()
+        self.__connection = self.__reconnecting = None
+        self.__forked = True
 
     def __keep_trying(self) -> None:
         pause = self.__retry
@@ -170,7 +229,7 @@ class BestEffortClient:
                 return
 
     def __call_method(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        connection = self.__connection
+        connection = self.__connection or self.__current()
         if connection is None:
             if name not in self.__generators:
                 return None
@@ -240,19 +299,19 @@ class BestEffortClient:
 
     def get_rpc_id(self) -> tuple[list[str], str | None] | None:
         """Return the server's target names and description, or None without a connection."""
-        connection = self.__connection
+        connection = self.__current()
         if connection is None:
             return None
         return connection.session.target_names, connection.session.description
 
     def get_local_host(self) -> str | None:
         """Return the address of the local end of the connection, or None without one."""
-        connection = self.__connection
+        connection = self.__current()
         return None if connection is None else connection.local_host
 
     def get_rpc_method_list(self) -> dict[str, Any] | None:
         """Ask for signatures and docstrings, as `Client` does; None without a connection."""
-        connection = self.__connection
+        connection = self.__current()
         if connection is None:
             return None
         body = connection.session.list_methods()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from sipyco_rpc._remote_method import documented
+from sipyco_rpc.process_bound import not_copyable
 
 if TYPE_CHECKING:
     from sipyco_rpc._blocking_stream import RemoteIterator
@@ -43,6 +44,8 @@ class Items(Iterator[Any]):
         except KeyboardInterrupt:
             self.close()  # as of `RemoteIterator`
             raise
+
+    __reduce__ = not_copyable("its items come over a connection of this process")
 
     def close(self) -> None:
         """End the generator. May be repeated."""

@@ -12,6 +12,7 @@ from sipyco_rpc._mailbox import Items, Mailbox
 from sipyco_rpc._remote_method import documented
 from sipyco_rpc._thread_turns import ThreadTurns
 from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.process_bound import after_fork_in_child, belongs_to_parent
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class BlockingConnection:
         self.turns = ThreadTurns()
         sock = connect(host, port, timeout, ssl_context, self.where)
         self.wire = Wire(sock, self.where, self.session.incoming, self.mail)
+        after_fork_in_child(self._after_fork)
         try:
             self.session.receive_identification(
                 self.exchange("the handshake", NO_LIMIT, self.session.hello)
@@ -298,6 +300,14 @@ class BlockingConnection:
                 turns.owner = None
             if turns.waiting:
                 turns.wake()
+
+    def _after_fork(self) -> None:
+        self.turns.after_fork()
+        self.wire.fail(
+            belongs_to_parent(
+                f"the connection to {self.where}", "make another client in this process"
+            )
+        )
 
     def refuse_reentry(self, what: str) -> None:
         """Raise what a call raises in the middle of another one of the same thread."""

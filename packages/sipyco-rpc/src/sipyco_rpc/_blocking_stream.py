@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from sipyco_rpc._calls import limit_of, timeout_error
 from sipyco_rpc._credit import Credit
+from sipyco_rpc.process_bound import not_copyable
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class RemoteIterator(Iterator["Any"]):
         self._key = key  # of the client
         self._ended = False
         self._credit = Credit()
+
+    __reduce__ = not_copyable("its items come over a connection of this process")
 
     def __next__(self) -> Any:
         """Wait for the next item.

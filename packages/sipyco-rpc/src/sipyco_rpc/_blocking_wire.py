@@ -198,7 +198,10 @@ class Wire:
         self.close()
 
     def close(self) -> None:
-        """Close the socket. May be repeated."""
+        """Close the socket. May be repeated.
+
+        That alone says nothing to the other side, with TLS either.
+        """
         self._socket.close()
 
     def _send_some(self, pieces: list[Piece]) -> None:

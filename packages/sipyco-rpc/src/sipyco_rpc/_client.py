@@ -7,6 +7,7 @@ from sipyco_rpc._fired import finish_fired, under_way
 from sipyco_rpc._remote_method import RemoteMethod
 from sipyco_rpc._session import AutoTarget
 from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.process_bound import not_copyable
 from sipyco_rpc.tls import client_ssl_context
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -79,6 +80,8 @@ class Client:
             except BaseException:
                 self.close_rpc()
                 raise
+
+    __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
 
     def select_rpc_target(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target, once, after connecting with `target_name=None`.

@@ -103,7 +103,10 @@ class Job:
         if self._done is None:
             self._release()  # cancelled in the very moment that its turn came
         elif self._worker is not None:
-            self._worker.submit(lambda: self._done is not None, self._function, self._called)
+            try:
+                self._worker.submit(lambda: self._done is not None, self._function, self._called)
+            except RuntimeError as exc:  # there is no thread
+                self._called(exc)
         else:
             outcome: Outcome
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sipyco_rpc._session import IncompatibleServer
+from sipyco_rpc.process_bound import not_copyable
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class RemoteMethod:
         self.__name__ = self.__qualname__ = name
         self._methods = methods
         self._call = methods.call
+
+    __reduce__ = not_copyable(
+        "it is called by a client of this process; make one where it is needed"
+    )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(self.__name__, args, kwargs)

@@ -84,12 +84,9 @@ class Server(AsyncioServer):
         self._frames = frames
         self._allowed_methods = checked_allowed_methods(targets, allowed_methods)
         self._max_line = max_line
-        self._terminated = asyncio.Event()
         self._allow_parallel = allow_parallel
         self._threaded = threaded
-        shared = Turns()
-        self._turns = {name: Turns() if threaded else shared for name in targets}
-        self._workers: dict[str, Worker] = {}
+        self._begin_calls()
 
     @staticmethod
     def _document_function(function: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
@@ -100,6 +97,32 @@ class Server(AsyncioServer):
         """Wait until a client has called `terminate`, or a method raised `SystemExit`."""
         await self._terminated.wait()
 
+    def _begin_calls(self) -> None:
+        self._terminated = asyncio.Event()
+        shared = Turns()
+        self._turns = {name: Turns() if self._threaded else shared for name in self.targets}
+        self._workers: dict[str, Worker] = {}
+        # Those that were stopped: what they still do, a driver that is stuck, has its turn first.
+        self._former: dict[str, Worker] = {}
+
+    def _begin_anew(self) -> None:
+        former = {**self._former, **self._workers}
+        for worker in self._workers.values():
+            worker.stop()
+        super()._begin_anew()
+        self._begin_calls()
+        self._former = former
+
+    def _after_fork(self) -> asyncio.AbstractEventLoop | None:
+        loop = super()._after_fork()
+        self._former.clear()  # their threads are not there, or are this one
+        return loop
+
+    def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
+        super()._prepare(loop)
+        if self._terminated.is_set():
+            self._terminated = asyncio.Event()
+
     async def stop(self) -> None:
         """Stop listening and close all connections, in bounded time. May be repeated."""
         try:
@@ -107,6 +130,7 @@ class Server(AsyncioServer):
         finally:
             for worker in self._workers.values():
                 worker.stop()
+            self._former.update(self._workers)
             self._workers.clear()
 
     def _new_protocol(self, visitor: Visitor) -> ServerConnection:
@@ -142,5 +166,5 @@ class Server(AsyncioServer):
 
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:
-            self._workers[name] = Worker(f"calls of {name}")
+            self._workers[name] = Worker(f"calls of {name}", self._former.pop(name, None))
         return self._workers[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -95,6 +96,7 @@ class ServerCalls:
         self._max_size = 2 * server._max_line
         self._unfinished: set[ServedStream] = set()  # those that were ended among them
         self._finished: asyncio.Future[None] | None = None  # of who waits until there are none
+        self._process = os.getpid()
 
     @property
     def idle(self) -> bool:
@@ -286,6 +288,11 @@ class ServerCalls:
         self._server._complaints.failed(logger, what, outcome)
 
     def _reply_exception(self, number: int, exc: BaseException) -> None:
+        if os.getpid() != self._process:
+            # The method has forked, and this is how its child ends.
+            if isinstance(exc, SystemExit):
+                raise exc
+            logger.error("a method of `%s` failed in a child of it", self._name, exc_info=exc)
         if self._left:
             self._log(exc)
         if not self.open:

@@ -82,6 +82,13 @@ class ThreadTurns:
             except RuntimeError:
                 pass  # another thread has it
 
+    def after_fork(self) -> None:
+        """Free, in the child, what threads hold that do not exist there."""
+        if self.owner != threading.get_ident():
+            self.owner = None
+        self.guard = threading.RLock()
+        self._freed = threading.Event()
+
     def wake(self) -> None:
         """Let those that wait look whether it is their turn."""
         self._freed.set()

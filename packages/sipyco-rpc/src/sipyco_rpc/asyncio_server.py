@@ -21,6 +21,7 @@ from sipyco_rpc._listening import (
     usable,
 )
 from sipyco_rpc.keepalive import set_keepalive
+from sipyco_rpc.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.tls import server_ssl_contexts
 
 if TYPE_CHECKING:
@@ -89,13 +90,52 @@ class AsyncioServer:
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         self.server: asyncio.Server | None = None
+        self._started_in: asyncio.AbstractEventLoop | None = None
+        self._limits = max_connections, handshake_timeout
+        AsyncioServer._begin_anew(self)
+        after_fork_in_child(self._after_fork)
+
+    __reduce__ = not_copyable("it listens in this process; make one where it is needed")
+
+    def _begin_anew(self) -> None:
+        """Forget what belongs to an event loop: the next start is in another one.
+
+        A class derived from this one makes what is its own in its `__init__` itself.
+        """
         self._accepting = False
-        self._admission = Admission(max_connections, handshake_timeout)
+        self._admission = Admission(*self._limits)
         self._complaints = Complaints()  # about what peers say, of all kinds
         self._handlers: dict[asyncio.Task[None], Visitor] = {}
         # The handlers that a `stop` has cancelled and waits for. What a task says of itself does
         # not tell: before Python 3.13, a failed TaskGroup may leave it as if it were cancelled.
         self._cancelled: set[asyncio.Task[None]] = set()
+
+    def _after_fork(self) -> asyncio.AbstractEventLoop | None:
+        for sock in () if self.server is None else self.server.sockets:
+            leave_descriptor(sock)
+        for visitor in self._handlers.values():
+            leave_descriptor(visitor.transport)
+        loop, self._started_in, self.server = self._started_in, None, None
+        self._begin_anew()
+        return loop
+
+    def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Get ready to be started, perhaps once more."""
+        before = self._started_in
+        if self.server is not None:
+            if before is None or not before.is_closed():
+                raise RuntimeError("the server has been started already")
+            # Its loop has ended without `stop`.
+            server, self.server = self.server, None
+            try:
+                server.close()
+            except RuntimeError:
+                pass  # uvloop has closed the sockets with the loop
+        if before not in (None, loop):
+            self._admission.speak()
+            self._complaints.speak()
+            self._begin_anew()
+        self._started_in = loop
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,7 +153,7 @@ class AsyncioServer:
         local_key: str | None = None,
         peer_cert: str | None = None,
     ) -> None:
-        """Begin to listen.
+        """Begin to listen. A server that was stopped may be started again, in any event loop.
 
         Args:
             host: address, or a list of them; None for all. An IPv6 address of a list is left
@@ -129,12 +169,11 @@ class AsyncioServer:
             RuntimeError: it runs already.
             ValueError: a host or the port cannot be one, or there is no host.
         """
-        if self.server is not None:
-            raise RuntimeError("the server has been started already")
+        loop = asyncio.get_running_loop()
+        self._prepare(loop)
         host, port = checked_addresses(host, port)
         contexts = server_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
         prepare_tracebacks()
-        loop = asyncio.get_running_loop()
         accept = partial(self._accept, contexts)
         self._accepting = True
         try:
@@ -204,7 +243,9 @@ class AsyncioServer:
 
     def _handler_done(self, task: asyncio.Task[None]) -> None:
         # A task that is cancelled before it has begun closes nothing.
-        self._handlers.pop(task).left()
+        visitor = self._handlers.pop(task, None)
+        if visitor is not None:  # of this process
+            visitor.left()
         self._cancelled.discard(task)
 
     async def _run_handler(
@@ -252,7 +293,8 @@ class AsyncioServer:
         except (ConnectionError, EOFError) as exc:
             logger.debug("lost the connection from %s: %s", peer, exc)
         except Exception:
-            logger.exception("error while serving %s", peer)
+            if visitor in self._handlers.values():  # not one that a fork has left behind
+                logger.exception("error while serving %s", peer)
 
     def _settled(self) -> None:
         """Take note, in a handler, that its peer has said what it wants."""

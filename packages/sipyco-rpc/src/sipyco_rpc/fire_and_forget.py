@@ -14,6 +14,7 @@ from typing import Any, Self
 from sipyco_rpc._calls import key_of
 from sipyco_rpc._captured import captured
 from sipyco_rpc._fired import FiredCall, finish, under_way
+from sipyco_rpc.process_bound import not_copyable
 
 __all__ = ["FFProxy"]
 
@@ -46,6 +47,8 @@ class FFProxy:
         # Every attribute is name-mangled, so that none hides a method of the target.
         self.__target = target
         self.__call: FiredCall | None = None  # the latest
+
+    __reduce__ = not_copyable("it has a thread of this process; make one where it is needed")
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("_FFProxy__"):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
+from sipyco_rpc.process_bound import after_fork_in_child
+
 __all__ = ["SignalHandler"]
 
 _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
@@ -30,6 +32,8 @@ class SignalHandler:
         self._event = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._previous: dict[signal.Signals, Any] = {}
+        # A child that is forked has no loop to be told of the signals, and could not be ended.
+        after_fork_in_child(self.teardown)
 
     def setup(self) -> None:
         """Begin to take the signals; a second call does nothing."""

@@ -77,9 +77,24 @@ class Feed:
         with self.lock:
             self.outlets.discard(outlet)
 
+    def forget_peers(self, lock: threading.RLock) -> None:
+        """Begin anew: the peers, and the loop that they were in, are of no more use.
+
+        Args:
+            lock: to hold from now on.
+        """
+        self.lock = lock
+        self.outlets.clear()
+        self._take()
+        self._loop = None
+        self._scheduled = False
+
     def _open(self) -> None:
         """Remember where the peers are."""
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self.forget_peers(self.lock)
+            self._loop = loop
         self._thread = threading.get_ident()
 
     def _later(self, function: Callable[..., object], *arguments: object) -> None:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Self, TypeAlias
 from sipyco_rpc.asyncio_server import Complaints, abort, close_writer
 from sipyco_rpc.framing import MIB, LineReader, LineTooLong
 from sipyco_rpc.keepalive import async_open_connection
+from sipyco_rpc.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.quoting import reason_of
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.validation import checked_pause
@@ -115,6 +116,19 @@ class FeedClient:
         self.__closing = False
         self.__task: asyncio.Task[None] | None = None
         self._complaints = Complaints()  # about what the other side sends
+        after_fork_in_child(self.__after_fork)
+
+    __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
+
+    def __after_fork(self) -> asyncio.AbstractEventLoop | None:
+        """Begin anew: it may be connected again, in a loop of this process."""
+        task, self.__task = self.__task, None
+        self.__connected, self.__closing = False, True
+        self._complaints = Complaints()
+        if task is None:
+            return None
+        leave_descriptor(self.writer.transport)
+        return task.get_loop()
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -57,6 +58,10 @@ class _NotifierFeed(Feed):
         with self.lock:
             self._open()
             self._send_snapshot(outlet)
+
+    def forget_peers(self, lock: threading.RLock) -> None:
+        super().forget_peers(lock)
+        self._stale.clear()
 
     def leave(self, outlet: Outlet) -> None:
         with self.lock:
@@ -148,6 +153,11 @@ class _Announcer(PreparedPublish):
                 feed.invalidate()
             raise
         send()
+
+    def after_fork(self, lock: threading.RLock) -> None:
+        """Forget the peers, which are those of the parent."""
+        for feed in self.feeds:
+            feed.forget_peers(lock)
 
     @staticmethod
     def _send(lines: list[tuple[_NotifierFeed, bytes]]) -> None:

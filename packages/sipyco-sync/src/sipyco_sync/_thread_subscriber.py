@@ -6,11 +6,13 @@ import asyncio
 import copy
 import logging
 import threading
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Self, TypedDict
 
 from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.process_bound import after_fork_in_child, belongs_to_parent, not_copyable
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_rpc.validation import check_host, checked_port, checked_timeout
 from sipyco_sync._feed_client import Callback
@@ -41,6 +43,153 @@ class _LockedSubscriber(Subscriber):
             await super()._apply(mod)  # it waits for nothing: our target builder is plain
 
 
+class _Subscription:
+    """The copy, and the thread that keeps it.
+
+    It does not know the `ThreadSubscriber`, so that one that nobody refers to any more is noticed.
+
+    Args:
+        name: under which the structure is published.
+        host, port, tls: where to connect to.
+        callbacks: of the program.
+        **options: of `Subscriber`.
+
+    Attributes:
+        struct: the copy; None before it has arrived.
+        changed: is notified of each change; its lock guards the copy, and what follows.
+        arrived: whether there is a copy.
+        ended: whether it is no longer kept.
+        error: why, if there was an error.
+        parents: what is to be said of a fork, in the child.
+        thread: the thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        tls: _TLS,
+        callbacks: list[Callback],
+        disconnect_cb: Callback | None,
+        **options: Any,
+    ) -> None:
+        self.struct: Any = None
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        self.arrived = False
+        self.ended = False
+        self.error: BaseException | None = None
+        self.parents: str | None = None
+        self._name = name
+        self._end: Callable[[], object] = lambda: None  # ends the subscription, from any thread
+        self._subscriber = _LockedSubscriber(
+            name, self._build, [self._notify, *callbacks], disconnect_cb, lock=lock, **options
+        )
+        self.thread = threading.Thread(
+            target=self._work,
+            args=(host, port, tls),
+            name=f"subscriber of `{name}`",
+            daemon=True,  # a callback that is stuck must not keep the program from ending
+        )
+        after_fork_in_child(self._after_fork)
+
+    def start(self, timeout: float | None) -> None:
+        """Begin, and wait until the structure has arrived."""
+        try:
+            self.thread.start()
+        except RuntimeError as exc:
+            self.ended = True
+            raise RuntimeError(
+                f"no thread can be started for the subscriber of `{self._name}`: {exc}"
+            ) from exc
+        try:
+            with self.changed:
+                if not self.changed.wait_for(lambda: self.arrived or self.ended, timeout):
+                    raise TimeoutError(
+                        f"`{self._name}` has not arrived within {timeout:g} seconds"
+                    )
+                if not self.arrived:
+                    raise self.error or EOFError(early_end(self._name))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End it, in bounded time. May be repeated."""
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+            self._end()
+        if self.thread.ident is not None and threading.current_thread() is not self.thread:
+            self.thread.join(_JOIN_PATIENCE)
+
+    def abandon(self) -> None:
+        """Have it end, without waiting for anything: the garbage collector calls this."""
+        self.ended = True
+        self._end()
+
+    def _after_fork(self) -> None:
+        """Stop being a copy: the thread is not there, and may have been in the midst of a mod."""
+        self.changed = threading.Condition(threading.RLock())
+        self._end = lambda: None
+        if not self.ended:
+            self.ended = True
+            self.parents = belongs_to_parent(
+                f"the subscription to `{self._name}`", "make another one in this process"
+            )
+
+    def _build(self, struct: Any) -> Any:
+        self.struct = struct
+        return struct
+
+    def _notify(self, mod: Mod) -> None:
+        with self.changed:
+            self.arrived = True
+            self.changed.notify_all()
+
+    def _work(self, host: str, port: int, tls: _TLS) -> None:
+        try:
+            asyncio.run(self._subscribe(host, port, tls))
+        except Exception as exc:
+            if self.arrived:
+                logger.exception("the subscription to `%s` has ended", self._name)
+            self.error = exc  # the constructor raises it
+        finally:
+            with self.changed:
+                self.ended = True
+                self._end = lambda: None
+                self.changed.notify_all()
+
+    async def _subscribe(self, host: str, port: int, tls: _TLS) -> None:
+        end = asyncio.Event()
+        with self.changed:
+            if self.ended:
+                return
+            self._end = partial(_call_soon, asyncio.get_running_loop(), end.set)
+        ending = asyncio.create_task(end.wait())
+        work = asyncio.create_task(self._receive(host, port, tls))
+        await asyncio.wait([work, ending], return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, ending):
+            task.cancel()
+        if work.done():
+            work.result()
+        else:
+            await asyncio.wait([work])
+
+    async def _receive(self, host: str, port: int, tls: _TLS) -> None:
+        async with self._subscriber as subscriber:
+            await subscriber.connect(host, port, **tls)
+            await asyncio.wait([subscriber.receive_task])
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(function)
+    except RuntimeError:
+        pass  # it has been closed meanwhile
+
+
 class ThreadSubscriber:
     """Keep a copy of a publisher's structure, in a thread of its own.
 
@@ -50,7 +199,11 @@ class ThreadSubscriber:
             print(datasets.copy())
 
     The constructor returns when the structure has arrived. Callbacks run in the thread; a
-    graphical program passes on what it needs, in Qt by emitting a signal.
+    graphical program passes on what it needs, in Qt by emitting a signal. One that is dropped
+    without `close` ends by itself, with a `ResourceWarning`, as files do.
+
+    In a process that is forked there is no such thread: `copy` and `wait_for` raise `EOFError`
+    there. With `reconnect` they connect anew.
 
     Args:
         host: name or address of the publisher.
@@ -70,6 +223,7 @@ class ThreadSubscriber:
     Raises:
         OSError: it cannot connect; TimeoutError among them.
         EOFError: the connection ended before the structure came; the text says why.
+        RuntimeError: no thread can be started.
     """
 
     def __init__(
@@ -93,48 +247,41 @@ class ThreadSubscriber:
         port = checked_port(port)
         timeout = checked_timeout(timeout)
         self._name = notifier_name
-        self._struct: Any = None
-        self._lock = threading.RLock()  # guards the structure, and what follows
-        self._changed = threading.Condition(self._lock)
-        self._arrived = False
-        self._ended = False
-        self._error: BaseException | None = None
-        self._end: Callable[[], object] = lambda: None  # ends the subscription, from any thread
+        self._reconnects = reconnect is not None
         callbacks = notify_cb if isinstance(notify_cb, list) else [notify_cb] if notify_cb else []
-        self._subscriber = _LockedSubscriber(
-            notifier_name,
-            self._build,
-            [self._notify, *callbacks],
-            disconnect_cb,
-            reconnect=reconnect,
-            state_cb=state_cb,
-            max_line=max_line,
-            lock=self._lock,
-        )
         tls: _TLS = {
             "ssl_config": ssl_config,
             "local_cert": local_cert,
             "local_key": local_key,
             "peer_cert": peer_cert,
         }
-        self._thread = threading.Thread(
-            target=self._work,
-            args=(host, port, tls),
-            name=f"subscriber of `{notifier_name}`",
-            daemon=True,  # a callback that is stuck must not keep the program from ending
-        )
-        self._thread.start()
-        try:
-            with self._changed:
-                if not self._changed.wait_for(lambda: self._arrived or self._ended, timeout):
-                    raise TimeoutError(
-                        f"`{notifier_name}` has not arrived within {timeout:g} seconds"
-                    )
-                if not self._arrived:
-                    raise self._error or EOFError(early_end(notifier_name))
-        except BaseException:
-            self.close()
-            raise
+
+        def begin() -> _Subscription:
+            subscription = _Subscription(
+                notifier_name,
+                host,
+                port,
+                tls,
+                callbacks,
+                disconnect_cb,
+                reconnect=reconnect,
+                state_cb=state_cb,
+                max_line=max_line,
+            )
+            subscription.start(timeout)
+            return subscription
+
+        self._begin = begin
+        self._subscription = begin()
+
+    __reduce__ = not_copyable("`copy` gives a copy of the structure")
+
+    def __del__(self) -> None:
+        subscription = self.__dict__.get("_subscription")
+        if subscription is not None and not subscription.ended:
+            subscription.abandon()
+            text = f"unclosed subscriber of `{self._name}`"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
     def __enter__(self) -> Self:
         return self
@@ -145,12 +292,17 @@ class ThreadSubscriber:
     @property
     def connected(self) -> bool:
         """Whether the copy is being kept up to date, or will be again by reconnecting."""
-        return not self._ended
+        return not self._subscription.ended
 
     def copy(self) -> Any:
-        """Return a copy of the structure as of now, which is yours to keep."""
-        with self._lock:
-            return copy.deepcopy(self._struct)
+        """Return a copy of the structure as of now, which is yours to keep.
+
+        Raises:
+            EOFError: the subscription is that of a process from which this one was forked.
+        """
+        subscription = self._current()
+        with subscription.changed:
+            return copy.deepcopy(subscription.struct)
 
     def wait_for(self, predicate: Callable[[Any], Any], timeout: float | None = None) -> Any:
         """Wait until something is true of the structure.
@@ -167,15 +319,16 @@ class ThreadSubscriber:
             TimeoutError: it did not come true in time.
             EOFError: the subscription has ended.
         """
+        subscription = self._current()
         result = None
 
         def over() -> bool:
             nonlocal result
-            result = predicate(self._struct)
-            return bool(result) or self._ended
+            result = predicate(subscription.struct)
+            return bool(result) or subscription.ended
 
-        with self._changed:
-            if not self._changed.wait_for(over, timeout):
+        with subscription.changed:
+            if not subscription.changed.wait_for(over, timeout):
                 raise TimeoutError(f"`{self._name}` has not come to that in {timeout:g} seconds")
         if not result:
             raise EOFError(f"the subscription to `{self._name}` has ended")
@@ -183,53 +336,17 @@ class ThreadSubscriber:
 
     def close(self) -> None:
         """End the subscription, in bounded time. May be repeated."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-            self._end()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(_JOIN_PATIENCE)
+        self._reconnects = False
+        self._subscription.close()
 
-    def _build(self, struct: Any) -> Any:
-        self._struct = struct
-        return struct
-
-    def _notify(self, mod: Mod) -> None:
-        with self._changed:
-            self._arrived = True
-            self._changed.notify_all()
-
-    def _work(self, host: str, port: int, tls: _TLS) -> None:
-        try:
-            asyncio.run(self._subscribe(host, port, tls))
-        except Exception as exc:
-            if self._arrived:
-                logger.exception("the subscription to `%s` has ended", self._name)
-            self._error = exc  # the constructor raises it
-        finally:
-            with self._changed:
-                self._ended = True
-                self._end = lambda: None
-                self._changed.notify_all()
-
-    async def _subscribe(self, host: str, port: int, tls: _TLS) -> None:
-        end = asyncio.Event()
-        with self._lock:
-            if self._ended:
-                return
-            loop = asyncio.get_running_loop()
-            self._end = partial(loop.call_soon_threadsafe, end.set)
-        ending = asyncio.create_task(end.wait())
-        work = asyncio.create_task(self._receive(host, port, tls))
-        await asyncio.wait([work, ending], return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, ending):
-            task.cancel()
-        if work.done():
-            work.result()
-        else:
-            await asyncio.wait([work])
-
-    async def _receive(self, host: str, port: int, tls: _TLS) -> None:
-        async with self._subscriber as subscriber:
-            await subscriber.connect(host, port, **tls)
-            await asyncio.wait([subscriber.receive_task])
+    def _current(self) -> _Subscription:
+        """Return the subscription of this process."""
+        subscription = self._subscription
+        if subscription.parents is None:
+            return subscription
+        with subscription.changed:
+            if self._subscription is subscription:
+                if not self._reconnects:
+                    raise EOFError(subscription.parents)
+                self._subscription = self._begin()
+            return self._subscription

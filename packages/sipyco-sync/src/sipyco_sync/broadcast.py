@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Final
 
 from sipyco_pyon import pyon
 from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
 from sipyco_rpc.framing import MAX_LINE
+from sipyco_rpc.process_bound import belongs_to_parent
 from sipyco_rpc.quoting import excerpt
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync._dialects import decode_line
@@ -141,6 +143,7 @@ class Broadcaster(FeedServer):
         self._queue_limit = queue_limit
         self._max_backlog = max_backlog
         self._channels: dict[str, _Channel] = {}  # those that somebody listens on
+        self._parents: str | None = None  # why there is nobody to listen, after a fork
 
     def broadcast(self, name: str, obj: Any) -> None:
         """Send a message to all receivers of a channel; from any thread.
@@ -151,17 +154,33 @@ class Broadcaster(FeedServer):
 
         Raises:
             TypeError: it cannot be encoded; whether somebody listens or not.
+            RuntimeError: the broadcaster is that of a process from which this one was forked.
         """
         line = pyon.encode_bytes(obj, end="\n")
         channel = self._channels.get(name)
         if channel is not None:
             channel.put(line)
+        elif self._parents is not None:
+            raise RuntimeError(self._parents)
 
     async def stop(self) -> None:
         """Send what can go at once, and close all connections. May be repeated."""
         for channel in self._channels.values():
             channel.flush()
         await super().stop()
+
+    def _after_fork(self) -> asyncio.AbstractEventLoop | None:
+        if self.server is not None:
+            self._parents = belongs_to_parent("the broadcaster", "start one in this process")
+        return super()._after_fork()
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self._channels.clear()
+
+    def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
+        super()._prepare(loop)
+        self._parents = None
 
     def _feed(self, name: str, peer: str) -> Feed:
         if name not in self._channels:

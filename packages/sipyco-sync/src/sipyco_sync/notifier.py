@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
+from sipyco_rpc.process_bound import after_fork_in_child, not_copyable
 from sipyco_sync._array_mods import check_setitem, check_step
 
 __all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "update_from_dict"]
@@ -43,6 +44,13 @@ class PreparedPublish(ABC):
     @abstractmethod
     def __call__(self, mod: Mod) -> None:
         """Announce a mod that has been applied already."""
+
+    def after_fork(self, lock: threading.RLock) -> None:  # noqa: B027  (not all have peers)
+        """Go on in a child that was forked, where nobody is to be told of anything.
+
+        Args:
+            lock: takes the place of the notifier's, which may be held by a thread of the parent.
+        """
 
 
 def _apply(container: Any, mod: Mod) -> Any:
@@ -132,8 +140,16 @@ class Notifier:
             # Orders changes and snapshots. A callback may change the structure once more.
             self._lock = threading.RLock()
             self._changes = 0  # tells whether a snapshot is still true
+            after_fork_in_child(self._after_fork)
         else:
             self.root = root
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        if isinstance(self.publish, PreparedPublish):
+            self.publish.after_fork(self._lock)
+
+    __reduce__ = not_copyable("copy or pickle the structure, which is its `raw_view`")
 
     def append(self, x: Any) -> None:
         """Append to a list."""

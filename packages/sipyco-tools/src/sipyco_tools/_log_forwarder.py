@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sipyco_rpc.keepalive import async_open_connection
+from sipyco_rpc.process_bound import (
+    after_fork_in_child,
+    belongs_to_parent,
+    leave_descriptor,
+    not_copyable,
+)
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.validation import check_host, checked_pause, checked_port
 from sipyco_tools._log_connection import LogConnection
@@ -106,11 +112,35 @@ class LogForwarder(logging.Handler, TaskObject):
         self._doubtful: bytes | None = None  # the entry that was sent again last
         self._attempts = 0  # to send it
         self._reachable = True  # as far as it was said
+        self._transport: asyncio.WriteTransport | None = None  # of the connection
+        self._parents: str | None = None  # what is to be said of a fork, once
+        after_fork_in_child(self._after_fork)
+
+    __reduce__ = not_copyable("it has a connection of this process; make one where it is needed")
+
+    def _after_fork(self) -> asyncio.AbstractEventLoop | None:
+        self._mutex = threading.RLock()
+        self._queue.clear()  # the parent sends what was in it
+        self._dropped = 0
+        self._waking = self._sending = self._waiting = False
+        self._reachable = True
+        self._wake, self._settled = asyncio.Event(), asyncio.Event()
+        leave_descriptor(self._transport)
+        self._transport = None
+        if self.__dict__.pop("task", None) is not None:
+            self._parents = belongs_to_parent(
+                f"the forwarder to {self._where}", "`start` it in this process"
+            )
+        loop, self._loop = self._loop, None
+        return loop
 
     def emit(self, record: logging.LogRecord) -> None:
         """Put a record where the task takes it from. It never waits and never raises."""
         if _OWN in record.__dict__:
             return
+        if self._parents is not None and self._loop is None:
+            reason, self._parents = self._parents, None
+            self._tell(logging.WARNING, "log messages are not sent: %s", reason)
         try:
             self._put(self._entry(record))
         except Exception:  # noqa: BLE001  (logging must not hurt the program)
@@ -201,6 +231,7 @@ class LogForwarder(logging.Handler, TaskObject):
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send what there is until the connection ends."""
         connection = LogConnection(reader, writer, self._wake)
+        self._transport = writer.transport
         try:
             await connection.begin(_PROBATION if self._reachable else _LONG_PROBATION)
             if not connection.ended:
@@ -212,6 +243,7 @@ class LogForwarder(logging.Handler, TaskObject):
                 await self._send_all(connection)
             in_doubt = await connection.in_doubt()
         finally:
+            self._transport = None
             await connection.close()
         self._unreachable(connection.error or EOFError("it closed the connection"))
         if in_doubt is not None:

@@ -7,7 +7,11 @@ import io
 import os
 from typing import Any, BinaryIO, Final, cast
 
-from sipyco_tools._pipe_streams import MAX_LINE, AsyncioComm
+from sipyco_rpc.process_bound import after_fork_in_child, leave_descriptor, not_copyable
+from sipyco_tools._pipe_streams import MAX_LINE, AsyncioComm, Inherited
+
+# What a process that was forked is to do without the pipe of the one before it.
+_PARENTS: Final = "have that process talk to its parent, or fork before it makes its end"
 
 _LAST_WORDS: Final = 1.0  # seconds for what a process wrote before it ended to be read
 
@@ -67,6 +71,15 @@ async def _open_writer(fd: int) -> asyncio.StreamWriter:
     return asyncio.StreamWriter(cast(Any, transport), protocol, None, loop)
 
 
+def _leave(comm: AsyncioComm, reading: asyncio.ReadTransport | None, advice: str) -> None:
+    """Leave the streams to the process that this one was forked from."""
+    leave_descriptor(reading)
+    writer = comm.__dict__.get("writer")
+    if isinstance(writer, asyncio.StreamWriter):
+        leave_descriptor(writer.transport)
+    comm.reader = comm.writer = cast(Any, Inherited(advice))
+
+
 class AsyncioParentComm(AsyncioComm):
     """The parent's end.
 
@@ -82,6 +95,9 @@ class AsyncioParentComm(AsyncioComm):
         self.__fds: list[int] = []  # that nothing else closes
         self.__read_transport: asyncio.ReadTransport | None = None
         self.__watching: asyncio.Task[None] | None = None
+        self.__loop: asyncio.AbstractEventLoop | None = None  # of the streams
+        self.__starting = False
+        after_fork_in_child(self.__after_fork)
         try:
             self.__fds += os.pipe()
             self.__fds += os.pipe()
@@ -93,6 +109,14 @@ class AsyncioParentComm(AsyncioComm):
 
     def __del__(self) -> None:
         self.__close_fds()
+
+    def __after_fork(self) -> asyncio.AbstractEventLoop | None:
+        if self.__starting:
+            return None  # this may be the process to talk to, before it is what it is to be
+        self.__close_fds()
+        _leave(self, self.__read_transport, "start another process from this one")
+        self.__read_transport = self.__watching = None
+        return self.__loop
 
     def get_address(self) -> str:
         """Return what the child's end needs to know, for its command line."""
@@ -109,19 +133,26 @@ class AsyncioParentComm(AsyncioComm):
             OSError: it cannot be started.
             RuntimeError: one has been started already.
         """
+        reader = self.__dict__.get("reader")
+        if isinstance(reader, Inherited):
+            raise reader.error
         if len(self.__fds) != 4:
             raise RuntimeError("a process has been started already")
         parent_reads, child_writes, child_reads, parent_writes = self.__fds
         kwargs["pass_fds"] = (*kwargs.get("pass_fds", ()), child_reads, child_writes)
+        self.__loop = asyncio.get_running_loop()
         try:
             self.__fds.remove(parent_reads)
             self.reader, self.__read_transport, read = await _open_reader(parent_reads)
             self.__fds.remove(parent_writes)
             self.writer = await _open_writer(parent_writes)
+            self.__starting = True
             self.process = await asyncio.create_subprocess_exec(*args, **kwargs)
         except BaseException:
             self.close()
             raise
+        finally:
+            self.__starting = False
         self.__close_fds()  # of the child: else its end would never show
         self.__watching = asyncio.create_task(self.__close_after_process(read))
 
@@ -135,7 +166,7 @@ class AsyncioParentComm(AsyncioComm):
             self.__watching.cancel()
         if self.__read_transport is not None:
             self.__read_transport.close()
-        if "writer" in self.__dict__:
+        if isinstance(self.__dict__.get("writer"), asyncio.StreamWriter):
             _abort(self.writer)
 
     def __close_fds(self) -> None:
@@ -186,6 +217,13 @@ class AsyncioChildComm(AsyncioComm):
         self.address = address
         self.__fds = _parsed(address)
         self.__read_transport: asyncio.ReadTransport | None = None
+        self.__loop: asyncio.AbstractEventLoop | None = None
+        after_fork_in_child(self.__after_fork)
+
+    def __after_fork(self) -> asyncio.AbstractEventLoop | None:
+        _leave(self, self.__read_transport, _PARENTS)
+        self.__read_transport = None
+        return self.__loop
 
     async def connect(self) -> None:
         """Open the pipes.
@@ -194,6 +232,7 @@ class AsyncioChildComm(AsyncioComm):
             OSError: there are no such pipes.
         """
         reads, writes = self.__fds
+        self.__loop = asyncio.get_running_loop()
         _keep_from_children(reads, writes)
         self.reader, self.__read_transport, _ = await _open_reader(reads)
         try:
@@ -206,7 +245,7 @@ class AsyncioChildComm(AsyncioComm):
         """Send what waits, and close the pipes. May be repeated."""
         if self.__read_transport is not None:
             self.__read_transport.close()
-        if "writer" in self.__dict__:
+        if isinstance(self.__dict__.get("writer"), asyncio.StreamWriter):
             self.writer.close()
 
 
@@ -226,6 +265,16 @@ class ChildComm:
         _keep_from_children(reads, writes)
         self.__reader: BinaryIO = os.fdopen(reads, "rb", io.DEFAULT_BUFFER_SIZE)
         self.__writer: BinaryIO = os.fdopen(writes, "wb", io.DEFAULT_BUFFER_SIZE)
+        after_fork_in_child(self.__after_fork)
+
+    __reduce__ = not_copyable("it is a pipe of this process; make one where it is needed")
+
+    def __after_fork(self) -> None:
+        for stream in (self.__reader, self.__writer):
+            if isinstance(stream, (io.BufferedReader, io.BufferedWriter)):
+                # Not the buffered one: it sends what it has, and waits for threads that use it.
+                stream.raw.close()
+        self.__reader = self.__writer = cast(Any, Inherited(_PARENTS))
 
     def read(self, n: int = -1) -> bytes:
         """Read n bytes, fewer if the end comes before; by default all until the end."""
@@ -246,6 +295,8 @@ class ChildComm:
 
     def close(self) -> None:
         """Close the pipes. May be repeated."""
+        if isinstance(self.__reader, Inherited):
+            return
         self.__reader.close()
         try:
             self.__writer.close()

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, NoReturn
 
 from sipyco_rpc.framing import MIB
+from sipyco_rpc.process_bound import belongs_to_parent, not_copyable
 
 MAX_LINE: Final = 100 * MIB  # a worker sends the arrays of an experiment in one line
+
+
+class Inherited:
+    """Stands for the streams of a pipe in a process that was forked, and says so.
+
+    Args:
+        advice: what to do.
+
+    Attributes:
+        error: what it raises.
+    """
+
+    def __init__(self, advice: str) -> None:
+        self.error = ConnectionAbortedError(belongs_to_parent("the pipe", advice))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise self.error
 
 
 class AsyncioComm:
@@ -20,6 +38,8 @@ class AsyncioComm:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+
+    __reduce__ = not_copyable("it is a pipe of this process; give a child its address")
 
     def write(self, data: bytes) -> None:
         """Send bytes; `drain` waits until the other end takes them.

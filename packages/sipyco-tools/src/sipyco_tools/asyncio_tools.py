@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -67,10 +68,14 @@ class TaskObject:
     async def stop(self) -> None:
         """Cancel the task and wait until it has ended. May be repeated."""
         task: asyncio.Task[None] | None = getattr(self, "task", None)
-        if task is None:
+        if task is None or task.done():
             return
-        task.cancel()
-        await asyncio.wait([task])
+        loop = task.get_loop()
+        if loop is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.wait([task])
+        elif not loop.is_closed():  # in another thread, or of a process that has forked
+            loop.call_soon_threadsafe(task.cancel)
 
     async def _do(self) -> None:
         raise NotImplementedError("override `_do`")
@@ -135,7 +140,7 @@ def atexit_register_coroutine(
     Args:
         coroutine_function: is called without arguments.
         loop: where to run it; by default the loop that is current now. If that one is closed by
-            then, a new one is used.
+            then, or this is a process that was forked since, a new one is used.
     """
     if loop is None:
         try:
@@ -143,8 +148,10 @@ def atexit_register_coroutine(
         except RuntimeError:
             pass  # one is made then
 
+    process = os.getpid()
+
     def at_exit() -> None:
-        if loop is None or loop.is_closed():
+        if loop is None or loop.is_closed() or os.getpid() != process:
             asyncio.run(coroutine_function())
         else:
             loop.run_until_complete(coroutine_function())
