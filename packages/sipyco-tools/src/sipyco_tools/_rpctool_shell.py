@@ -9,7 +9,7 @@ from pprint import pprint
 from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import Client
-from sipyco_tools._rpctool_values import Namespace, each
+from sipyco_tools._rpctool_values import Namespace, each, remote_notes
 
 __all__: list[str] = []
 
@@ -99,4 +99,6 @@ def _evaluate(line: str, names: Namespace) -> None:
             return
         print("Remote exception:")
         print(f"{type(exc).__name__}: {exc}")
+        for note in remote_notes(exc):
+            print(note)
         print("".join(remote), end="")

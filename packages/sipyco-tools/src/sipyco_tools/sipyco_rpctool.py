@@ -19,6 +19,7 @@ from sipyco_tools._rpctool_values import (
     json_error,
     json_text,
     parse_arguments,
+    remote_notes,
 )
 
 __all__ = ["get_argparser", "main"]
@@ -187,7 +188,11 @@ def _report(args: argparse.Namespace, exc: Exception) -> None:
     remote = getattr(exc, "parent_traceback", None)
     if remote is not None:
         if args.verbose:
-            print("".join(remote), end="", file=sys.stderr)
+            print(
+                "".join([*remote, *(f"{note}\n" for note in remote_notes(exc))]),
+                end="",
+                file=sys.stderr,
+            )
         text = f"remote exception: {type(exc).__name__}: {exc}"
     elif isinstance(exc, (OSError, EOFError)):
         text = f"connection error: {args.server} port {args.port}: {exc}"
