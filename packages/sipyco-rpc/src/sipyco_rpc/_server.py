@@ -27,10 +27,10 @@ class Server(AsyncioServer):
     asynchronous, is sent item by item, as the client asks for it. Without `allow_parallel` one
     call runs at a time, whatever the number of clients; connecting and listing never wait.
 
-    A target may be a client of another server (`Client`, `AsyncioClient`, `BestEffortClient`): then
-    its remote methods are offered, generators among them, with their signatures and docstrings, and
-    what a class of yours derived from a client adds; none of the client's own, such as
-    `close_rpc`. What is called while it is not connected is the client's error.
+    A target may be a client of another server (`Client`, `AsyncioClient`, `BestEffortClient`):
+    then its remote methods are offered, generators among them, with their signatures and
+    docstrings, and what a class of yours derived from a client adds; none of the client's own,
+    such as `close_rpc`. What is called while it is not connected is the client's error.
 
     Args:
         targets: objects by their names. A callable one makes an object for each connection; what
