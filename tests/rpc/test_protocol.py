@@ -174,12 +174,29 @@ class TestClient:
         assert caught.value.parent_traceback == ["there\n"]  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize(
+        "failure",
+        [
+            b'"exception":"no such channel"',
+            b'"message":"no such channel"',
+            b'"exception":{"message":"no such channel"}',
+            b'"exception":{"class":"GenericRemoteException","message":"no such channel"}',
+        ],
+    )
+    def test_raises_what_a_small_server_says_of_an_exception(self, failure: bytes) -> None:
+        for session in (client(), client(OLD_GREETING)):
+            with pytest.raises(GenericRemoteException) as caught:
+                session.receive_reply(line(b'{"status":"failed",%b}' % failure))
+            assert str(caught.value) == "no such channel"
+
+    @pytest.mark.parametrize(
         "reply",
         [
             b"",
             b"[]",
             b"{}",
             b'{"status":"ok"}',
+            b'{"status":"failed"}',
+            b'{"status":"failed","exception":null,"message":"text"}',
             b'{"status":"failed","exception":1}',
             b'{"status":"stream"}',  # without frames there are none
             b'{"status":"item","ret":1}',

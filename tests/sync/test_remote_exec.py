@@ -47,6 +47,23 @@ def test_a_namespace_of_its_own() -> None:
         two.call("f")
 
 
+def test_arguments_of_any_name_are_passed_to_the_function() -> None:
+    with served(Camera()) as port, Client(HOST, port, "camera_rexec") as rexec:
+        rexec.add_code("def f(*args, **names): return args, names")
+        names = {"self": 1, "function": 2, "args": 3, "kwargs": 4, "name": 5}
+        assert rexec.call("f", 0, **names) == ((0,), names)
+        assert rexec.call(function="f", self=1) == ((), {"self": 1})
+        with pytest.raises(TypeError, match="the name of a function"):
+            rexec.call(self=1)
+        argspec = rexec.get_rpc_method_list()["methods"]["call"][0]
+        assert (argspec["args"], argspec["varargs"], argspec["varkw"], argspec["defaults"]) == (
+            ["self", "function"],
+            "args",
+            "kwargs",
+            None,
+        )
+
+
 def test_classes_find_the_module_that_they_name() -> None:
     server = RemoteExecServer({})
     server.add_code(

@@ -52,6 +52,14 @@ class Lda:
     def echo(self, *args: Any) -> Any:
         return args
 
+    def names(this, /, **names: Any) -> Any:
+        return names
+
+    def fail_by(self) -> None:
+        exc = RuntimeError("no device")
+        exc.add_note("is it switched on?")
+        raise exc from FileNotFoundError(2, "No such file", "/dev/lda")
+
     def sweep(self, count: int) -> Any:
         yield from range(count)
         raise ValueError("end of range")
@@ -106,6 +114,24 @@ def test_calls(port: int) -> None:
     assert run(port, *call, "echo", "-5", "-1.5", "1 == 2").stdout == ("(-5, -1.5, False)\n")
     array = run(port, *call, "total", "np.array([1.0, 2.0], dtype=float)")
     assert (array.stdout, array.returncode) == ("3.0\n", 0)
+
+
+def test_arguments_may_have_any_name(port: int) -> None:
+    done = run(
+        port, "call", "-t", "lda", "names", "self=1", "name=2", "method=3", "class=4", "if=5"
+    )
+    assert done.stderr == ""
+    assert done.stdout == "{'class': 4, 'if': 5, 'method': 3, 'name': 2, 'self': 1}\n"
+
+
+def test_cause_and_notes_are_shown(port: int) -> None:
+    done = run(port, "interactive", "-t", "lda", input="fail_by()\n")
+    assert "RuntimeError: no device\nis it switched on?\nFileNotFoundError: " in done.stdout
+    assert "was the direct cause of the following exception" in done.stdout
+    assert done.stdout.count("is it switched on?") == 1
+    verbose = run(port, "-v", "call", "-t", "lda", "fail_by").stderr
+    assert "FileNotFoundError: [Errno 2] No such file: '/dev/lda'" in verbose
+    assert "is it switched on?" in verbose
 
 
 def test_what_a_generator_gives_is_printed_item_by_item(port: int) -> None:

@@ -70,6 +70,9 @@ def _not_json(text: str, position: int) -> ValueError:
 
 def encoding_of(source: bytes | bytearray) -> str:
     """Tell the encoding of bytes that hold JSON by the first of them."""
+    first = source[:4]
+    if len(first) == 4 and first.isascii() and 0 not in first:
+        return "utf-8"  # as nearly always; there may be no descriptor left to load `json` with
     from json import detect_encoding
 
     return detect_encoding(source)

@@ -239,15 +239,15 @@ def new_buffer(size: int) -> Any:
 
 def _mapped(size: int) -> Any:
     """Return memory of which nothing is taken yet."""
-    import mmap  # without NumPy, and for long buffers only
-
     try:
+        import mmap  # without NumPy, and for long buffers only
+
         if sys.platform == "win32":
             return mmap.mmap(-1, size)
         # Private, or a child process would share it.
         return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError:
-        return bytearray(size)  # a system with a limit on their number
+    except (OSError, ImportError):
+        return bytearray(size)  # a limit on their number, or no descriptor to load it with
 
 
 def register(

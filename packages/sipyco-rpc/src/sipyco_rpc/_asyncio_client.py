@@ -13,7 +13,7 @@ from sipyco_rpc._asyncio_connecting import open_socket
 from sipyco_rpc._asyncio_connection import AsyncioConnection
 from sipyco_rpc._calls import place, timeout_error
 from sipyco_rpc._connecting import connect_error
-from sipyco_rpc._remote_method import documented
+from sipyco_rpc._remote_method import RemoteTarget, documented
 from sipyco_rpc._session import AutoTarget
 from sipyco_rpc._signatures import ANY, signature_from
 from sipyco_rpc.framing import MAX_LINE
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.tls import SimpleSSLConfig
 
 
-class AsyncioClient:
+class AsyncioClient(RemoteTarget):
     """A connection to an RPC server whose methods are coroutine functions.
 
         async with AsyncioClient() as lda:

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._credit import Credit
+from sipyco_rpc._remote_method import RemoteItems
 from sipyco_rpc.process_bound import not_copyable
 
 if TYPE_CHECKING:
     from sipyco_rpc._asyncio_connection import AsyncioConnection
 
 
-class RemoteAsyncIterator(AsyncIterator[Any]):
+class RemoteAsyncIterator(RemoteItems, AsyncIterator[Any]):
     """The items of a generator that a remote method returned.
 
         async for image in await camera.acquire(100):

@@ -14,8 +14,8 @@ from sipyco_rpc._blocking import BlockingConnection
 from sipyco_rpc._calls import limit_of, place
 from sipyco_rpc._client_session import Stream
 from sipyco_rpc._fired import finish_fired, under_way
-from sipyco_rpc._remote_method import RemoteMethod, documented
-from sipyco_rpc._session import AutoTarget, IncompatibleServer
+from sipyco_rpc._remote_method import RemoteMethod, RemoteTarget, documented
+from sipyco_rpc._session import AutoTarget
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.process_bound import after_fork_in_child, not_copyable
 from sipyco_rpc.tls import client_ssl_contexts
@@ -45,7 +45,7 @@ class _Methods(NamedTuple):
     document: Callable[[str], Documentation]
 
 
-class BestEffortClient:
+class BestEffortClient(RemoteTarget):
     """A client that never raises a network error: for what is nice to have, not needed.
 
     The constructor tries once to connect; if that fails, it warns and goes on trying in the
@@ -218,7 +218,7 @@ class BestEffortClient:
                 return
             try:
                 self.__connect(max(_RECONNECT_TIMEOUT, self.__retry))
-            except (*_NETWORK_ERRORS, IncompatibleServer, ValueError) as exc:
+            except Exception as exc:  # noqa: BLE001  (what the server raises may be anything)
                 if self.__closing.is_set():
                     return
                 # The first failure was a warning; its repetitions would fill the log.

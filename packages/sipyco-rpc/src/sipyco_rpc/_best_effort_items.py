@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from sipyco_rpc._remote_method import documented
+from sipyco_rpc._remote_method import RemoteItems, documented
 from sipyco_rpc.process_bound import not_copyable
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _GENERATORS: Final = frozenset({"AsyncGenerator", "AsyncIterator", "Generator", "Iterator"})
 
 
-class Items(Iterator[Any]):
+class Items(RemoteItems, Iterator[Any]):
     """What a generator gives; when the connection breaks it ends, as it does for calls.
 
     Args:

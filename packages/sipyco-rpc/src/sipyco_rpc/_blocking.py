@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from sipyco_rpc._blocking_stream import RemoteIterator
 from sipyco_rpc._blocking_wire import Wire, connect
 from sipyco_rpc._calls import NO_LIMIT, limit_of, limits, place, timeout_error
 from sipyco_rpc._client_session import ClientSession, Stream
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final, NoReturn
 
-    from sipyco_rpc._blocking_stream import RemoteIterator
     from sipyco_rpc._calls import Limit
     from sipyco_rpc._remote_method import Documentation
     from sipyco_rpc._session import AutoTarget, Request
@@ -126,8 +126,6 @@ class BlockingConnection:
             what: the call, for error messages.
             reply: its reply, which was a `Stream`.
         """
-        from sipyco_rpc._blocking_stream import RemoteIterator  # few methods are generators
-
         self.mail.items[reply[0]] = Items()
         return RemoteIterator(self, reply[0], what, self._key)
 

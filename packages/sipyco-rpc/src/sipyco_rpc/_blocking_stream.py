@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from sipyco_rpc._calls import limit_of, timeout_error
 from sipyco_rpc._credit import Credit
+from sipyco_rpc._remote_method import RemoteItems
 from sipyco_rpc.process_bound import not_copyable
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 0.1  # seconds until one that waits for an item looks whether it was closed
 
 
-class RemoteIterator(Iterator["Any"]):
+class RemoteIterator(RemoteItems, Iterator["Any"]):
     """The items of a generator that a remote method returned.
 
         for image in camera.acquire(100):

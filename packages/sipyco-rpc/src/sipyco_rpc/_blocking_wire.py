@@ -27,6 +27,9 @@ _ALERT_PATIENCE: Final = 1.0  # seconds to wait for the reason of a connection t
 # A byte that no text in UTF-8 has: where it is still there, nothing was received.
 _UNTOUCHED: Final = 0xFF
 
+# One that takes no descriptor of its own: there may be none left. Windows has no poll.
+_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
 _HAS_SENDMSG: Final = hasattr(socket.socket, "sendmsg")  # Windows has none
 
 
@@ -228,7 +231,7 @@ class Wire:
             if not _would_block(exc):
                 raise
         self._set_patience(timeout, deadline)
-        with selectors.DefaultSelector() as selector:
+        with _Selector() as selector:
             selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
             ready = selector.select(self._timeout)
         if not ready:

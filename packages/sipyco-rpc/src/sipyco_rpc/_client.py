@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sipyco_rpc._blocking import BlockingConnection
 from sipyco_rpc._fired import finish_fired, under_way
-from sipyco_rpc._remote_method import RemoteMethod
+from sipyco_rpc._remote_method import RemoteMethod, RemoteTarget
 from sipyco_rpc._session import AutoTarget
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.process_bound import not_copyable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.tls import SimpleSSLConfig
 
 
-class Client:
+class Client(RemoteTarget):
     """A connection to an RPC server whose methods are called as if they were local.
 
         with Client("::1", 3253) as lda:

@@ -160,19 +160,28 @@ class ClientSession(Session):
 
         Raises:
             IncompatibleServer: the message is not a set of names.
+            Exception: what the server raised when it made the target for this connection.
         """
         text = _text(message)
         try:
             names = self._dialect.decode(text, message[2])
             if names == {} and isinstance(names, dict):
                 names = set()  # how an empty set looks in PYON v1
-            if not isinstance(names, set) or not all(isinstance(name, str) for name in names):
+            failed = isinstance(names, dict) and names.get("status") == "failed"
+            if not failed and not (
+                isinstance(names, set) and all(isinstance(name, str) for name in names)
+            ):
                 raise TypeError("not a set of names")
         except Exception as exc:
             raise IncompatibleServer(
                 f"expected the names of the methods of `{self.selected_target}`, "
                 f"got {excerpt(text)}"
             ) from exc
+        if failed:
+            _, error = self._receive(message)
+            what = f"The server could not make the target `{self.selected_target}`."
+            error.__notes__ = [what, *getattr(error, "__notes__", ())]
+            raise error
         self.methods = frozenset(names)
 
     def call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Body:
@@ -284,7 +293,9 @@ class ClientSession(Session):
                 return "item", reply["ret"]
             if self.framed and status == "stream":
                 return "stream", None
-            if status != "failed" or not isinstance(reply["exception"], dict):
+            # A small server may send a text and nothing else.
+            failure = reply.get("exception", reply.get("message"))
+            if status != "failed" or not isinstance(failure, (dict, str)):
                 raise ValueError("not a reply")
         except MemoryError as exc:
             size = len(text) + sum(map(len, buffers))
@@ -293,7 +304,7 @@ class ClientSession(Session):
             raise IncompatibleServer(
                 f"expected a reply in {self._dialect.name}, got {excerpt(text)}: {reason_of(exc)}"
             ) from exc
-        return "failed", unpack_exception(reply["exception"])
+        return "failed", unpack_exception(failure)
 
 
 def _text(message: Message) -> Text:

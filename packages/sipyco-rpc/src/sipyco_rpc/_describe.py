@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 from sipyco_rpc._compat import full_argspec
+from sipyco_rpc._remote_method import RemoteTarget
 
 __all__: list[str] = []
 
@@ -43,6 +44,7 @@ _TERMINATE: Final = (
     },
     "Terminate the server.",
 )
+_OWN_TERMINATE: Final = ("terminate", True)
 
 
 def _is_computed(target: object, name: str) -> bool:
@@ -55,9 +57,19 @@ def _is_computed(target: object, name: str) -> bool:
     return hasattr(type(found), "__get__") and not inspect.isroutine(found)
 
 
+def _is_of_client(target: object, name: str) -> bool:
+    """Tell whether a name is a client's own, which a server that relays it does not offer.
+
+    A class derived from one of the clients may add names of its own, which are offered.
+    """
+    return isinstance(target, RemoteTarget) and any(
+        RemoteTarget in cls.__bases__ and name in vars(cls) for cls in type(target).__mro__
+    )
+
+
 def _member(target: object, name: str) -> Any:
     """Get a public callable of a target, or `_MISSING`."""
-    if name.startswith("_"):
+    if name.startswith("_") or _is_of_client(target, name):
         return _MISSING
     if _is_computed(target, name):
         return _MISSING
@@ -199,6 +211,37 @@ def describe(
         "docstring": docstring if isinstance(docstring, str) else None,
         "methods": methods,
     }
+
+
+def is_relay(target: object) -> bool:
+    """Tell whether a target is a client of another server, whose methods are offered."""
+    return isinstance(target, RemoteTarget)
+
+
+def describe_relay(
+    target: Any, builtin_terminate: bool, allowed: Iterable[str] | None
+) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+    """Do what `describe` does for a client: the other server knows the signatures.
+
+    Raises:
+        OSError, EOFError: it cannot be asked.
+    """
+
+    def complete(remote: dict[str, Any] | None) -> dict[str, Any]:
+        if remote is None:
+            remote = {"docstring": None, "methods": {}}  # there is no connection just now
+        listing = describe(target, builtin_terminate, allowed)
+        methods = listing["methods"]
+        for name in methods.keys() & remote["methods"].keys():
+            if not hasattr(type(target), name) and (name, builtin_terminate) != _OWN_TERMINATE:
+                methods[name] = remote["methods"][name]
+        return {"docstring": remote["docstring"], "methods": methods}
+
+    async def complete_later(remote: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        return complete(await remote)
+
+    remote = target.get_rpc_method_list()
+    return complete_later(remote) if inspect.isawaitable(remote) else complete(remote)
 
 
 def make_encodable(listing: dict[str, Any], encodable: Callable[[Any], bool]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from sipyco_rpc._remote_method import RemoteItems
 from sipyco_rpc._turns import Turns
 from sipyco_rpc._workers import Outcome, Worker
 
@@ -25,8 +26,15 @@ def is_awaitable(value: object) -> bool:
 
 
 def is_generator(value: object) -> bool:
-    """Tell whether a value is what a function with `yield` gives."""
-    return type(value) not in PLAIN and (inspect.isgenerator(value) or inspect.isasyncgen(value))
+    """Tell whether a value is what a function with `yield` gives, here or on another server."""
+    return type(value) not in PLAIN and (
+        inspect.isgenerator(value) or inspect.isasyncgen(value) or isinstance(value, RemoteItems)
+    )
+
+
+def is_plain_generator(generator: object) -> bool:
+    """Tell whether a generator is not an asynchronous one."""
+    return hasattr(generator, "__next__")
 
 
 class Job:

@@ -29,6 +29,18 @@ if TYPE_CHECKING:
             """Look a method up in the server's listing."""
 
 
+class RemoteTarget:
+    """What the clients have in common: a server whose target is one relays the remote methods."""
+
+    __slots__ = ()
+
+
+class RemoteItems:
+    """What iterators over remote generators have in common: a server passes on what they give."""
+
+    __slots__ = ()
+
+
 def documented(listing: Mapping[str, Any], name: str) -> Documentation:
     """Find a method in a listing: the pair (argspec, docstring), or None."""
     found = listing["methods"].get(name)
@@ -58,7 +70,7 @@ class RemoteMethod:
         "it is called by a client of this process; make one where it is needed"
     )
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self._call(self.__name__, args, kwargs)
 
     # `inspect` takes what has `__get__` and no `__set__` for a routine: `help` then shows the

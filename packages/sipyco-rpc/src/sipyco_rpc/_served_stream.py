@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final
 
-from sipyco_rpc._jobs import Job
+from sipyco_rpc._jobs import Job, is_plain_generator
+from sipyco_rpc._remote_method import RemoteItems
 from sipyco_rpc._turns import Turns
 from sipyco_rpc._workers import Outcome, Worker
 
@@ -25,7 +25,7 @@ class ServedStream:
     generator and nothing else.
 
     Args:
-        generator: a generator, or an asynchronous one.
+        generator: a generator, or an asynchronous one; or what a client gives of another server.
         turns: whose turn it is; None if that does not matter.
         worker: the thread to run a plain generator in; None for the loop's.
         writable: tells whether an item can be sent.
@@ -37,7 +37,7 @@ class ServedStream:
 
     def __init__(
         self,
-        generator: Generator[Any, Any, Any] | AsyncGenerator[Any, Any],
+        generator: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | RemoteItems,
         turns: Turns | None,
         worker: Worker | None,
         writable: Callable[[], bool],
@@ -48,7 +48,8 @@ class ServedStream:
     ) -> None:
         self.job: Job | None = None  # the step that runs, or waits for its turn
         self._generator: Any = generator
-        self._plain = inspect.isgenerator(generator)
+        self._plain = is_plain_generator(generator)
+        self._relayed = isinstance(generator, RemoteItems)
         self._turns = turns
         self._worker = worker if self._plain else None
         self._writable = writable
@@ -110,6 +111,8 @@ class ServedStream:
         """End it before its time."""
         self._end(asyncio.CancelledError())
         if self.job is not None:
+            if self._worker is not None and self._relayed:
+                self._generator.close()  # its thread waits for an item, perhaps for ever
             self.job.cancel()  # what it does now; then it is closed
         else:
             self._close()

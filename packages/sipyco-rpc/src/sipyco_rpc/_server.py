@@ -27,8 +27,14 @@ class Server(AsyncioServer):
     asynchronous, is sent item by item, as the client asks for it. Without `allow_parallel` one
     call runs at a time, whatever the number of clients; connecting and listing never wait.
 
+    A target may be a client of another server (`Client`, `AsyncioClient`, `BestEffortClient`):
+    then its remote methods are offered, generators among them, with their signatures and
+    docstrings, and what a class of yours derived from a client adds; none of the client's own,
+    such as `close_rpc`. What is called while it is not connected is the client's error.
+
     Args:
-        targets: objects by their names. A callable one makes an object for each connection.
+        targets: objects by their names. A callable one makes an object for each connection; what
+            that raises is raised by the client, and logged.
         description: free text that clients may read, or None.
         builtin_terminate: offer a method `terminate` that ends `wait_terminate`.
         allow_parallel: let calls run at the same time; those of one connection only if it uses
@@ -48,6 +54,9 @@ class Server(AsyncioServer):
             place of the one that has waited longest without selecting a target; if there is none,
             it is closed.
         handshake_timeout: seconds for a client's TLS handshake, and until it has sent the banner.
+
+    Attributes:
+        exit_code: what a method gave to `sys.exit` that ended the server by it; None otherwise.
 
     Raises:
         ValueError: a target name has white space in it; the description is not a string; an
@@ -84,6 +93,7 @@ class Server(AsyncioServer):
         self._frames = frames
         self._allowed_methods = checked_allowed_methods(targets, allowed_methods)
         self._max_line = max_line
+        self.exit_code: str | int | None = None
         self._allow_parallel = allow_parallel
         self._threaded = threaded
         self._begin_calls()
@@ -94,7 +104,11 @@ class Server(AsyncioServer):
         return document_function(function)
 
     async def wait_terminate(self) -> None:
-        """Wait until a client has called `terminate`, or a method raised `SystemExit`."""
+        """Wait until a client has called `terminate`, or a method raised `SystemExit`.
+
+        `exit_code` then has what it was raised with; programs of yours may pass it on to
+        `sys.exit`, as `simple_server_loop` does.
+        """
         await self._terminated.wait()
 
     def _begin_calls(self) -> None:

@@ -10,13 +10,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sipyco_rpc._describe import bound_method, describe, make_encodable
-from sipyco_rpc._jobs import PLAIN, Job, is_awaitable, is_generator
+from sipyco_rpc._describe import (
+    bound_method,
+    describe,
+    describe_relay,
+    is_relay,
+    make_encodable,
+)
+from sipyco_rpc._jobs import PLAIN, Job, is_awaitable, is_generator, is_plain_generator
 from sipyco_rpc._served_stream import ServedStream
 from sipyco_rpc._server_session import CallRequest, CancelRequest, ListRequest, NextRequest
 from sipyco_rpc._session import ProtocolError
 from sipyco_rpc.framing import LineTooLong
-from sipyco_rpc.quoting import reason_of
+from sipyco_rpc.quoting import call_text, reason_of
 
 if TYPE_CHECKING:
     from sipyco_rpc._sender import Sender
@@ -31,6 +37,8 @@ logger = logging.getLogger("sipyco.pc_rpc")
 _MAX_CALLS: Final = 1000  # of one client that are under way at a time
 _MAX_STREAMS: Final = 1000  # the same of generators, those that are being ended among them
 _OVERHEAD: Final = 256  # bytes that a request takes beside its content
+
+_DEBUG: Final = logging.DEBUG
 
 _ENDED: Final = "a generator of `%s` that was ended"
 _NEEDS_FRAMES: Final = (
@@ -85,6 +93,7 @@ class ServerCalls:
         self._target = target
         self._replied = replied
         self._terminate = terminate
+        self._relayed = is_relay(target)
         self._allowed = server._allowed_methods.get(name)
         self._known: set[str] = set()  # the methods that were looked at before
         # Whose turn it is, in the loop and in the thread of the target: None if there are none.
@@ -128,10 +137,7 @@ class ServerCalls:
             elif isinstance(request, ListRequest):
                 if not number or self.under_way(number):
                     self._refuse_number(number)
-                terminate = self._server.builtin_terminate
-                listing = describe(self._target, terminate, self._allowed)
-                listing = make_encodable(listing, self._session.encodable)
-                self._send(number, self._session.result(listing))
+                self._list(message)
             elif isinstance(request, NextRequest):
                 if number in self._streams:
                     self._streams[number].allow(request.items)
@@ -188,6 +194,8 @@ class ServerCalls:
         while True:
             jobs = [*self.jobs.values(), *(stream.job for stream in self._unfinished)]
             tasks = {job.task for job in jobs if job is not None and job.task is not None}
+            # Those that Ctrl-C has ended have told nobody.
+            tasks = {task for task in tasks if not task.done()}
             if not tasks:
                 break
             await asyncio.wait(tasks)
@@ -196,16 +204,38 @@ class ServerCalls:
             self._finished = loop.create_future()
             await asyncio.wait({self._finished}, timeout=max(0, deadline - loop.time()))
 
+    def _stream_failed(self, exc: BaseException) -> None:
+        if not self._exits(exc):
+            self._server._complaints.failed(logger, _ENDED % self._name, exc)
+
     def _stream_finished(self, stream: ServedStream) -> None:
         self._unfinished.discard(stream)
         if not self._unfinished and self._finished is not None and not self._finished.done():
             self._finished.set_result(None)
+
+    def _list(self, message: Message) -> None:
+        """Tell of the signatures and docstrings."""
+        target, terminate = self._target, self._server.builtin_terminate
+        if not self._relayed:
+            self._send_listing(message[0], describe(target, terminate, self._allowed))
+            return
+        in_thread = self._thread_turns is not None and not inspect.iscoroutinefunction(
+            target.get_rpc_method_list
+        )
+        ask = partial(describe_relay, target, terminate, self._allowed)
+        self._begin(message, ask, self._worker() if in_thread else None, listing=True).start()
+
+    def _send_listing(self, number: int, listing: dict[str, Any]) -> None:
+        listing = make_encodable(listing, self._session.encodable)
+        self._send(number, self._session.result(listing))
 
     def _call(self, message: Message, request: CallRequest) -> None:
         number = message[0]
         if not number or number in self.jobs or number in self._streams:
             self._refuse_number(number)
         name, args, kwargs = request
+        if logger.isEnabledFor(_DEBUG):
+            logger.debug("calling %s", call_text(name, args, kwargs))
         if name == "terminate" and self._server.builtin_terminate:
             self._sender.put(self._session.reply(number, None))
             self._terminate()
@@ -213,7 +243,8 @@ class ServerCalls:
         method = getattr(self._target, name, None) if name in self._known else None
         if not callable(method):
             method = bound_method(self._target, name, self._allowed)
-            self._known.add(name)
+            if not self._relayed:  # where another connection may have other methods
+                self._known.add(name)
         turns = self._turns
         if self._thread_turns is not None and not inspect.iscoroutinefunction(method):
             self._begin(message, partial(method, *args, **kwargs), self._worker()).start()
@@ -245,23 +276,31 @@ class ServerCalls:
         raise ProtocolError("the number of a call is 1 or more, got 0")
 
     def _begin(
-        self, message: Message, function: Callable[[], Any], worker: Worker | None = None
+        self,
+        message: Message,
+        function: Callable[[], Any],
+        worker: Worker | None = None,
+        listing: bool = False,
     ) -> Job:
         number, size = message[0], size_of(message)
         self._size += size
         turns = self._turns if worker is None else self._thread_turns
-        done = partial(self._done, number, size)
-        job = self.jobs[number] = Job(function, turns, worker, done, self._log)
+        done = partial(self._done, number, size, listing)
+        if listing:
+            turns = None  # it never waits for calls
+        job = self.jobs[number] = Job(function, turns, worker, done, self._late)
         return job
 
-    def _done(self, number: int, size: int, outcome: Outcome) -> None:
+    def _done(self, number: int, size: int, listing: bool, outcome: Outcome) -> None:
         """Answer a call that was under way."""
         del self.jobs[number]
         self._size -= size
-        if isinstance(outcome, list):
-            self._reply(number, outcome)
-        else:
+        if not isinstance(outcome, list):
             self._reply_exception(number, outcome)
+        elif not listing:
+            self._reply(number, outcome)
+        elif self.open:
+            self._send_listing(number, outcome.pop())
         self._replied()
 
     def _cancel(self, number: int) -> None:
@@ -282,10 +321,25 @@ class ServerCalls:
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
             self._send(number, self._session.failure(exc))
 
+    def _late(self, outcome: Outcome) -> None:
+        """Deal with what came of a call that was cancelled."""
+        if not self._exits(outcome):
+            self._log(outcome)
+
     def _log(self, outcome: Outcome) -> None:
         """Say in the log what the client is not told of, or perhaps not: it may have gone."""
         what = f"a method of `{self._name}` that nobody may be waiting for"
         self._server._complaints.failed(logger, what, outcome)
+
+    def _exits(self, outcome: Outcome) -> bool:
+        """Have the server stop if this is the `sys.exit` of a method; tell whether it is."""
+        if not isinstance(outcome, SystemExit) or not self._server.builtin_terminate:
+            return False
+        logger.info("stopping: a method of `%s` raised SystemExit", self._name)
+        self.open = False
+        self._server.exit_code = outcome.code
+        self._terminate()
+        return True
 
     def _reply_exception(self, number: int, exc: BaseException) -> None:
         if os.getpid() != self._process:
@@ -293,19 +347,17 @@ class ServerCalls:
             if isinstance(exc, SystemExit):
                 raise exc
             logger.error("a method of `%s` failed in a child of it", self._name, exc_info=exc)
+        if self._exits(exc):
+            return
         if self._left:
             self._log(exc)
         if not self.open:
-            return
-        if isinstance(exc, SystemExit) and self._server.builtin_terminate:
-            logger.info("stopping: a method of `%s` raised SystemExit", self._name)
-            self.open = False
-            self._terminate()
             return
         if isinstance(exc, StopIteration):
             # What awaiting a method that raises it has always given.
             stopped, exc = exc, RuntimeError("coroutine raised StopIteration")
             exc.__cause__ = stopped
+            exc.__traceback__ = stopped.__traceback__  # for clients that know of no causes
         self._send(number, self._session.failure(exc))
 
     def _send(self, number: int, body: Body) -> None:
@@ -323,7 +375,7 @@ class ServerCalls:
                 close()
             self._send(number, self._session.failure(error))
             return
-        in_thread = self._thread_turns is not None and inspect.isgenerator(generator)
+        in_thread = self._thread_turns is not None and is_plain_generator(generator)
         stream = ServedStream(
             generator,
             self._thread_turns if in_thread else self._turns,
@@ -331,7 +383,7 @@ class ServerCalls:
             lambda: self.open and not self._sender.late,
             partial(self._send_item, number),
             partial(self._end_stream, number),
-            partial(self._server._complaints.failed, logger, _ENDED % self._name),
+            self._stream_failed,
             self._stream_finished,
         )
         self._streams[number] = stream
@@ -348,10 +400,10 @@ class ServerCalls:
         self._replied()
 
     def _end_stream(self, number: int, exc: BaseException | None) -> None:
-        if self._streams.pop(number, None) is None or not self.open:
+        if self._streams.pop(number, None) is None:
             return
-        if exc is None:
-            self._send(number, self._session.result(None))
-        else:
+        if exc is not None:
             self._reply_exception(number, exc)
+        elif self.open:
+            self._send(number, self._session.result(None))
         self._replied()

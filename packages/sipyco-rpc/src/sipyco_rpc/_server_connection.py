@@ -196,8 +196,15 @@ class ServerConnection(asyncio.BufferedProtocol):
         if isinstance(line, LineTooLong):
             raise ProtocolError(str(line))
         name = self._session.receive_selection(bytes(line))
-        target = self._server._target(name)
-        names = public_method_names(target, self._server._allowed_methods.get(name))
+        self._handshake = None
+        try:
+            target = self._server._target(name)
+            names = public_method_names(target, self._server._allowed_methods.get(name))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            self._refuse_target(name, exc)
+            return False
         if self._server.builtin_terminate:
             names.add("terminate")
         self._sender.put(self._session.pack(0, self._session.methods(names)))
@@ -211,8 +218,24 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._terminate,
         )
         self._visitor.settled()
-        self._handshake = None
         return False
+
+    def _refuse_target(self, name: str, exc: BaseException) -> None:
+        """Tell the client, if it can be told, that there is no target for it."""
+        if isinstance(exc, SystemExit) and self._server.builtin_terminate:
+            logger.info("stopping: making the target `%s` raised SystemExit", name)
+            self._server.exit_code = exc.code
+            self._terminate()
+            return
+        logger.error(
+            "error while serving %s: the target `%s` could not be made",
+            self._peer,
+            name,
+            exc_info=exc,
+        )
+        if self._session.framed:  # others would take it for the names of methods
+            self._sender.put(self._session.pack(0, self._session.failure(exc)))
+        self._end()
 
     # Requests.
 

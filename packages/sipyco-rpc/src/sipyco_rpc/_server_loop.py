@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sipyco_rpc._admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc._server import Server
 from sipyco_rpc.framing import MAX_LINE
-from sipyco_rpc.signals import SignalHandler
+from sipyco_rpc.signals import SignalHandler, Terminated
 
 if TYPE_CHECKING:
     from sipyco_rpc.tls import SimpleSSLConfig
+
+
+T = TypeVar("T")
 
 
 async def _serve(
@@ -21,7 +24,8 @@ async def _serve(
     port: int,
     ssl_config: SimpleSSLConfig | None,
     certificates: dict[str, str | None],
-) -> None:
+) -> BaseException | None:
+    """Serve until the end; give what the program is to end with."""
     signals = SignalHandler()
     signals.setup()
     try:
@@ -41,6 +45,9 @@ async def _serve(
             await server.stop()
     finally:
         signals.teardown()
+    if signals.interruption is not None:
+        return signals.interruption
+    return SystemExit(server.exit_code) if server.exit_code else None
 
 
 def simple_server_loop(
@@ -68,6 +75,10 @@ def simple_server_loop(
 
         simple_server_loop({"lda": Lda()}, "::1", 3253)
 
+    A signal that comes while a method runs ends the program when that returns; a second one ends
+    the method, too: see `SignalHandler`. In a thread that is not the main one there are no
+    signals. Where a method raises `SystemExit`, this does with the same status, unless that is 0.
+
     Args:
         targets: objects by their names, as for `Server`.
         description: as for `Server`.
@@ -90,9 +101,11 @@ def simple_server_loop(
 
     Raises:
         OSError: the address cannot be listened on; or an error of TLS.
+        SystemExit: a method did so.
+        KeyboardInterrupt: a second Ctrl-C ended a method; so does `SystemExit` for other signals.
     """
 
-    async def serve() -> None:
+    async def serve() -> BaseException | None:
         server = Server(
             targets,
             description,
@@ -111,9 +124,25 @@ def simple_server_loop(
             "local_key": local_key,
             "peer_cert": peer_cert,
         }
-        await _serve(server, host, port, ssl_config, certificates)
+        return await _serve(server, host, port, ssl_config, certificates)
 
-    if loop is None:
-        asyncio.run(serve())
-    else:
-        loop.run_until_complete(serve())
+    try:
+        end = asyncio.run(serve()) if loop is None else _run_in(loop, serve())
+    except Terminated as exc:
+        end = exc
+    if isinstance(end, Terminated):
+        # Not as it is: Python 3.14 gives whatever is a KeyboardInterrupt the status of SIGINT.
+        end = SystemExit(end.code)
+    if end is not None:
+        raise end
+
+
+def _run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a loop of somebody else, and end it where Ctrl-C ends the loop."""
+    task = loop.create_task(work)
+    try:
+        return loop.run_until_complete(task)
+    except (KeyboardInterrupt, SystemExit):
+        task.cancel()
+        loop.run_until_complete(asyncio.wait({task}))
+        raise

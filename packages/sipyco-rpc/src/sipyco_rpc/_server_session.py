@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import fractions  # noqa: F401  (loaded while there are descriptors for it)
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from sipyco_pyon import pyon
+from sipyco_pyon import pyon, pyon_v1  # noqa: F401  (likewise)
 from sipyco_rpc._dialect import V2, DialectV2
 from sipyco_rpc._session import BANNER, FRAMES, MAX_NAME, PYON_V2, ProtocolError, Session
 from sipyco_rpc.frames import pack_frame
 from sipyco_rpc.framing import MAX_LINE, LineTooLong
-from sipyco_rpc.packed_exceptions import pack_exception
+from sipyco_rpc.packed_exceptions import pack_exception, without_arguments
 from sipyco_rpc.quoting import brief, excerpt, reason_of
 
 if TYPE_CHECKING:
@@ -246,9 +247,10 @@ class ServerSession(Session):
         if packed["message"] == "" and packed["class"] == "MemoryError":
             packed["message"] = "not enough memory on the server"
             packed.pop("args", None)
-        if "args" in packed and not self.encodable(packed["args"]):
-            del packed["args"]
-        return self.body({"status": "failed", "exception": packed})
+        try:
+            return self.body({"status": "failed", "exception": packed})
+        except Exception:  # noqa: BLE001  (arguments that cannot be sent in this dialect)
+            return self.body({"status": "failed", "exception": without_arguments(packed)})
 
     def _with_value(self, status: str, value: Any) -> Body:
         if not self.framed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from sipyco_pyon import pyon
 from sipyco_rpc._dialect import V1, V2, DialectV1, DialectV2
 from sipyco_rpc.frames import pack_frame
@@ -41,6 +43,13 @@ class ProtocolError(Exception):
     """The client broke the handshake; the connection cannot go on."""
 
 
+def _load_codec() -> None:
+    """Have the codec of arrays loaded where NumPy is: later there may be no descriptor for it."""
+    zeros = getattr(sys.modules.get("numpy"), "zeros", None)
+    if zeros is not None:
+        pyon.encode(zeros(0))
+
+
 class Session:
     """What was agreed upon in the handshake, and how values travel from then on.
 
@@ -55,6 +64,7 @@ class Session:
     _where = ""  # for errors that the other side is told
 
     def __init__(self, max_message: int = MAX_LINE) -> None:
+        _load_codec()
         self.incoming = MessageReader(max_message)
         self.framed = False
         self._dialect: DialectV1 | DialectV2 = V1

@@ -10,7 +10,21 @@ import builtins
 import sys
 
 from sipyco_pyon import pyon
-from sipyco_rpc.quoting import text_of
+from sipyco_rpc._exception_chains import (
+    MAX_ARGUMENTS,
+    Room,
+    add_notes,
+    described_members,
+    described_origin,
+    left_out,
+    lines_of,
+    member_lines,
+    members_of,
+    notes_of,
+    origin_lines,
+    origin_of,
+)
+from sipyco_rpc.quoting import brief, text_of
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -23,6 +37,7 @@ __all__ = [
     "pack_exception",
     "raise_packed_exc",
     "unpack_exception",
+    "without_arguments",
 ]
 
 
@@ -48,8 +63,34 @@ def pack_exception(exc: BaseException) -> dict[str, Any]:
 
     Returns:
         A dictionary with the keys `class`, `message` and `traceback` (list of `str`), and
-        `args` where the arguments of the exception can be encoded.
+        `args` where the arguments of the exception can be encoded. There may be `notes` (list of
+        `str`), `cause` or `context` (such a dictionary), and `exceptions`, the members of a group
+        (a list of them); of long chains and large groups some are left out.
     """
+    return _pack(exc, Room(), 0)
+
+
+def _pack(exc: BaseException, room: Room, levels: int) -> dict[str, Any]:
+    room.seen.add(id(exc))
+    packed = _pack_alone(exc, levels)
+    notes = notes_of(exc)
+    found = origin_of(exc)
+    if found is not None and id(found[1]) not in room.seen and room.take(levels):
+        packed[found[0]] = _pack(found[1], room, levels + 1)
+    members = members_of(exc)
+    if members:
+        packed["exceptions"] = [
+            _pack(member, room, levels + 1) for member in members if room.take(levels)
+        ]
+        missing = len(members) - len(packed["exceptions"])
+        if missing:
+            notes.append(left_out(missing))
+    if notes:
+        packed["notes"] = notes
+    return packed
+
+
+def _pack_alone(exc: BaseException, levels: int) -> dict[str, Any]:
     import traceback  # only what serves needs it
 
     cls = type(exc)
@@ -58,16 +99,19 @@ def pack_exception(exc: BaseException) -> dict[str, Any]:
     if _CLASSES.get(cls.__name__) is cls:
         packed["class"] = cls.__name__
         arguments = exc.args
-        if isinstance(exc, OSError) and exc.filename is not None:
+        if isinstance(exc, BaseExceptionGroup):
+            arguments = (exc.message,)
+        elif isinstance(exc, OSError) and exc.filename is not None:
             arguments = (exc.errno, exc.strerror, exc.filename)
             if exc.filename2 is not None:
                 arguments = (*arguments, None, exc.filename2)
         try:
-            pyon.encode(arguments)
+            size = len(pyon.encode(arguments))
         except Exception:  # noqa: BLE001  (any failure means that they cannot be sent)
             pass
         else:
-            packed["args"] = arguments
+            if not levels or size <= MAX_ARGUMENTS:
+                packed["args"] = arguments
     else:
         packed["class"] = GenericRemoteException.__name__
         if cls is not GenericRemoteException:
@@ -76,6 +120,19 @@ def pack_exception(exc: BaseException) -> dict[str, Any]:
             message = f"{name}: {message}" if message else name
     packed["message"] = message
     packed["traceback"] = traceback.format_tb(exc.__traceback__)
+    return packed
+
+
+def without_arguments(pack: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a description without the arguments, of whatever exception in it."""
+    packed: dict[str, Any] = {}
+    for key, value in pack.items():
+        if key in ("cause", "context"):
+            packed[key] = without_arguments(value)
+        elif key == "exceptions":
+            packed[key] = [without_arguments(member) for member in value]
+        elif key != "args":
+            packed[key] = value
     return packed
 
 
@@ -106,12 +163,14 @@ def _key_of(message: str) -> object:
     """Find the key that a `KeyError` was about in its text."""
     if len(message) > _MAX_KEY:
         return _Verbatim(message)
-    import ast  # takes long to load, and is rarely needed
-
     try:
+        import ast  # takes long to load, and is rarely needed
+
         key: object = ast.literal_eval(message)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return _Verbatim(message)
+    except (OSError, ImportError):
+        return _Verbatim(message)  # no descriptor is left to load it with
     return key
 
 
@@ -187,32 +246,73 @@ def _as_text(value: Any) -> str:
     return pyon.shown(value) if type(value) in _SHORT else f"<{type(value).__name__}>"
 
 
-def unpack_exception(pack: Mapping[str, Any]) -> Exception:
+def unpack_exception(pack: Mapping[str, Any] | str) -> Exception:
     """Make an exception from its description. Never raises, whatever the description.
 
+    Args:
+        pack: as `pack_exception` gives it. Small servers send less, or nothing but a text.
+
     Returns:
-        The exception, with the remote traceback in `parent_traceback` and as a note.
+        The exception, with its notes, its cause, and the members of a group. The remote
+        traceback is in `parent_traceback`, with those of causes and members; its own part is the
+        last note as well.
     """
-    name, message = pack.get("class"), pack.get("message")
-    message = _as_text(message)
-    cls = _CLASSES.get(name) if isinstance(name, str) else None
-    exc: Exception
-    if cls is not None and issubclass(cls, Exception):
-        exc = _build(cls, message, pack.get("args"))
-    elif cls is not None or name != GenericRemoteException.__name__:
-        # KeyboardInterrupt and the like end programs: not on a peer's word.
-        name = _as_text(name)
-        exc = GenericRemoteException(f"{name}: {message}" if message else name)
-    else:
-        exc = GenericRemoteException(message)
-    lines = pack.get("traceback")
-    lines = [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
-    exc.parent_traceback = lines  # type: ignore[attr-defined]
-    if lines:
-        exc.add_note("Remote traceback:\n" + "".join(lines).rstrip())
+    if isinstance(pack, str):
+        pack = {"message": pack}
+    return _unpack(pack, Room(), 0)
+
+
+def _unpack(pack: Mapping[str, Any], room: Room, levels: int) -> Exception:
+    before, lines, after = origin_lines(pack, room), lines_of(pack), member_lines(pack, room)
+    exc = _unpack_group(pack, room, levels) or _unpack_alone(pack)
+    add_notes(exc, pack)
+    exc.parent_traceback = [*before, *lines, *after]  # type: ignore[attr-defined]
+    found = described_origin(pack)
+    if found is not None and found[0] == "cause" and room.take(levels):
+        # Python shows it. It would show a context, too, but for the one that it has here.
+        exc.__cause__ = _unpack(found[1], room, levels + 1)
+        before = []
+    if before or lines:
+        exc.add_note("Remote traceback:\n" + "".join([*before, *lines]).rstrip())
     return exc
 
 
-def raise_packed_exc(pack: Mapping[str, Any]) -> NoReturn:
+def _unpack_group(
+    pack: Mapping[str, Any], room: Room, levels: int
+) -> ExceptionGroup[Exception] | None:
+    """Make a group of its description, if it is that of one."""
+    if pack.get("class") not in ("ExceptionGroup", "BaseExceptionGroup"):
+        return None
+    described = described_members(pack)
+    members = [_unpack(member, room, levels + 1) for member in described if room.take(levels)]
+    if not members:
+        return None
+    arguments, message = pack.get("args"), pack.get("message")
+    if isinstance(arguments, (tuple, list)) and len(arguments) == 1:
+        message = arguments[0]
+    group = ExceptionGroup(_as_text(message), members)
+    missing = len(described) - len(members)
+    if missing:
+        group.add_note(left_out(missing))
+    return group
+
+
+def _unpack_alone(pack: Mapping[str, Any]) -> Exception:
+    """Make an exception of its description, without what belongs to it."""
+    name, message = pack.get("class"), pack.get("message", "")
+    if not name and not message:
+        return GenericRemoteException(f"without a class and a message: {brief(pack)}")
+    message = _as_text(message)
+    cls = _CLASSES.get(name) if isinstance(name, str) else None
+    if cls is not None and issubclass(cls, Exception):
+        return _build(cls, message, pack.get("args"))
+    if name is None or name == GenericRemoteException.__name__:
+        return GenericRemoteException(message)
+    # KeyboardInterrupt and the like end programs: not on a peer's word.
+    name = _as_text(name)
+    return GenericRemoteException(f"{name}: {message}" if message else name)
+
+
+def raise_packed_exc(pack: Mapping[str, Any] | str) -> NoReturn:
     """Raise an exception from its description; see `unpack_exception`."""
     raise unpack_exception(pack)

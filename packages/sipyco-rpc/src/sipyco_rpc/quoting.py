@@ -9,11 +9,12 @@ from itertools import islice
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from typing import Any, Final
 
     from sipyco_rpc.framing import Text
 
-__all__ = ["brief", "excerpt", "reason_of", "text_of"]
+__all__ = ["brief", "call_text", "excerpt", "reason_of", "text_of"]
 
 _MAX_REASON: Final = 300  # characters; ours are shorter, but not what they quote
 
@@ -21,6 +22,9 @@ _MAX_REASON: Final = 300  # characters; ours are shorter, but not what they quot
 _LEVELS: Final = 3
 _ITEMS: Final = 6  # a mod has at most five
 _TEXT: Final = 24
+
+_ARGUMENTS: Final = 20  # of a call
+_CALL: Final = 1000  # characters of it
 
 _SHORT: Final = frozenset({bool, complex, float, type(None)})  # what has a short `repr` always
 _BRACKETS: Final[dict[type, tuple[str, str]]] = {
@@ -41,6 +45,17 @@ def brief(value: Any, limit: int = 60) -> str:
     return excerpt(_shown(value, _LEVELS), limit)
 
 
+def call_text(name: str, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
+    """Show a call that a peer asks for, such as `set_attenuation(3, channel=2)`."""
+    shown = [_shown(value, _LEVELS) for value in islice(args, _ARGUMENTS + 1)]
+    shown += [
+        f"{key}={_shown(kwargs[key], _LEVELS)}" for key in islice(sorted(kwargs), _ARGUMENTS + 1)
+    ]
+    if len(shown) > _ARGUMENTS:
+        shown[_ARGUMENTS:] = ["..."]
+    return excerpt(f"{name[:_CALL]}({', '.join(shown)})", _CALL)
+
+
 def _shown(value: Any, levels: int) -> str:
     # By the type itself: one of the program's own may have any name, and any methods.
     kind = type(value)
@@ -49,7 +64,7 @@ def _shown(value: Any, levels: int) -> str:
     if kind is str or kind is bytes:
         return repr(value) if len(value) <= _TEXT else f"{value[:_TEXT]!r}..."
     if kind not in _BRACKETS:
-        return f"<{kind.__name__}>"
+        return _number(value) if kind.__module__ == "numpy" else f"<{kind.__name__}>"
     opening, closing = _BRACKETS[kind]
     items = ["..."]
     if levels:
@@ -61,6 +76,15 @@ def _shown(value: Any, levels: int) -> str:
         if len(value) > _ITEMS:
             items.append("...")
     return f"{opening}{', '.join(items)}{closing}"
+
+
+def _number(value: Any) -> str:
+    """Show a number of NumPy; arrays, texts and structures may be long."""
+    name = type(value).__name__
+    try:
+        return repr(value) if name != "ndarray" and value.dtype.kind in "biufc" else f"<{name}>"
+    except Exception:  # noqa: BLE001  (the module of a program's own class may say the same)
+        return f"<{name}>"
 
 
 def excerpt(data: Text | str, limit: int = 60) -> str:

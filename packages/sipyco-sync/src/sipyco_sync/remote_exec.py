@@ -6,6 +6,7 @@ Whoever can connect can do whatever the server's user can: listen on localhost, 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -32,6 +33,12 @@ class _RemoteExecClient(Protocol):
     def get_local_host(self) -> str: ...
 
 
+def _call(self: RemoteExecServer, function: str, *args: Any, **kwargs: Any) -> Any: ...
+
+
+_SIGNATURE: Final = inspect.signature(_call)  # what listings say of `RemoteExecServer.call`
+
+
 class RemoteExecServer:
     """RPC target that runs code of its client, in a namespace of its own.
 
@@ -54,14 +61,20 @@ class RemoteExecServer:
         """
         exec(code, self.namespace)  # noqa: S102  (what this is for)
 
-    def call(self, function: str, *args: Any, **kwargs: Any) -> Any:
+    def call(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function of the namespace, and return its value.
 
         A coroutine function is awaited.
 
         :param function: the name of the function; the other arguments are passed on to it
         """
-        return self.namespace[function](*args, **kwargs)
+        # Its name is no parameter: the function's own may have one that is called the same.
+        if not args and "function" not in kwargs:
+            raise TypeError("`call` needs the name of a function")
+        name, args = (args[0], args[1:]) if args else (kwargs.pop("function"), ())
+        return self.namespace[name](*args, **kwargs)
+
+    call.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
 
 
 def simple_rexec_server_loop(

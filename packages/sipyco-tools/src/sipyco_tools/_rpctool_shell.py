@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import Client
 from sipyco_tools._command_output import OutputError, complain, flush, show
-from sipyco_tools._rpctool_values import Namespace, UsageError, each
+from sipyco_tools._rpctool_values import Namespace, UsageError, each, remote_notes
 
 __all__: list[str] = []
 
@@ -174,4 +174,6 @@ def _evaluate(line: str, names: Namespace) -> None:
             show("Remote exception:")
         show(f"{type(exc).__name__}: {exc}")
         if remote is not None:
+            for note in remote_notes(exc):
+                show(note)
             show("".join(remote), end="")

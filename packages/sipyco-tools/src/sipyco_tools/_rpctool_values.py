@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import keyword
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -73,13 +72,8 @@ def parse_arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
     kwargs: dict[str, Any] = {}
     for text in texts:
         name, equals, expression = text.partition("=")
-        is_keyword = (
-            equals
-            and name.isidentifier()
-            and not keyword.iskeyword(name)
-            and not expression.startswith("=")
-        )
-        if not is_keyword:
+        # Words such as `class` may be names of arguments as well, if not in Python's calls.
+        if not equals or not name.isidentifier() or expression.startswith("="):
             args.append(_value(text, text))
         elif name in kwargs:
             raise UsageError(f"argument {name!r} is given twice")
@@ -94,6 +88,12 @@ def each(result: Any) -> Iterator[Any]:
         yield from result
     else:
         yield result
+
+
+def remote_notes(exc: BaseException) -> list[str]:
+    """Give the notes of a remote exception, without the one that repeats its traceback."""
+    notes: list[str] = getattr(exc, "__notes__", [])
+    return notes[:-1] if notes and notes[-1].startswith("Remote traceback:") else notes
 
 
 def json_text(document: Mapping[str, Any]) -> str:

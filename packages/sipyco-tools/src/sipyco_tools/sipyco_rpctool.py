@@ -27,6 +27,7 @@ from sipyco_tools._rpctool_values import (
     json_error,
     json_text,
     parse_arguments,
+    remote_notes,
 )
 
 __all__ = ["get_argparser", "main"]
@@ -213,10 +214,12 @@ def _report(args: argparse.Namespace, exc: Exception) -> None:
     remote = getattr(exc, "parent_traceback", None)
     if remote is not None:
         text = f"remote exception: {text}"
-    elif isinstance(exc, (OSError, EOFError)) and getattr(exc, "filename", None) is None:
-        text = f"connection error: {args.server} port {args.port}: {text}"
+        shown = [*remote, *(f"{note}\n" for note in remote_notes(exc))]
+    else:
+        shown = traceback.format_exception(exc)
+        if isinstance(exc, (OSError, EOFError)) and getattr(exc, "filename", None) is None:
+            text = f"connection error: {args.server} port {args.port}: {text}"
     if args.verbose:
-        shown = traceback.format_exception(exc) if remote is None else remote
         complain("".join(shown).rstrip("\n"))
     complain(f"{_PROGRAM}: {' '.join(text.split())}")
 

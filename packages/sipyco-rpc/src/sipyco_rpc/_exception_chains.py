@@ -1,0 +1,181 @@
+"""What belongs to an exception beside itself: causes, notes, members. No sockets here.
+
+Both directions have limits: a chain of a program may be long or a circle, and a peer may say
+anything.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any, Final
+
+__all__: list[str] = []
+
+MAX_LEVELS: Final = 16  # of causes of causes, and of groups in groups
+MAX_EXCEPTIONS: Final = 100  # beside the one that was raised
+MAX_ARGUMENTS: Final = 64 * 1024  # bytes of those of a cause or a member, as text; or they stay
+_MAX_NOTES: Final = 100  # of one exception
+_MAX_NOTE: Final = 64 * 1024  # characters of one
+_MAX_TEXT: Final = 1024 * 1024  # characters of what is shown of others, in all
+
+# As Python has it between two tracebacks.
+_BETWEEN: Final = {
+    "cause": "\nThe above exception was the direct cause of the following exception:\n\n",
+    "context": "\nDuring handling of the above exception, another exception occurred:\n\n",
+}
+_HEADER: Final = "Traceback (most recent call last):\n"
+_CUT: Final = "[what comes after this is left out: there is too much of it]\n"
+
+
+class Room:
+    """How many more exceptions there may be.
+
+    Attributes:
+        seen: those that are there already, by their `id`.
+        text: characters that may be shown of others.
+    """
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+        self.text = _MAX_TEXT
+        self._left = MAX_EXCEPTIONS
+
+    def take(self, levels: int) -> bool:
+        """Make use of it, if there is any so many levels deep."""
+        if not self._left or levels >= MAX_LEVELS:
+            return False
+        self._left -= 1
+        return True
+
+
+def origin_of(exc: BaseException) -> tuple[str, BaseException] | None:
+    """Give what an exception was raised from, or while it was handled, if that is to be shown."""
+    if exc.__cause__ is not None:
+        return "cause", exc.__cause__
+    if exc.__context__ is not None and not exc.__suppress_context__:
+        return "context", exc.__context__
+    return None
+
+
+def notes_of(exc: BaseException) -> list[str]:
+    """Give the notes of an exception; a program may have put anything in their place."""
+    notes = getattr(exc, "__notes__", None)
+    if not isinstance(notes, (list, tuple)):
+        return []
+    return [_shortened(note) for note in notes[:_MAX_NOTES] if isinstance(note, str)]
+
+
+def members_of(exc: BaseException) -> tuple[BaseException, ...]:
+    """Give the exceptions in a group; what is none has none."""
+    return exc.exceptions if isinstance(exc, BaseExceptionGroup) else ()
+
+
+def left_out(count: int) -> str:
+    """Give the note about members that are missing."""
+    return f"[{count} more exceptions of this group are left out]"
+
+
+# The other direction: a description from a peer.
+
+
+def add_notes(exc: BaseException, pack: Mapping[str, Any]) -> None:
+    """Give an exception the notes of its description."""
+    for note in _strings(pack.get("notes")):
+        exc.add_note(note)
+
+
+def described_origin(pack: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """Find the cause, or else the context, in a description."""
+    for key in _BETWEEN:
+        origin = pack.get(key)
+        if isinstance(origin, dict):
+            return key, origin
+    return None
+
+
+def described_members(pack: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Find the members of a group in a description."""
+    members = pack.get("exceptions")
+    if not isinstance(members, (list, tuple)):
+        return []
+    return [member for member in members if isinstance(member, dict)]
+
+
+def lines_of(pack: Mapping[str, Any]) -> list[str]:
+    """Give the traceback of a description: some servers send a text in place of a list."""
+    lines = pack.get("traceback")
+    if isinstance(lines, str):
+        lines = [lines]
+    return [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
+
+
+def origin_lines(pack: Mapping[str, Any], room: Room) -> list[str]:
+    """Show what comes before the traceback of an exception: its cause, or its context."""
+    return _limited(_origin(pack, Room(), 0), room)
+
+
+def member_lines(pack: Mapping[str, Any], room: Room) -> list[str]:
+    """Show what comes after the traceback of an exception: the members of a group."""
+    return _limited(_members(pack, Room(), 0), room)
+
+
+def _limited(parts: Iterator[str], room: Room) -> list[str]:
+    lines: list[str] = []
+    for part in parts:
+        room.text -= len(part)
+        if room.text < 0:
+            return [*lines, _CUT]
+        lines.append(part)
+    return lines
+
+
+def _origin(pack: Mapping[str, Any], room: Room, levels: int) -> Iterator[str]:
+    found = described_origin(pack)
+    if found is None or not room.take(levels):
+        return
+    key, origin = found
+    yield from _shown(origin, room, levels)
+    yield _BETWEEN[key]
+    if lines_of(pack):
+        yield _HEADER
+
+
+def _shown(pack: Mapping[str, Any], room: Room, levels: int) -> Iterator[str]:
+    """Show an exception as Python does."""
+    begun = False
+    for part in _origin(pack, room, levels + 1):
+        begun = True
+        yield part
+    lines = lines_of(pack)
+    if lines and not begun:
+        yield _HEADER
+    yield from lines
+    name, message = pack.get("class"), pack.get("message")
+    generic = name is None or name == "GenericRemoteException"
+    words = [word for word in (None if generic else name, message) if isinstance(word, str)]
+    yield f"{': '.join(filter(None, words))}\n"
+    for note in _strings(pack.get("notes")):
+        yield f"{note}\n"
+    yield from _members(pack, room, levels + 1)
+
+
+def _members(pack: Mapping[str, Any], room: Room, levels: int) -> Iterator[str]:
+    for number, member in enumerate(described_members(pack), 1):
+        if not room.take(levels):
+            return
+        yield f"  +---------------- {number} ----------------\n"
+        for part in _shown(member, room, levels):
+            # A part of many short lines would become many times as long.
+            yield "".join([f"  | {line}" for line in part[:_MAX_NOTE].splitlines(keepends=True)])
+
+
+def _strings(notes: Any) -> list[str]:
+    if not isinstance(notes, list):
+        return []
+    return [_shortened(note) for note in notes[:_MAX_NOTES] if isinstance(note, str)]
+
+
+def _shortened(note: str) -> str:
+    return note if len(note) <= _MAX_NOTE else f"{note[:_MAX_NOTE]}…"
