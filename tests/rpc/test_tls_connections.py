@@ -15,6 +15,7 @@ import ssl
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from support.peers import (
     running_server,
     until,
 )
+from support.proxy import FaultProxy
 
 
 class Target:
@@ -540,3 +542,38 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
                 call(1, **how)
         with pytest.raises(FileNotFoundError, match=r"nosuch\.pem"):
             BestEffortClient(HOST, 1, "t", **how)
+
+
+def test_a_connection_that_failed_spoils_no_other_that_its_thread_uses() -> None:
+    ours = config(client_identity(), server_identity())
+    target = Target()
+    made: list[Client] = []
+
+    def connect(port: int) -> None:
+        made.append(Client(HOST, port, timeout=DEADLINE, **ours))
+
+    def once_entered(do: Callable[[], None]) -> None:
+        assert target.entered.wait(DEADLINE)
+        do()
+
+    server = Server({"t": target}, allow_parallel=True)  # who is lost has had its turn
+    with (
+        running_server(lambda: server, **keywords(server_identity(), client_identity())) as port,
+        FaultProxy(port) as proxy,
+        ThreadPoolExecutor(1) as others,
+    ):
+        for _ in range(2):
+            with Client(HOST, proxy.port, timeout=DEADLINE, **ours) as lost:
+                resetting = others.submit(once_entered, proxy.reset)
+                with pytest.raises((EOFError, ConnectionResetError)):
+                    lost.wait()
+                resetting.result()
+            target.entered.clear()
+            # Made by another thread, as a `BestEffortClient` makes it.
+            others.submit(connect, port).result()
+            with made.pop() as client:
+                releasing = others.submit(once_entered, target.released.set)
+                assert client.wait() == "waited"
+                releasing.result()
+            target.entered.clear()
+            target.released.clear()

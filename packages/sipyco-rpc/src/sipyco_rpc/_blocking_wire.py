@@ -11,7 +11,7 @@ from sipyco_rpc._compat import is_tls_error
 from sipyco_rpc._connecting import connect_error
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import create_connection
-from sipyco_rpc.tls import server_name
+from sipyco_rpc.tls import clear_tls_errors, server_name
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -199,6 +199,8 @@ class Wire:
         if self.closed is None:
             self.closed = reason
         self.close()
+        if self._tls:
+            clear_tls_errors()
 
     def close(self) -> None:
         """Close the socket. May be repeated.
@@ -275,6 +277,8 @@ class Wire:
         descriptor of -1 even a `ValueError` may come.
         """
         if self.closed is not None:
+            if self._tls:
+                clear_tls_errors()
             raise EOFError(self.closed) from exc
 
     def _lost(self, exc: OSError) -> None:
@@ -319,13 +323,12 @@ def connect(
         )
         sock = secured
         secured.do_handshake()
-    except TimeoutError as exc:
+    except BaseException as exc:
         sock.close()
-        raise timeout_error("the TLS handshake", where, started) from exc
-    except OSError as exc:
-        sock.close()
-        raise connect_error(exc, where) from exc
-    except BaseException:
-        sock.close()
+        clear_tls_errors()
+        if isinstance(exc, TimeoutError):
+            raise timeout_error("the TLS handshake", where, started) from exc
+        if isinstance(exc, OSError):
+            raise connect_error(exc, where) from exc
         raise
     return sock

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SimpleSSLConfig",
+    "clear_tls_errors",
     "client_ssl_context",
     "client_ssl_contexts",
     "server_name",
@@ -40,6 +41,21 @@ def _context(
     context.load_cert_chain(local_cert, local_key)
     context.load_verify_locations(peer_cert)
     return context
+
+
+def clear_tls_errors() -> None:
+    """Drop what OpenSSL remembers of failed connections in this thread.
+
+    With Python 3.14 and OpenSSL 3.6, the failure of one connection is otherwise raised as that of
+    another one, which this thread reads from and another thread has made. Python has no function
+    for it; but it drops those errors when it refuses ciphers.
+    """
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none of these")
+    except ssl.SSLError:
+        pass
 
 
 class SimpleSSLConfig:

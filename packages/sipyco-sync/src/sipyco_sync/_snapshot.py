@@ -9,7 +9,12 @@ from typing import Any, Final
 from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
 from sipyco_rpc.keepalive import async_open_connection, create_connection
 from sipyco_rpc.quoting import excerpt, reason_of
-from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_context, server_name
+from sipyco_rpc.tls import (
+    SimpleSSLConfig,
+    clear_tls_errors,
+    client_ssl_context,
+    server_name,
+)
 from sipyco_rpc.validation import checked_timeout
 from sipyco_sync._subscriber import BANNER, decode_mod, early_end
 
@@ -135,6 +140,9 @@ def blocking_snapshot(
                 return _receive_blocking(request, connection)
     except TimeoutError as exc:
         raise TimeoutError(_too_late(host, port, timeout)) from exc
+    finally:
+        if context is not None:
+            clear_tls_errors()
 
 
 def _receive_blocking(request: _Request, connection: socket.socket) -> Any:
