@@ -89,12 +89,13 @@ def test_keys_of_one_hash_are_refused(module: ModuleType, kind: str) -> None:
 @KINDS
 def test_the_items_of_an_array_are_no_keys(kind: str) -> None:
     pytest.importorskip("numpy")
-    data = base64.b64encode(bytes(8000)).decode()
-    array = f'{{"__jsonclass__":["nparray",[[500,2],"<f8","{data}"]]}}'
-    with pytest.raises(
-        ValueError, match=f"malformed `{kind}`: expected a list of items, got a `n"
-    ):
-        pyon.decode(f'{{"__jsonclass__":["{kind}",[{array}]]}}')
+    for dtype in ("|u1", "<f8"):  # a short text and a long one
+        data = base64.b64encode(bytes(1000 * int(dtype[2]))).decode()
+        array = f'{{"__jsonclass__":["nparray",[[500,2],"{dtype}","{data}"]]}}'
+        text = f'{{"__jsonclass__":["{kind}",[{array}]]}}'
+        for options in ({}, {"strict": True}):
+            with pytest.raises(ValueError, match="expected a list of items, got a `ndarray`"):
+                pyon.decode(text, **options)
 
 
 @pytest.mark.parametrize(
