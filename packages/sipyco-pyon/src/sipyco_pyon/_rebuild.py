@@ -113,19 +113,24 @@ class Rebuilder:
         if len(arguments) > 1:
             raise ValueError(f"expected one argument, the items; got {len(arguments)}")
         items = arguments[0]
-        if self._collisions is not None and len(items) > FEW:
-            if isinstance(collection, set):
-                self._collisions.check(_listed(items), True)
-            elif not isinstance(items, dict):  # the keys of one were checked when it was made
-                pairs = _listed(items)
-                # Nearly all are lists. What is no pair is found when the dictionary is made.
-                keys = [
-                    pair[0] if type(pair) is list and pair else next(iter(pair), None)
-                    for pair in pairs
-                ]
-                self._collisions.check(keys, False)
+        if len(items) > FEW:
+            self._check(_listed(items), isinstance(collection, set), isinstance(items, dict))
         collection.update(items)
         return collection
+
+    def _check(self, items: list[Any], is_set: bool, of_dict: bool) -> None:
+        """Check that many items may go into a dictionary or a set."""
+        if self._collisions is None:
+            return
+        if is_set:
+            self._collisions.check(items, True)
+        elif not of_dict:  # the keys of one were checked when it was made
+            # Nearly all are lists. What is no pair is found when the dictionary is made.
+            keys = [
+                pair[0] if type(pair) is list and pair else next(iter(pair), None)
+                for pair in items
+            ]
+            self._collisions.check(keys, False)
 
     def untag(self, members: dict[str, Any]) -> Any:
         """Give the value that a JSON object stands for: its tag's, or itself if it has none.
