@@ -366,6 +366,17 @@ def test_what_is_sent_is_what_was_returned(attack: str, writes: int, tmp_path: P
     assert b"\2" not in sent
 
 
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_buffer_may_be_resized_as_soon_as_it_was_put(writes: int) -> None:
+    buffer = bytearray(b"\1" * SIZE)
+
+    async def main() -> bytes:
+        written = await send(lambda: numpy.frombuffer(buffer, numpy.uint8), writes, buffer.clear)
+        return b"".join(written)
+
+    assert asyncio.run(main()).endswith(b"\1" * SIZE)
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_without_counts_that_can_be_trusted_everything_is_copied(
     attack: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
