@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
-import socket
 import ssl
 import subprocess
 import sys
@@ -190,31 +189,3 @@ def test_a_client_whose_loop_is_closed_leaves_its_server(
         monkeypatch.undo()
         del client
         gc.collect()
-
-
-class Transport(asyncio.Transport):
-    """What a transport says of its connection."""
-
-    def __init__(self, sock: socket.socket, names: tuple[Any, Any]) -> None:
-        super().__init__({"socket": sock, "sockname": names[0], "peername": names[1]})
-
-
-def test_a_descriptor_that_is_another_connection_by_now_is_left_alone() -> None:
-    with socket.create_server((HOST, 0)) as listening:
-        address = listening.getsockname()
-        with (
-            socket.create_connection(address) as first,
-            socket.create_connection(address) as other,
-        ):
-            names = first.getsockname(), first.getpeername()
-            _compat.release(Transport(other, names))
-            for _ in range(2):
-                accepted, peer = listening.accept()
-                with accepted:
-                    accepted.setblocking(False)
-                    with pytest.raises(BlockingIOError):
-                        accepted.recv(1)
-                    if peer == names[0]:
-                        accepted.setblocking(True)
-                        _compat.release(Transport(first, names))
-                        assert accepted.recv(1) == b""

@@ -260,6 +260,54 @@ def test_what_has_to_wait_and_cannot_is_not_sent_at_all_or_ends_the_connection(
     )
 
 
+@pytest.mark.usefixtures("scarce")
+def test_a_client_that_cannot_keep_what_it_is_given() -> None:
+    async def main(port: int) -> None:
+        async with AsyncioClient(timeout=DEADLINE) as client:
+            await client.connect_rpc(HOST, port)
+            memory = b"x" * (4 * SIZE)
+            array = memoryview(bytearray(SIZE))
+            connection: Any = vars(client)["_AsyncioClient__connection"]
+            sending = asyncio.create_task(client.size_of(memory))  # `bytes` need no copy
+            await asyncio.sleep(0)
+            assert connection._sender.late
+            with pytest.raises(MemoryError, match="not enough memory for a copy of 3000000 bytes"):
+                await connection.exchange(connection.session.request, (b"{}", [array]))
+            with pytest.raises(MemoryError, match="on the server"):
+                await sending
+            assert await client.size_of("it goes on") == 10
+            with pytest.raises(
+                ConnectionError, match="sent in part: not enough memory for a copy"
+            ):
+                await connection.exchange(
+                    connection.session.request, (b"{}", [memoryview(bytearray(30_000_000))])
+                )
+            with pytest.raises(ConnectionError):
+                await client.size_of("it does not go on")
+
+    with rpc_server({"t": Target()}) as port:
+        asyncio.run(main(port))
+
+
+@pytest.mark.usefixtures("scarce")
+def test_a_server_that_cannot_keep_the_rest_of_a_reply(caplog: pytest.LogCaptureFixture) -> None:
+    numpy = pytest.importorskip("numpy")
+
+    class Camera(Target):
+        image = numpy.ones(30_000_000, "u1")
+
+        def expose(self) -> Any:
+            return self.image
+
+    with rpc_server({"t": Camera()}) as port:
+        with Client(HOST, port, timeout=DEADLINE) as client, pytest.raises((EOFError, OSError)):
+            client.expose()
+        with Client(HOST, port, timeout=DEADLINE) as client:
+            assert client.size_of("y") == 1
+    [message] = caplog.messages
+    assert "a message was sent in part: not enough memory for a copy of" in message
+
+
 PROGRAM = """
 import resource, sys
 import numpy

@@ -19,10 +19,10 @@ import pytest
 
 from sipyco_rpc import _ownership, _server_calls
 from sipyco_rpc._sender import Sender
-from sipyco_rpc.pc_rpc import AsyncioClient, Server
+from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from sipyco_rpc.protocol import ServerSession
 from support.certificates import paths_of
-from support.peers import DEADLINE, HOST
+from support.peers import DEADLINE, HOST, rpc_server, until
 
 numpy: Any = pytest.importorskip("numpy")
 
@@ -38,6 +38,9 @@ class Transport:
         self._left = writes
 
     def set_write_buffer_limits(self, high: int, low: int) -> None:
+        pass
+
+    def get_extra_info(self, name: str) -> None:
         pass
 
     def is_closing(self) -> bool:
@@ -366,6 +369,17 @@ def test_what_is_sent_is_what_was_returned(attack: str, writes: int, tmp_path: P
     assert b"\2" not in sent
 
 
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_buffer_may_be_resized_as_soon_as_it_was_put(writes: int) -> None:
+    buffer = bytearray(b"\1" * SIZE)
+
+    async def main() -> bytes:
+        written = await send(lambda: numpy.frombuffer(buffer, numpy.uint8), writes, buffer.clear)
+        return b"".join(written)
+
+    assert asyncio.run(main()).endswith(b"\1" * SIZE)
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_without_counts_that_can_be_trusted_everything_is_copied(
     attack: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -678,3 +692,34 @@ def test_a_call_that_waits_takes_its_arguments_when_it_is_made(name: str, tls: b
     for image, numbers in target.kept[1:]:
         assert (image == 1).all()
         assert numbers == [1, {"a": [1]}]
+
+
+@pytest.mark.parametrize("kind", [Client, BestEffortClient])
+def test_a_call_that_waits_for_another_thread_takes_its_arguments_when_it_is_made(
+    kind: Any,
+) -> None:
+    entered, released = threading.Event(), threading.Event()
+
+    class Slow(Keeps):
+        def wait(self) -> None:
+            entered.set()
+            assert released.wait(DEADLINE)
+
+    target = Slow()
+    array, nested = numpy.ones(5000, numpy.uint8), [1, {"a": [1]}]
+    with rpc_server({"t": target}, threaded=True) as port, kind(HOST, port, "t") as client:
+        threads = [threading.Thread(target=client.wait)]
+        threads[0].start()
+        assert entered.wait(DEADLINE)
+        connection = vars(client)[f"_{kind.__name__}__connection"]
+        threads.append(threading.Thread(target=client.keep, args=(array, nested)))
+        threads[1].start()
+        until(lambda: connection.turns.waiting == 1)
+        array[:] = 2
+        nested[1]["a"].append(2)  # type: ignore[index]
+        released.set()
+        for thread in threads:
+            thread.join(DEADLINE)
+    [(image, numbers)] = target.kept
+    assert (image == 1).all()
+    assert numbers == [1, {"a": [1]}]

@@ -416,6 +416,9 @@ def test_what_is_written_is_what_was_given() -> None:
     given: list[bytes] = []
 
     class Writer:
+        def is_closing(self) -> bool:
+            return False
+
         def write(self, data: bytes) -> None:
             given.append(data)
 

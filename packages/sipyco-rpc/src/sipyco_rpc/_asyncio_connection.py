@@ -12,7 +12,7 @@ from sipyco_rpc._asyncio_stream import RemoteAsyncIterator
 from sipyco_rpc._calls import limit_of, limits, timeout_error
 from sipyco_rpc._client_session import ClientSession, Stream
 from sipyco_rpc._compat import is_tls_error, release
-from sipyco_rpc._sender import Sender, copied
+from sipyco_rpc._sender import Sender
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import set_keepalive
 from sipyco_rpc.process_bound import after_fork_in_child, belongs_to_parent, leave_descriptor
@@ -181,11 +181,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     async def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `exchange`, and what the method raised."""
         session = self.session
-        if self._sender.late and self._closed is None:
-            # It has to wait, and the caller goes on: what it has given now is what is sent.
-            exchange = self.exchange(session.request, copied(session.call(name, args, kwargs)))
-        else:
-            exchange = self.exchange(session.request_call, name, args, kwargs)
+        exchange = self.exchange(session.request_call, name, args, kwargs)
         if self._timeout is None and not limits.get():
             message = await exchange
         else:
@@ -231,7 +227,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         """Send a request and wait for its reply.
 
         Args:
-            make: gives the request when it can be sent.
+            make: gives the request when it can be sent; see `kept` of the session.
             *arguments: what it is called with.
 
         Raises:
@@ -242,6 +238,9 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         if asyncio.get_running_loop() is not self.loop and self._closed is None:
             self.check_loop()
         sender = self._sender
+        if sender.late and self._closed is None:
+            # It has to wait, and the caller goes on: what it has given now is what is sent.
+            make, arguments = self.session.kept(make, arguments)
         while self._closed is None and sender.late:
             self._writable.clear()
             await self._writable.wait()

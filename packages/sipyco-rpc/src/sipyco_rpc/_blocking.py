@@ -155,7 +155,7 @@ class BlockingConnection:
         Args:
             what: the request, for error messages.
             limit: whether a limit for this request as a whole holds, and its seconds.
-            make: gives the request when it is its turn.
+            make: gives the request when it is its turn; see `kept` of the session.
             *arguments: what it is called with.
 
         Raises:
@@ -178,6 +178,9 @@ class BlockingConnection:
                 if turns.owner is None:
                     turns.owner = me
             if turns.owner != me or self.wire.closed is not None:
+                if turns.owner != me:
+                    # Others may go on: what was given now is what is sent.
+                    make, arguments = session.kept(make, arguments)
                 self.wait_for_turn(what, me, started, deadline)
             number, pieces = make(*arguments)
             try:

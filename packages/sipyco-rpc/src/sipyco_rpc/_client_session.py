@@ -12,14 +12,14 @@ from sipyco_rpc._session import (
     IncompatibleServer,
     Session,
 )
-from sipyco_rpc.frames import pack_frame
+from sipyco_rpc.frames import copy_of, is_constant, pack_frame
 from sipyco_rpc.framing import MAX_LINE, LineTooLong
 from sipyco_rpc.packed_exceptions import unpack_exception
 from sipyco_rpc.quoting import excerpt, reason_of
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, Final
 
     from sipyco_rpc._session import Body, Request
@@ -217,6 +217,29 @@ class ClientSession(Session):
             return number, pack_frame(number, prefix + text + _NO_KWARGS, buffers)
         length = len(prefix) + len(text) + len(_NO_KWARGS)
         return number, [b"#%d %d\n%b%b%b" % (number, length, prefix, text, _NO_KWARGS)]
+
+    def kept(
+        self, make: Callable[..., Request], arguments: tuple[Any, ...]
+    ) -> tuple[Callable[..., Request], tuple[Any, ...]]:
+        """Give what makes the same request later, whatever becomes of its arguments meanwhile.
+
+        Args:
+            make: `request_call`, `request`, or what needs no values of others.
+            arguments: what it is to be called with.
+
+        Raises:
+            MemoryError: there is not enough memory for copies.
+            TypeError: an argument cannot be encoded.
+        """
+        if make == self.request_call:
+            body = self.call(*arguments)
+        elif make == self.request:
+            body = arguments[0]
+        else:
+            return make, arguments
+        text, buffers = body
+        copies = [buffer if is_constant(buffer) else copy_of(buffer) for buffer in buffers]
+        return self.request, ((text, copies),)
 
     def list_methods(self) -> Body:
         """Give the body of the request for the signatures and docstrings."""

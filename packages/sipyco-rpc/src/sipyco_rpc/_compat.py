@@ -103,6 +103,16 @@ def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
     return argspec
 
 
+def epoll_selector(loop: asyncio.AbstractEventLoop) -> Any:
+    """Return what an event loop waits with, if that is an epoll of asyncio's, else None.
+
+    No public attribute leads to it (all Pythons so far). Where it is not found, closing the loop
+    in a child that was forked takes descriptors out of the parent's set.
+    """
+    selector = getattr(loop, "_selector", None)
+    return selector if type(selector).__name__ == "EpollSelector" else None
+
+
 def release(transport: asyncio.BaseTransport, sock: socket.socket | None) -> None:
     """Close the socket of a transport whose loop is closed: no callback will ever run.
 

@@ -115,7 +115,8 @@ def open_socket(
     """Connect to a host.
 
     Args:
-        host, port: where to.
+        host: name or address of the other side.
+        port: its TCP port.
         timeout: for all its addresses together, in seconds, and then that of the socket; None for
             none.
         source_address: this end of the connection, or None for what the system gives it.

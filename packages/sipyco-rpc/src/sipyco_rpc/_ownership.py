@@ -11,19 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from weakref import getweakrefcount
-
-if TYPE_CHECKING:
-    from sipyco_rpc.frames import Piece
 
 # None where there is no such function, as on other implementations of Python.
 _getrefcount: Final[Callable[[object], int] | None] = getattr(sys, "getrefcount", None)
-
-
-def is_constant(piece: Piece) -> bool:
-    """Tell whether nobody can change a piece."""
-    return type(piece) is bytes or type(piece.obj) is bytes  # type: ignore[union-attr]
 
 
 def is_private(piece: Any) -> bool:

@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from sipyco_pyon import pyon
-from sipyco_rpc._ownership import is_constant, is_private
+from sipyco_rpc._ownership import is_private
+from sipyco_rpc.frames import copy_of, is_constant
 from sipyco_rpc.framing import MIB
 
 if TYPE_CHECKING:
-    from sipyco_rpc._session import Body
     from sipyco_rpc.frames import Piece
 
 _SMALL: Final = 64 * 1024  # bytes; copying less costs less than a system call of its own
@@ -107,7 +106,7 @@ class Sender:
         """Give what is to be sent of a piece, and whether it may be held."""
         if len(piece) <= _SMALL or is_constant(piece) or (not shared and is_private(piece)):
             return piece, True
-        return (_copy(piece), True) if waits else (piece, False)
+        return (copy_of(piece), True) if waits else (piece, False)
 
     def flush(self) -> None:
         """Send what was put, as far as the other side takes it."""
@@ -204,30 +203,8 @@ class Sender:
             if index == 0:
                 rest, self._sent = rest[self._sent :], 0
             try:
-                self._queue[index] = (_copy(rest), True)
+                self._queue[index] = (copy_of(rest), True)
             except MemoryError as exc:
                 self.drop()
                 self.broken(f"a message was sent in part: {exc}")
                 return
-
-
-def copied(body: Body) -> Body:
-    """Copy the memory that the text of a message refers to, as far as somebody can change it.
-
-    Raises:
-        MemoryError: there is not enough memory.
-    """
-    text, buffers = body
-    return text, [buffer if is_constant(buffer) else _copy(buffer) for buffer in buffers]
-
-
-def _copy(piece: Piece) -> memoryview:
-    try:
-        # Such memory takes less time to get than that of `bytes`, if it is large.
-        copy = memoryview(pyon.new_buffer(len(piece)))
-    except MemoryError as exc:
-        raise MemoryError(
-            f"not enough memory for a copy of {len(piece)} bytes that have to wait to be sent"
-        ) from exc
-    copy[:] = piece
-    return copy

@@ -58,6 +58,28 @@ def pack_frame(call_id: int, text: bytes, buffers: Sequence[memoryview] = ()) ->
     return [header + b"\n", text, *buffers]
 
 
+def is_constant(piece: Piece) -> bool:
+    """Tell whether nobody can change a piece."""
+    return type(piece) is bytes or type(piece.obj) is bytes  # type: ignore[union-attr]
+
+
+def copy_of(piece: Piece) -> memoryview:
+    """Copy a piece that has to wait.
+
+    Raises:
+        MemoryError: there is not enough memory; the text says for what.
+    """
+    try:
+        # Such memory takes less time to get than that of `bytes`, if it is large.
+        copy = memoryview(pyon.new_buffer(len(piece)))
+    except MemoryError as exc:
+        raise MemoryError(
+            f"not enough memory for a copy of {len(piece)} bytes that have to wait to be sent"
+        ) from exc
+    copy[:] = piece
+    return copy
+
+
 class FrameBody:
     """What follows the header of a frame, on its way into the memory that it will stay in.
 

@@ -74,10 +74,13 @@ def create_connection(
     within 250 ms. The timeout is for all of them together.
 
     Args:
-        host, port: where to.
-        args, kwargs: what `socket.create_connection` takes as well: `timeout`, `source_address`,
-            `all_errors` (then it tries one address after the other).
-        after_idle, interval, max_fails: see `set_keepalive`.
+        host: name or address of the other side.
+        port: its TCP port.
+        *args: what `socket.create_connection` takes as well: `timeout`, `source_address`.
+        after_idle: see `set_keepalive`.
+        interval: see `set_keepalive`.
+        max_fails: see `set_keepalive`.
+        **kwargs: likewise, and `all_errors`: then it tries one address after the other.
 
     Raises:
         ValueError: an argument makes no sense.
@@ -124,10 +127,14 @@ async def async_open_connection(
     within 250 ms.
 
     Args:
-        host, port: where to.
-        args, kwargs: what `asyncio.open_connection` takes as well. Where that says how to find
-            and try addresses (`sock`, `family`, `local_addr` and the like), asyncio does that.
-        after_idle, interval, max_fails: see `set_keepalive`.
+        host: name or address of the other side.
+        port: its TCP port.
+        *args: what `asyncio.open_connection` takes as well.
+        after_idle: see `set_keepalive`.
+        interval: see `set_keepalive`.
+        max_fails: see `set_keepalive`.
+        **kwargs: what `asyncio.open_connection` takes as well. Where that says how to find and
+            try addresses (`sock`, `family`, `local_addr` and the like), asyncio does that.
 
     Raises:
         ValueError: an argument makes no sense.

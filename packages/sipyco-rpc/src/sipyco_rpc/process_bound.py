@@ -11,6 +11,8 @@ import os
 import socket
 from weakref import ref
 
+from sipyco_rpc._compat import epoll_selector
+
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import asyncio
@@ -80,8 +82,8 @@ def _leave_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Keep the child from what the parent waits for, and from running the loop."""
     if loop.is_closed():
         return
-    selector: Any = getattr(loop, "_selector", None)
-    if type(selector).__name__ == "EpollSelector":
+    selector = epoll_selector(loop)
+    if selector is not None:
         import select
 
         # The system has one set of descriptors for both processes: to close the loop, as the

@@ -50,7 +50,9 @@ class _Subscription:
 
     Args:
         name: under which the structure is published.
-        host, port, tls: where to connect to.
+        host: where to connect to.
+        port: where to connect to.
+        tls: how to.
         callbacks: of the program.
         **options: of `Subscriber`.
 
