@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc import fire_and_forget
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, SimpleSSLConfig
 from sipyco_rpc.signals import SignalHandler
@@ -197,7 +198,7 @@ def test_a_fork_while_other_threads_hold_the_locks_of_clients() -> None:
         with Client(HOST, port) as client, BestEffortClient(HOST, port, "t") as best:
             proxy = FFProxy(Target())
             turns = client._Client__connection.turns  # type: ignore[attr-defined]
-            locks = [turns.guard, best._BestEffortClient__lock, proxy._FFProxy__lock]
+            locks = [turns.guard, best._BestEffortClient__lock, fire_and_forget._lock]
             held, release = threading.Event(), threading.Event()
 
             def hold() -> None:
