@@ -21,7 +21,7 @@ FOREIGN = {
     *("_protocol", "_read_transport", "_sock", "_ssl_protocol", "_transport", "_waiter"),
 }
 
-# Documented under such names: of named tuples, whose fields have the others, `os`, and `sys`.
+# Documented under such names: of named tuples, whose fields have the others, of `os` and `sys`.
 PUBLIC = {"_asdict", "_exit", "_fields", "_is_gil_enabled", "_make", "_replace"}
 
 
