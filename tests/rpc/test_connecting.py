@@ -297,6 +297,24 @@ def test_a_default_timeout_of_sockets_holds_where_none_is_given() -> None:
         socket.setdefaulttimeout(before)
 
 
+@pytest.mark.parametrize("form", ["plain", "tls"])
+def test_this_end_has_an_address_that_is_known_after_closing(form: str) -> None:
+    theirs, ours = secured("IP:127.0.0.1", "paths") if form == "tls" else ({}, {})
+
+    async def main(port: int) -> None:
+        client = AsyncioClient()
+        await client.connect_rpc(HOST, port, **ours)
+        await client.close_rpc()
+        assert client.get_local_host() == HOST
+
+    with running_server(lambda: Server({"t": Target()}), **theirs) as port:
+        run("asyncio", main(port))
+        run("uvloop", main(port))
+        client = Client(HOST, port, **ours)
+        client.close_rpc()
+        assert client.get_local_host() == HOST
+
+
 # --- names that lead nowhere -----------------------------------------------------------------
 
 
