@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from sipyco_rpc._asyncio_closing import Closing
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
 from support.certificates import paths_of
 from support.peers import DEADLINE, HOST, running_server, until
@@ -193,3 +194,44 @@ def test_another_thread_may_drop_it_while_the_loop_stands_still(connected: Conne
     thread.join(DEADLINE)
     assert server.connections == 1  # nobody but its loop may touch it
     loop.run_until_complete(asyncio.sleep(0))
+
+
+def test_a_task_that_is_cancelled_while_it_closes_has_closed(connected: Connected) -> None:
+    loop, client, _ = connected
+
+    async def main() -> None:
+        task = asyncio.get_running_loop().create_task(client.close_rpc())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        with pytest.raises(ConnectionError, match="closed by this program"):
+            await client.echo(1)
+
+    loop.run_until_complete(main())
+
+
+def test_what_is_dropped_never_raises() -> None:
+    def connection() -> Any:
+        raise ZeroDivisionError
+
+    Closing(connection)  # pytest would tell of an error in `__del__`
+
+
+def test_a_loop_may_be_closed_in_the_moment_in_which_another_thread_closes() -> None:
+    class Loop:
+        def is_running(self) -> bool:
+            return True
+
+        def call_soon_threadsafe(self, callback: Any) -> None:
+            raise RuntimeError("Event loop is closed")
+
+    class Connection:
+        loop = Loop()
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    connection = Connection()
+    Closing(lambda: connection)  # type: ignore[arg-type, return-value]
+    assert connection.closed == 1

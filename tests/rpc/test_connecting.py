@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib
 import re
 import signal
@@ -227,6 +228,51 @@ def test_connecting_can_be_interrupted_while_all_addresses_are_silent() -> None:
         thread.join(DEADLINE)
 
 
+def test_an_address_that_is_connected_at_once_is_taken() -> None:
+    class Socket(socket.socket):
+        def setblocking(self, flag: bool) -> None:
+            """Stay as it is: `connect` waits."""
+
+    with socket.create_server((HOST, 0)) as listening, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "socket", Socket)
+        with open_socket(*listening.getsockname()) as sock:
+            assert sock.getpeername() == listening.getsockname()
+
+
+def test_an_address_that_is_refused_at_once_is_told() -> None:
+    with pytest.raises(OSError, match=f": could not connect to {HOST} port 1$") as raised:
+        open_socket(HOST, 1, None, ("192.0.2.1", 0))  # which is none of ours
+    assert raised.value.errno == errno.EADDRNOTAVAIL
+
+
+def test_of_two_connections_that_are_made_in_the_same_moment_one_is_closed() -> None:
+    made: list[socket.socket] = []
+
+    async def main(port: int) -> None:
+        loop = asyncio.get_running_loop()
+        real, both = loop.sock_connect, asyncio.Event()
+
+        async def sock_connect(sock: socket.socket, address: Any) -> None:
+            await real(sock, (HOST, port))
+            made.append(sock)
+            if len(made) == 2:
+                both.set()
+            await both.wait()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "sock_connect", sock_connect)
+            with await _asyncio_connecting.open_socket(NAME, port) as sock:
+                assert sorted(one.fileno() for one in made) == [-1, sock.fileno()]
+
+    with (
+        socket.create_server((HOST, 0)) as listening,
+        resolving({NAME: ["127.0.0.2", "127.0.0.3"]}),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(_connecting, "HEAD_START", 0.001)
+        asyncio.run(main(listening.getsockname()[1]))
+
+
 def test_families_take_turns_and_the_first_one_begins() -> None:
     def found(family: int, address: str) -> tuple[Any, ...]:
         return (family, socket.SOCK_STREAM, 6, "", (address, 1))
@@ -273,7 +319,16 @@ def test_what_sockets_and_streams_take_is_taken_as_before() -> None:
             await writer.wait_closed()
         return peers
 
+    async def connect_socket(port: int) -> None:
+        sock = socket.create_connection((HOST, port))
+        _, writer = await async_open_connection(None, None, sock=sock)  # type: ignore[arg-type]
+        writer.close()
+        await writer.wait_closed()
+        with pytest.raises(OSError, match="Invalid argument"):
+            await async_open_connection(HOST, port, family=socket.AF_INET, after_idle=-1)
+
     with running_server(lambda: Server({"t": Target()})) as port:
+        run("asyncio", connect_socket(port))
         source = ("127.0.0.5", 0) if sys.platform == "linux" else (HOST, 0)
         with create_connection(HOST, port, 5, source) as sock:
             assert sock.getsockname()[0] == source[0]
@@ -295,6 +350,24 @@ def test_a_default_timeout_of_sockets_holds_where_none_is_given() -> None:
                 assert sock.gettimeout() is None
     finally:
         socket.setdefaulttimeout(before)
+
+
+@pytest.mark.parametrize("form", ["plain", "tls"])
+def test_this_end_has_an_address_that_is_known_after_closing(form: str) -> None:
+    theirs, ours = secured("IP:127.0.0.1", "paths") if form == "tls" else ({}, {})
+
+    async def main(port: int) -> None:
+        client = AsyncioClient()
+        await client.connect_rpc(HOST, port, **ours)
+        await client.close_rpc()
+        assert client.get_local_host() == HOST
+
+    with running_server(lambda: Server({"t": Target()}), **theirs) as port:
+        run("asyncio", main(port))
+        run("uvloop", main(port))
+        client = Client(HOST, port, **ours)
+        client.close_rpc()
+        assert client.get_local_host() == HOST
 
 
 # --- names that lead nowhere -----------------------------------------------------------------
@@ -326,6 +399,26 @@ def test_so_has_that_of_a_server(host: Any, loop: str) -> None:
             await server.start(HOST, 0)  # it can be tried again
 
     run(loop, main())
+
+
+def test_a_name_that_is_found_again_in_that_moment_gives_the_error_as_it_was() -> None:
+    error = socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        real, times = loop.getaddrinfo, iter([error])
+
+        async def getaddrinfo(*args: Any, **kwargs: Any) -> Any:
+            for exc in times:
+                raise exc
+            return await real(*args, **kwargs)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "getaddrinfo", getaddrinfo)
+            with pytest.raises(socket.gaierror, match="try again"):
+                await Server({}).start("localhost", 0)
+
+    asyncio.run(main())
 
 
 # --- what a certificate is for ---------------------------------------------------------------

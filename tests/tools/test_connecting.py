@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig
-from sipyco_tools import common_args, sipyco_rpctool
+from sipyco_tools import _log_connection, common_args, sipyco_rpctool
 from sipyco_tools.logging_tools import LogForwarder, Server
 from support.addresses import NAME, first_address_dead
-from support.certificates import identity
+from support.certificates import identity, paths_of
 from support.feeds import comes_true, port_of
 from support.peers import DEADLINE, HOST
 from support.records import recorded
@@ -50,6 +51,38 @@ def test_where_the_first_address_is_dead_a_forwarder_takes_the_second(form: str)
                 assert [record[2] for record in records] == ["locked"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_connection_with_tls_that_was_closed_tells_nothing_of_its_last_entry(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_log_connection, "_IN_FLIGHT", 0.0)
+    monkeypatch.setattr(_log_connection, "_RESET_PATIENCE", 0.0)
+    ours = SimpleSSLConfig(**paths_of("client", "server")).create_client_context()
+
+    async def main() -> None:
+        log_server = Server()
+        async with asyncio.timeout(DEADLINE):
+            await log_server.start(HOST, 0, **paths_of("server", "client"))  # type: ignore[arg-type]
+            port = port_of(log_server)
+            reader, writer = await async_open_connection(HOST, port, ssl=ours)
+            connection = _log_connection.LogConnection(reader, writer, asyncio.Event())
+            with recorded() as records:
+                writer.write(_log_connection.BANNER + b"lab:INFO:laser:locked\n")
+                await comes_true(lambda: records)
+            connection._last = b"lab:INFO:laser:locked\n"
+            await log_server.stop()
+            await comes_true(lambda: connection.ended)
+            await connection.close()
+            doubtful = await connection.in_doubt()
+        assert doubtful is None
+
+    factory: Any = asyncio.new_event_loop
+    if loop == "uvloop":
+        factory = pytest.importorskip("uvloop", reason="it is not installed").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
 
 
 def test_a_forwarder_that_finds_no_address_says_the_name(caplog: pytest.LogCaptureFixture) -> None:

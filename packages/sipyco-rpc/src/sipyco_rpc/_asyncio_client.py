@@ -148,10 +148,7 @@ class AsyncioClient(RemoteTarget):
 
     def get_local_host(self) -> str:
         """Return the address of the local end of the connection."""
-        transport = self.__connected().transport
-        assert transport is not None
-        address: str = transport.get_extra_info("sockname")[0]
-        return address
+        return self.__connected().local_host
 
     async def get_rpc_method_list(self) -> dict[str, Any]:
         """Ask the server for signatures and docstrings; see `Client.get_rpc_method_list`."""

@@ -49,6 +49,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
     def __init__(self, where: str, max_line: int, timeout: float | None, key: object) -> None:
         self.session = ClientSession(max_line)
         self.where = where
+        self._socket_name: Any = None
         self.sock: socket.socket | None = None
         self.listing: dict[str, Any] | None = None
         self._timeout = timeout
@@ -74,8 +75,16 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._sender.broken = self._give_up
         self._sender.begin()
         set_keepalive(transport.get_extra_info("socket"))
+        # TLS does not know it any more when it is closed.
+        self._socket_name = transport.get_extra_info("sockname")
         # One call less for each read.
         self.get_buffer = self._incoming.memory  # type: ignore[method-assign]
+
+    @property
+    def local_host(self) -> str:
+        """The address of this end of the connection, also when that is closed."""
+        address: str = self._socket_name[0]
+        return address
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._incoming.memory()

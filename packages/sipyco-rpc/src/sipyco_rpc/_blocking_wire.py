@@ -57,6 +57,7 @@ class Wire:
         mail: Mailbox,
     ) -> None:
         self.closed: str | None = None
+        self._socket_name = sock.getsockname()  # once it is closed nobody knows
         self._socket = sock
         self._where = where
         self._incoming = incoming
@@ -66,8 +67,8 @@ class Wire:
 
     @property
     def local_host(self) -> str:
-        """The address of this end of the connection."""
-        address: str = self._socket.getsockname()[0]
+        """The address of this end of the connection, also when that is closed."""
+        address: str = self._socket_name[0]
         return address
 
     def send(

@@ -153,7 +153,12 @@ async def async_open_connection(
         if kwargs.get("ssl"):
             kwargs.setdefault("server_hostname", server_name(host))
         sock = await open_socket(host, port)
-        reader, writer = await asyncio.open_connection(*args, sock=sock, **kwargs)
+        try:
+            set_keepalive(sock, after_idle, interval, max_fails)
+        except BaseException:
+            sock.close()
+            raise
+        return await asyncio.open_connection(*args, sock=sock, **kwargs)
     try:
         set_keepalive(writer.get_extra_info("socket"), after_idle, interval, max_fails)
     except BaseException:

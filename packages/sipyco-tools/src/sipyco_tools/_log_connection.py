@@ -35,6 +35,7 @@ class LogConnection:
         self._reader = reader
         self._writer = writer
         self._wake = wake
+        self._socket = writer.get_extra_info("socket")  # TLS forgets it when it is over
         # When `drain` returns, the system has it all, or TLS. A limit of 0 would be reached by
         # nothing at all with TLS, which then pauses for ever.
         writer.transport.set_write_buffer_limits(high=1, low=0)
@@ -88,8 +89,8 @@ class LogConnection:
         # with a reset, which takes a moment.
         await asyncio.sleep(_RESET_PATIENCE)
         try:
-            reset = self._writer.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_ERROR)
-        except OSError:
+            reset = self._socket.getsockopt(SOL_SOCKET, SO_ERROR)
+        except (OSError, ValueError):  # the second of uvloop
             return None  # TLS closes at once, after the server has said that it is over
         return self._last if reset else None
 
