@@ -67,7 +67,7 @@ class TaskObject:
     async def stop(self) -> None:
         """Cancel the task and wait until it has ended. May be repeated."""
         task: asyncio.Task[None] | None = getattr(self, "task", None)
-        if task is None:
+        if task is None or task.done():
             return
         task.cancel()
         await asyncio.wait([task])
