@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from fuzz.memory import recorded
-from sipyco_tools._log_format import safe_name
 from sipyco_tools._log_lines import Refused
 from sipyco_tools._log_server import BANNER, _Conversation
+from sipyco_tools._log_text import safe_name
 
 __all__ = ["one_input"]
 

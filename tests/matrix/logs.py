@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import ExitStack
 from typing import Any
@@ -35,6 +36,9 @@ class Logs(Component):
         self.logger = logging.Logger("matrix")  # of its own: nothing of it is left
         self.forwarder = LogForwarder(HOST, port, reconnect_timer=0.001, **tls)
         self.logger.addHandler(self.forwarder)
+        await self.start()
+
+    async def start(self) -> None:
         self.forwarder.start()
 
     async def carry(self, values: list[Any]) -> list[Any]:
@@ -53,3 +57,11 @@ class Logs(Component):
 
     def value(self, number: int, size: int) -> Any:
         return f"{number}\n" + "\n".join(["x" * 5000] * (size // 5000))
+
+
+@row()
+class LogsOfScript(Logs):
+    """A forwarder that has a thread, as in a program without a loop."""
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self.forwarder.start)

@@ -16,6 +16,7 @@ import pytest
 
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_tools import _log_connection, _log_forwarder
+from sipyco_tools._log_connection import LogConnection
 from sipyco_tools.logging_tools import LogForwarder, Server, SourceFilter
 from support.certificates import paths_of
 from support.feeds import comes_true, serving
@@ -357,6 +358,29 @@ def test_nothing_is_sent_into_a_tunnel_whose_server_is_away(
     said = [record.getMessage() for record in caplog.records if record.name == "sipyco.logs"]
     assert len(said) == 1  # and not once for each attempt
     assert said[0].startswith("no connection to the log server")
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_nothing_is_sent_on_a_connection_that_has_ended(loop: str) -> None:
+    module: Any = asyncio if loop == "asyncio" else pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        sink = Sink()
+        async with sink.running() as port:
+            reader, writer = await asyncio.open_connection(HOST, port)
+            connection = LogConnection(reader, writer, asyncio.Event())
+            assert await connection.send(BANNER)
+            assert await connection.send(b"one\n")
+            await comes_true(lambda: sink.lines == [b"one\n"])
+            writer.transport.abort()
+            await asyncio.wait([connection._watching], timeout=DEADLINE)
+            assert not await connection.send(b"two\n")
+            assert connection.ended
+            assert await connection.in_doubt() in (None, b"one\n")  # it was sent just now
+            await connection.close()
+
+    with asyncio.Runner(loop_factory=module.new_event_loop) as runner:
+        runner.run(main())
 
 
 @pytest.mark.parametrize("tls", ["plain", "trusting", "verifying"])

@@ -66,8 +66,17 @@ class LogConnection:
         await self.send(BANNER)
         await asyncio.wait([self._watching], timeout=probation)
 
-    async def send(self, data: bytes) -> None:
-        """Send an entry, or the banner. An error ends the connection; it is not raised."""
+    async def send(self, data: bytes) -> bool:
+        """Send an entry, or the banner. An error ends the connection; it is not raised.
+
+        Returns:
+            Whether it was begun to be sent: not where the connection had ended before.
+        """
+        if self._writer.is_closing():
+            # uvloop would raise a `RuntimeError`. The reason is about to come.
+            await asyncio.wait([self._watching], timeout=_RESET_PATIENCE)
+            self.ended = True
+            return False
         if data is not BANNER:
             self._last, self._sent = data, time.monotonic()
         self._writer.write(data)
@@ -75,6 +84,7 @@ class LogConnection:
             await self._writer.drain()
         except OSError as exc:
             self.ended, self.error = True, exc
+        return True
 
     async def in_doubt(self) -> bytes | None:
         """Return the last entry, if the server may not have read it.
@@ -85,6 +95,8 @@ class LogConnection:
             return None
         if self.error is not None or time.monotonic() - self._sent < _IN_FLIGHT:
             return self._last
+        if self._writer.is_closing():
+            return None  # TLS closes at once, after the server has said that it is over
         # A server that closes with something unread, or is sent something after that, answers
         # with a reset, which takes a moment.
         await asyncio.sleep(_RESET_PATIENCE)

@@ -1,4 +1,4 @@
-"""The text format of log records. No sockets here."""
+"""What programs do with log records: write, filter and pass them on. No sockets here."""
 
 from __future__ import annotations
 
@@ -6,69 +6,14 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
+
+from sipyco_tools._log_text import TRACE as TRACE
+from sipyco_tools._log_text import entry_text, parsed
 
 __all__: list[str] = []
 
-TRACE: Final = 5  # below DEBUG: every message of a protocol, for example
-logging.addLevelName(TRACE, "TRACE")
-logging.TRACE = TRACE  # type: ignore[attr-defined]  # programs read it there
-
 _fwd_logger = logging.getLogger("fwd")  # of all records that come from other programs
-
-_LEVELS: Final = {
-    "CRITICAL": logging.CRITICAL,
-    "ERROR": logging.ERROR,
-    "WARN": logging.WARNING,
-    "WARNING": logging.WARNING,
-    "INFO": logging.INFO,
-    "DEBUG": logging.DEBUG,
-    "TRACE": TRACE,
-}
-
-_NAMES: Final = {level: name for name, level in _LEVELS.items() if name != "WARN"}
-
-# What `str.splitlines` takes for the end of a line.
-_SEPARATORS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-_IN_NAMES: Final = {ord(character): "_" for character in ":" + _SEPARATORS}
-_IN_TEXTS: Final = {
-    ord(character): repr(character)[1:-1] for character in _SEPARATORS if character != "\n"
-}
-
-
-def level_name(level: int) -> str:
-    """Return the name, of those that every reader of the format knows, of the next lower level."""
-    for known in (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG):
-        if level >= known:
-            return _NAMES[known]
-    return "TRACE"
-
-
-def safe_name(name: str) -> str:
-    """Replace in the name of a logger or a source what would end it."""
-    return name.translate(_IN_NAMES)
-
-
-def safe_text(text: str) -> str:
-    """Escape what some readers take for the end of a line, but for `\\n`."""
-    return text if text.isprintable() else text.replace("\r\n", "\n").translate(_IN_TEXTS)
-
-
-def entry_text(level: int, name: str, message: str) -> str:
-    """Return a record in the format of `MultilineFormatter`."""
-    message = safe_text(message)
-    lines = message.count("\n") + 1
-    count = f"<{lines}>" if lines > 1 else ""
-    return f"{level_name(level)}{count}:{safe_name(name)}:{message}"
-
-
-def is_entry(text: str, name: str) -> bool:
-    """Tell whether a text is a record of a logger in the format of `MultilineFormatter`."""
-    first, *more = text.split("\n")
-    level, *_ = first.partition(":")[0].partition("<")
-    parsed = _parsed(first)
-    wanted = (len(more), safe_name(name))
-    return level in _LEVELS and parsed is not None and (parsed[0], parsed[2]) == wanted
 
 
 class MultilineFormatter(logging.Formatter):
@@ -163,45 +108,7 @@ def parse_log_message(msg: str) -> tuple[int, int, str, str]:
         How many more lines the record has, its level, its logger's name, and the message so
         far. A text in another format is a message at level INFO of the logger `print`.
     """
-    return _parsed(msg) or (0, logging.INFO, "print", msg)
-
-
-def parse_entry(text: str) -> tuple[int, int, str, str]:
-    """Read the first line of a record that is known to be one, as `parse_log_message` does.
-
-    A number of lines holds whatever the level is called.
-    """
-    return _parsed(text, known=True) or (0, logging.INFO, "print", text)
-
-
-def _parsed(text: str, known: bool = False) -> tuple[int, int, str, str] | None:
-    head, _, rest = text.partition(":")
-    name, colon, message = rest.partition(":")
-    if not colon:
-        return None
-    word, more, counted = head, 0, False
-    if head.endswith(">") and "<" in head:
-        word, _, count = head[:-1].partition("<")
-        if not (count.isascii() and count.isdecimal() and len(count) < 10 and int(count) > 0):
-            return None
-        more, counted = int(count) - 1, True
-    level = _LEVELS.get(word)
-    if level is None:
-        level = _other_level(word, name)
-    if level is None and counted and (known or word.isupper()):
-        level = logging.INFO  # of a name that only the program which has logged it knows
-    return None if level is None else (more, level, safe_name(name), message)
-
-
-def _other_level(word: str, name: str) -> int | None:
-    """Understand a level that a program has made up: `Level 15`, `15`, or a name known here."""
-    if not name or name.isdecimal() or name != name.strip():
-        return None  # as in `12:30:00 ready` or `Level 3: done: 5`, which was printed
-    number = word.removeprefix("Level ")
-    if number.isascii() and number.isdecimal() and len(number) < 4:
-        return max(1, int(number))
-    level = logging.getLevelNamesMapping().get(word)
-    return None if level is None else max(1, level)
+    return parsed(msg) or (0, logging.INFO, "print", msg)
 
 
 class SourceFilter(logging.Filter):

@@ -20,22 +20,16 @@ from sipyco_rpc.process_bound import (
 from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.validation import check_host, checked_pause, checked_port
 from sipyco_tools._log_connection import LogConnection
-from sipyco_tools._log_format import (
-    MultilineFormatter,
-    entry_text,
-    is_entry,
-    safe_name,
-    safe_text,
-)
+from sipyco_tools._log_format import MultilineFormatter
+from sipyco_tools._log_text import entry_text, is_entry, safe_name, shortened
+from sipyco_tools._loop_thread import LoopThread, loop_of_program
 from sipyco_tools.asyncio_tools import TaskObject
 
 logger = logging.getLogger("sipyco.logs")
 
-_MAX_TEXT: Final = 128 * 1024  # characters of a message; servers refuse what is much longer
-_MAX_LINES: Final = 5_000  # of a message, likewise
-_MAX_LINE: Final = 10_000  # characters of a line; older servers take no more than 64 KiB
 _ATTEMPTS: Final = 3  # to send one message; a server may refuse it whenever it comes
 _FLUSH_PATIENCE: Final = 1.0  # seconds for `stop` to send what waits
+_THREAD_PATIENCE: Final = 2.5  # seconds for a thread to do so, and to close the connection
 # Seconds for a tunnel whose server is away to end what it has accepted: at first, where programs
 # want to see their records at once, and after an outage, when more is at stake.
 _PROBATION: Final = 0.1
@@ -51,6 +45,9 @@ class LogForwarder(logging.Handler, TaskObject):
         forwarder.addFilter(SourceFilter(logging.INFO, "laser"))
         logging.getLogger().addHandler(forwarder)
         forwarder.start()
+
+    In a program without an event loop, `start` makes a thread that has one. At the end of the
+    program, or when the handler is closed, what waits is sent within a second or two.
 
     Records may come from any thread, before and after `start`; logging never waits and never
     fails because of it. While there is no connection they are kept, the latest `queue_size` of
@@ -104,6 +101,8 @@ class LogForwarder(logging.Handler, TaskObject):
         self._dropped = 0
         self._source = safe_name((Path(sys.argv[0]).stem if sys.argv else "") or "python")
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: LoopThread | None = None  # of a program without a loop
+        self._own_ident: int | None = None  # of that thread: what it logs is about itself
         self._wake = asyncio.Event()  # something to send, or the connection has ended
         self._waking = False  # one call in the loop is enough, however many records come
         self._settled = asyncio.Event()  # all has been sent, or nothing can be for now
@@ -134,9 +133,19 @@ class LogForwarder(logging.Handler, TaskObject):
         loop, self._loop = self._loop, None
         return loop
 
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Emit a record that passes the filters. Without the lock of handlers: see `emit`.
+
+        `logging.shutdown` holds that lock while the last records are sent.
+        """
+        passed: Any = not self._is_own(record) and self.filter(record)
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
     def emit(self, record: logging.LogRecord) -> None:
         """Put a record where the task takes it from. It never waits and never raises."""
-        if _OWN in record.__dict__:
+        if self._is_own(record):
             return
         if self._parents is not None and self._loop is None:
             reason, self._parents = self._parents, None
@@ -146,8 +155,67 @@ class LogForwarder(logging.Handler, TaskObject):
         except Exception:  # noqa: BLE001  (logging must not hurt the program)
             self.handleError(record)
 
+    def start(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Begin to connect, and to send.
+
+        Args:
+            loop: where to run; by default the running loop, or the one that was set for this
+                thread. If there is none, a thread is made that has one.
+
+        Raises:
+            RuntimeError: that thread runs already, or cannot be started.
+        """
+        if loop is None:
+            loop = loop_of_program()
+        if loop is not None:
+            TaskObject.start(self, loop=loop)
+        elif self._thread is not None and self._thread.runs:
+            raise RuntimeError("the forwarder has been started already")
+        else:
+            self._thread = LoopThread(f"log forwarder to {self._where}", self._run_in_thread)
+
     async def stop(self) -> None:
-        """Send what waits, in bounded time, and end the task. May be repeated."""
+        """Send what waits, in bounded time, and end the task or the thread. May be repeated."""
+        if (thread := self._ending_thread()) is None:
+            await self._flush_and_end()
+        else:
+            await asyncio.to_thread(thread.wait, _THREAD_PATIENCE)
+            self._own_ident = None
+        self._tell_of_the_rest()
+
+    def close(self) -> None:
+        """Send what waits in a thread of ours, in bounded time, and end that. May be repeated.
+
+        `logging.shutdown` does it at the end of a program. What will not be sent is said.
+        """
+        task: asyncio.Task[None] | None = getattr(self, "task", None)
+        if (thread := self._ending_thread()) is not None:
+            thread.wait(_THREAD_PATIENCE)
+            self._own_ident = None
+            self._tell_of_the_rest()
+        elif task is None or task.done() or task.get_loop().is_closed():
+            self._tell_of_the_rest()
+        elif not task.get_loop().is_running():
+            self._tell_of_the_rest(forget=False)  # the program may still stop it
+        logging.Handler.close(self)
+
+    def _ending_thread(self) -> LoopThread | None:
+        """Tell our thread to end, if there is one."""
+        thread, self._thread = self._thread, None
+        if thread is None or not thread.runs:
+            return None
+        thread.end()
+        return thread
+
+    async def _run_in_thread(self, end: asyncio.Event) -> None:
+        self._own_ident = threading.get_ident()
+        TaskObject.start(self, loop=asyncio.get_running_loop())
+        await end.wait()
+        await self._flush_and_end()
+        del self.task
+
+    async def _flush_and_end(self) -> None:
+        """Send what waits, in bounded time, and end the task."""
         task: asyncio.Task[None] | None = getattr(self, "task", None)
         unsent = (self._queue or self._sending) and not self._waiting
         if task is not None and not task.done() and unsent:
@@ -159,11 +227,22 @@ class LogForwarder(logging.Handler, TaskObject):
             )
             settled.cancel()
         await TaskObject.stop(self)
-        left = sum(map(_records_in, self._queue)) + self._dropped
+
+    def _is_own(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is about a forwarder, and would come back to this queue."""
+        return _OWN in record.__dict__ or (
+            self._own_ident is not None and record.thread == self._own_ident
+        )
+
+    def _tell_of_the_rest(self, forget: bool = True) -> None:
+        """Say how much was not sent, and have it count no more."""
+        with self._mutex:
+            left = sum(map(_records_in, self._queue)) + self._dropped
+            if forget:
+                self._queue.clear()
+                self._dropped = 0
         if left:
             self._tell(logging.WARNING, "%d log messages were not sent to %s", left, self._where)
-        self._queue.clear()
-        self._dropped = 0
 
     @property
     def _where(self) -> str:
@@ -179,12 +258,10 @@ class LogForwarder(logging.Handler, TaskObject):
                 f"({type(exc).__name__}: {exc}): {record.msg!r:.1000}"
             ).replace("\n", " ")
         # Programs may have set another formatter, and its lines would be no record.
-        if not is_entry(text, record.name) or safe_text(text) != text:
+        if not is_entry(text, record.name):
             text = entry_text(record.levelno, record.name, text)
-        if len(text) > _MAX_LINE:
-            text = _shortened(text)
         source = safe_name(str(getattr(record, "source", self._source)))
-        return f"{source}:{text}\n".encode("utf-8", "backslashreplace")
+        return f"{source}:{shortened(text)}\n".encode("utf-8", "backslashreplace")
 
     def _put(self, entry: bytes) -> None:
         with self._mutex:
@@ -258,13 +335,13 @@ class LogForwarder(logging.Handler, TaskObject):
                 await self._wake.wait()
                 continue
             self._sending = True
+            sent = False
             try:
-                await connection.send(entry)
-            except asyncio.CancelledError:
-                self._queue.appendleft(entry)  # it counts as not sent
-                raise
+                sent = await connection.send(entry)
             finally:
                 self._sending = False
+                if not sent:
+                    self._queue.appendleft(entry)
 
     def _next(self) -> bytes | None:
         """Take what is to be sent next."""
@@ -302,6 +379,19 @@ class LogForwarder(logging.Handler, TaskObject):
     def _tell(self, level: int, message: str, *args: object) -> None:
         """Log something about ourselves: to others, as it would come back to this queue."""
         logger.log(level, message, *args, extra={_OWN: True})
+        last = logging.lastResort
+        if last is not None and level >= last.level and _only_forwarders_listen():
+            print(message % args, file=sys.stderr)
+
+
+def _only_forwarders_listen() -> bool:
+    """Tell whether nobody else gets what is logged here; without any handler, Python prints it."""
+    found: list[logging.Handler] = []
+    place: logging.Logger | None = logger
+    while place is not None:
+        found += place.handlers
+        place = place.parent if place.propagate else None
+    return bool(found) and all(isinstance(handler, LogForwarder) for handler in found)
 
 
 class _Notice(bytes):
@@ -316,15 +406,3 @@ class _Notice(bytes):
 
 def _records_in(entry: bytes) -> int:
     return entry.records if isinstance(entry, _Notice) else 1
-
-
-def _shortened(text: str) -> str:
-    """Cut a record where no server would take it."""
-    level, name, message = text.split(":", 2)
-    lines = message[:_MAX_TEXT].split("\n")[: _MAX_LINES - 1]
-    kept = [line[:_MAX_LINE] for line in lines]
-    size = sum(map(len, kept)) + len(kept) - 1
-    if size == len(message):
-        return text
-    kept.append(f"({len(message) - size} characters more are left out)")
-    return f"{level.partition('<')[0]}<{len(kept)}>:{name}:" + "\n".join(kept)

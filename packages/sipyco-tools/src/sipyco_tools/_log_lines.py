@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from typing import Final, NamedTuple
 
 from sipyco_rpc.framing import MIB
-from sipyco_tools._log_format import parse_log_message, safe_name
+from sipyco_tools._log_text import parsed, safe_name
 
 MAX_LINE: Final = MIB  # bytes; a line of a log is read by people
 MAX_LINES: Final = 10_000  # of one entry; the traceback of the deepest recursion has fewer
@@ -41,16 +41,13 @@ class EntryReader:
 
     Args:
         max_lines: most lines of an entry.
-        parse: reads a first line.
+        known: that there is nothing but entries: a number of lines holds whatever the level is
+            called.
     """
 
-    def __init__(
-        self,
-        max_lines: int = MAX_LINES,
-        parse: Callable[[str], tuple[int, int, str, str]] = parse_log_message,
-    ) -> None:
+    def __init__(self, max_lines: int = MAX_LINES, *, known: bool = False) -> None:
         self._max_lines = max_lines
-        self._parse = parse
+        self._known = known
         self._entry: Entry | None = None  # the one whose lines are coming
         self._lines: list[str] = []  # of its message
         self._missing = 0
@@ -70,7 +67,8 @@ class EntryReader:
         Raises:
             Refused: it is to have too many lines.
         """
-        missing, level, name, message = self._parse(text)
+        found = parsed(text, self._known) or (0, logging.INFO, "print", text)
+        missing, level, name, message = found
         if missing >= self._max_lines:
             raise Refused(
                 f"received {missing + 1} lines, where the limit is {self._max_lines}", text

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT, AsyncioServer
 from sipyco_rpc.framing import LineReader, LineTooLong
-from sipyco_tools._log_format import emit_entry, parse_entry
+from sipyco_tools._log_format import emit_entry
 from sipyco_tools._log_lines import MAX_LINE, MAX_LINES, EntryReader, Refused
 
 logger = logging.getLogger("sipyco.logs")
@@ -109,7 +109,7 @@ class _Conversation:
 
     def __init__(self, max_line: int, max_lines: int) -> None:
         self._lines = LineReader(max_line)
-        self._entries = EntryReader(max_lines, parse_entry)
+        self._entries = EntryReader(max_lines, known=True)
         self._greeting = b""
         self.greeted = False
 

@@ -1,0 +1,111 @@
+"""A loop in a thread of its own, for programs that have none. What it runs is not known here."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+__all__: list[str] = []
+
+
+def loop_of_program() -> asyncio.AbstractEventLoop | None:
+    """Return the running loop, or the one that was set for this thread; None if there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    with warnings.catch_warnings(), _no_new_loop():
+        # From Python 3.12 to 3.13 one may be made, with this warning, that nobody runs.
+        warnings.simplefilter("error", DeprecationWarning)
+        try:
+            loop = asyncio.get_event_loop()
+        except (DeprecationWarning, RuntimeError):
+            return None
+    return None if loop.is_closed() else loop
+
+
+@contextmanager
+def _no_new_loop() -> Iterator[None]:
+    """Have Python 3.11, which makes a loop without any warning, raise a `RuntimeError`."""
+    if sys.version_info >= (3, 12):
+        yield
+        return
+
+    def refuse() -> NoReturn:
+        raise RuntimeError("there is no loop")
+
+    policy = asyncio.get_event_loop_policy()
+    policy.new_event_loop = refuse  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del policy.new_event_loop
+
+
+class _InPlace(ThreadPoolExecutor):
+    """Resolves names in the thread itself: at the exit of a program no more can be started."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as exc:  # noqa: BLE001  (whoever waits gets it)
+            future.set_exception(exc)
+        return future
+
+
+class LoopThread:
+    """Runs a coroutine until it is told to end.
+
+    The thread does not keep the program from ending.
+
+    Args:
+        name: of the thread.
+        main: is called in the thread, with the event that tells it to end.
+
+    Raises:
+        RuntimeError: no thread can be started.
+    """
+
+    def __init__(
+        self, name: str, main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+    ) -> None:
+        self._main = main
+        self._end = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(_InPlace())
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._loop.close()
+            raise
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended; it has in a process that was forked."""
+        return self._thread.is_alive()
+
+    def end(self) -> None:
+        """Tell it to end; from any thread, without waiting."""
+        try:
+            self._loop.call_soon_threadsafe(self._end.set)
+        except RuntimeError:
+            pass  # it has ended
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it has ended, and tell whether it has."""
+        self._thread.join(timeout)
+        return not self.runs
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._main(self._end))
+        finally:
+            self._loop.close()
