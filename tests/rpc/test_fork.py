@@ -559,3 +559,31 @@ def test_a_loop_that_goes_on_in_a_child_stops_and_says_why() -> None:
         os._exit(7 if said == [text] else 1)
 
     assert in_child(run) == "None 7"
+
+
+@every_loop
+def test_a_descriptor_that_has_become_something_else_is_left_alone(
+    loop: str, tmp_path: Path
+) -> None:
+    with rpc_server({"t": Target()}) as port:
+        client = AsyncioClient()
+
+        async def begin_and_end() -> int:
+            await client.connect_rpc(HOST, port)
+            transport = client._AsyncioClient__connection.transport  # type: ignore[attr-defined]
+            number: int = transport.get_extra_info("socket").fileno()
+            await client.close_rpc()
+            return number
+
+        with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+            number = runner.run(begin_and_end())
+            path = tmp_path / "file"
+            path.write_text("of the program")
+            file = os.open(path, os.O_RDONLY)
+            if file != number:
+                os.dup2(file, number)
+                os.close(file)
+            try:
+                assert in_child(lambda: os.pread(number, 100, 0)) == "b'of the program'"
+            finally:
+                os.close(number)

@@ -60,7 +60,7 @@ class _Subscription:
         ended: whether it is no longer kept.
         error: why, if there was an error.
         parents: what is to be said of a fork, in the child.
-        thread: the thread.
+        thread: the thread, once it has begun.
     """
 
     def __init__(
@@ -85,18 +85,21 @@ class _Subscription:
         self._subscriber = _LockedSubscriber(
             name, self._build, [self._notify, *callbacks], disconnect_cb, lock=lock, **options
         )
-        self.thread = threading.Thread(
-            target=self._work,
-            args=(host, port, tls),
-            name=f"subscriber of `{name}`",
-            daemon=True,  # a callback that is stuck must not keep the program from ending
-        )
+        self._where = host, port, tls
+        self.thread: threading.Thread | None = None
         after_fork_in_child(self._after_fork)
 
     def start(self, timeout: float | None) -> None:
         """Begin, and wait until the structure has arrived."""
         try:
-            self.thread.start()
+            thread = threading.Thread(
+                target=self._work,
+                args=self._where,
+                name=f"subscriber of `{self._name}`",
+                daemon=True,  # a callback that is stuck must not keep the program from ending
+            )
+            thread.start()
+            self.thread = thread
         except RuntimeError as exc:
             self.ended = True
             raise RuntimeError(
@@ -120,7 +123,7 @@ class _Subscription:
             self.ended = True
             self.changed.notify_all()
             self._end()
-        if self.thread.ident is not None and threading.current_thread() is not self.thread:
+        if self.thread is not None and threading.current_thread() is not self.thread:
             self.thread.join(_JOIN_PATIENCE)
 
     def abandon(self) -> None:
