@@ -202,7 +202,8 @@ class ThreadSubscriber:
 
     The constructor returns when the structure has arrived. Callbacks run in the thread; a
     graphical program passes on what it needs, in Qt by emitting a signal. One that is dropped
-    without `close` ends by itself, with a `ResourceWarning`, as files do.
+    without `close` ends by itself, with a `ResourceWarning`, as files do, unless its callbacks
+    refer to it.
 
     In a process that is forked there is no such thread: `copy` and `wait_for` raise `EOFError`
     there. With `reconnect` they connect anew.
