@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
-
-from sipyco_rpc.process_bound import after_fork_in_child
 
 __all__ = ["SignalHandler"]
 
@@ -32,13 +32,12 @@ class SignalHandler:
         self._event = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._previous: dict[signal.Signals, Any] = {}
-        # A child that is forked has no loop to be told of the signals, and could not be ended.
-        after_fork_in_child(self.teardown)
 
     def setup(self) -> None:
         """Begin to take the signals; a second call does nothing."""
         if self._previous:
             return
+        _active.add(self)
         for name in _NAMES:
             number: signal.Signals | None = getattr(signal, name, None)
             if number is not None:
@@ -48,6 +47,7 @@ class SignalHandler:
 
     def teardown(self) -> None:
         """Give the signals back to whom they belonged; a second call does nothing."""
+        _active.discard(self)
         while self._previous:
             number, handler = self._previous.popitem()
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -66,3 +66,36 @@ class SignalHandler:
             self._loop.call_soon_threadsafe(set_event)  # this also wakes the loop
         except RuntimeError:
             set_event()  # the loop is closed already
+
+
+# A child that is forked has no loop to be told of the signals, and could not be ended by them. One
+# that comes before the child has given them back has to wait: Python would drop it.
+_active: Final[set[SignalHandler]] = set()
+_masks: Final[dict[int, set[Any]]] = {}  # of the threads that are forking
+
+
+def _before_fork() -> None:
+    if _active:
+        numbers = {getattr(signal, name) for name in _NAMES if hasattr(signal, name)}
+        _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+
+def _after_fork_in_parent() -> None:
+    mask = _masks.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _after_fork_in_child() -> None:
+    for handler in list(_active):
+        handler.teardown()
+    _after_fork_in_parent()
+    _masks.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
