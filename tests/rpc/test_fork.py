@@ -9,6 +9,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ import pytest
 from sipyco_rpc import fire_and_forget
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, SimpleSSLConfig
+from sipyco_rpc.process_bound import after_fork_in_child, leave_descriptor
 from sipyco_rpc.signals import SignalHandler
 from support.certificates import identity, paths_of
 from support.environment import as_installed
@@ -456,15 +458,11 @@ def test_a_child_of_a_server_program_takes_its_signals_as_any_process_does() -> 
         handler = SignalHandler()
         handler.setup()
         try:
-            reads, writes = os.pipe()
             child = fork()
             if child == 0:
-                os.write(writes, b"!")
                 time.sleep(DEADLINE)  # until the signal
                 os._exit(0)
-            assert os.read(reads, 1) == b"!"
-            os.close(reads)
-            os.close(writes)
+            # At once: the child may not have run yet.
             os.kill(child, signal.SIGTERM)
             _, status = os.waitpid(child, 0)
             assert os.WTERMSIG(status) == signal.SIGTERM
@@ -560,3 +558,130 @@ def test_a_loop_that_goes_on_in_a_child_stops_and_says_why() -> None:
         os._exit(7 if said == [text] else 1)
 
     assert in_child(run) == "None 7"
+
+
+@every_loop
+def test_a_descriptor_that_has_become_something_else_is_left_alone(
+    loop: str, tmp_path: Path
+) -> None:
+    with rpc_server({"t": Target()}) as port:
+        client = AsyncioClient()
+
+        async def begin_and_end() -> int:
+            await client.connect_rpc(HOST, port)
+            transport = client._AsyncioClient__connection.transport  # type: ignore[attr-defined]
+            number: int = transport.get_extra_info("socket").fileno()
+            await client.close_rpc()
+            return number
+
+        with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+            number = runner.run(begin_and_end())
+            path = tmp_path / "file"
+            path.write_text("of the program")
+            file = os.open(path, os.O_RDONLY)
+            if file != number:
+                os.dup2(file, number)
+                os.close(file)
+            try:
+                assert in_child(lambda: os.pread(number, 100, 0)) == "b'of the program'"
+            finally:
+                os.close(number)
+
+
+class Held:
+    """Something that holds descriptors, or fails to let go of them.
+
+    Args:
+        holder: has the descriptor; None to fail.
+        loop: where it was used.
+    """
+
+    def __init__(self, holder: Any, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.holder = holder
+        self.loop = loop
+        after_fork_in_child(self.after_fork)
+
+    def after_fork(self) -> asyncio.AbstractEventLoop | None:
+        if self.holder is None:
+            raise ZeroDivisionError("it fails")
+        leave_descriptor(self.holder)
+        return self.loop
+
+
+def test_one_that_fails_in_a_child_keeps_no_other_from_its_end() -> None:
+    closed = asyncio.new_event_loop()
+    closed.close()
+    one, other = socket.socketpair()
+    with one, other, open(os.devnull) as file:
+        file.close()
+        held = [Held(None), Held(file, closed), Held(one)]
+        said: list[Any] = []
+
+        def use() -> str:
+            one.setblocking(False)
+            return f"{one.recv(10)!r} {said[0].exc_value}"
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "unraisablehook", said.append)  # pytest's would fail the test
+            assert in_child(use) == "b'' it fails"  # what stands in for it has ended
+        other.send(b"still there")
+        assert one.recv(100) == b"still there"
+        del held
+
+
+def test_a_child_without_descriptors_closes_its_copies() -> None:
+    resource = pytest.importorskip("resource")
+
+    class Limiting(Held):
+        def after_fork(self) -> None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
+
+    one, other = socket.socketpair()
+    with one, other:
+        held = [Limiting(None), Held(one)]
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        reads, writes = os.pipe()
+        child = fork()
+        if child == 0:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            try:
+                os.fstat(one.fileno())
+            except OSError:
+                os.write(writes, b"closed")
+            os._exit(0)
+        os.close(writes)
+        assert os.read(reads, 100) == b"closed"
+        os.close(reads)
+        os.waitpid(child, 0)
+        del held
+
+
+def test_a_loop_in_debug_mode_that_runs_in_another_thread_is_left() -> None:
+    ended, began = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_debug(True)
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, port)
+            clients.append(client)
+            began.set()
+            await asyncio.to_thread(ended.wait, DEADLINE)
+            assert await client.echo(1) == 1
+
+    clients: list[AsyncioClient] = []
+    with rpc_server({"t": Target()}) as port:
+        thread = threading.Thread(target=lambda: asyncio.run(main()))
+        thread.start()
+        assert began.wait(DEADLINE)
+
+        async def use() -> str:
+            try:
+                return str(await clients[0].echo(2))
+            except ConnectionAbortedError as exc:
+                return str(exc)
+
+        try:
+            assert BELONGS in in_child(lambda: asyncio.run(use()))
+        finally:
+            ended.set()
+            thread.join(DEADLINE)

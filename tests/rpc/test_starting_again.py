@@ -174,16 +174,22 @@ def test_a_client_in_a_second_loop_refuses_before_anything_is_sent(loop: str) ->
             runner.run(end(items))
 
 
-def refuse_to_start(self: threading.Thread) -> None:
+def refuse_to_start(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
     raise RuntimeError("can't start new thread")
 
 
+# The system may have no thread; a subinterpreter may refuse even to make a daemon of one.
+refusing = pytest.mark.parametrize("method", ["start", "__init__"])
+
+
+@refusing
 def test_a_call_whose_thread_cannot_be_started_fails_and_the_next_one_works(
+    method: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with rpc_server({"t": Target()}, threaded=True) as port, Client(HOST, port) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", refuse_to_start)
+            patch.setattr(threading.Thread, method, refuse_to_start)
             for _ in range(3):
                 with pytest.raises(
                     RuntimeError, match="no thread can be started for calls of t: "
@@ -193,13 +199,14 @@ def test_a_call_whose_thread_cannot_be_started_fails_and_the_next_one_works(
         assert list(client.items()) == [0, 1, 2, 3, 4]
 
 
+@refusing
 def test_a_best_effort_client_whose_thread_cannot_be_started_tries_again_with_the_next_call(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with rpc_server({"t": Target()}) as port:
         client = BestEffortClient(HOST, port, "t", DEADLINE, 0.01)
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse_to_start)
+        patch.setattr(threading.Thread, method, refuse_to_start)
         for _ in range(3):
             assert client.echo(1) is None
     said = [record.getMessage() for record in caplog.records if "thread" in record.getMessage()]
@@ -212,12 +219,14 @@ def test_a_best_effort_client_whose_thread_cannot_be_started_tries_again_with_th
     client.close_rpc()
 
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse_to_start)
+        patch.setattr(threading.Thread, method, refuse_to_start)
         client = BestEffortClient(HOST, port, "t", DEADLINE, 0.01)
         client.close_rpc()
 
 
+@refusing
 def test_a_process_that_is_out_of_threads_serves_when_it_has_some_again(
+    method: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same for coroutine methods and generators, and for the end of generators."""
@@ -231,19 +240,21 @@ def test_a_process_that_is_out_of_threads_serves_when_it_has_some_again(
         items = client.items()
         assert next(items) == 0
         with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", refuse_to_start)
+            patch.setattr(threading.Thread, method, refuse_to_start)
             assert client.later() == "later"
             assert client.echo(1) == 1  # its thread is there
         assert list(items) == [1, 2, 3, 4]
 
 
+@refusing
 def test_a_name_that_is_not_looked_up_for_want_of_a_thread_is_an_error_of_the_network(
+    method: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main() -> None:
         text = "could not look up 'localhost': can't start new thread"
         with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", refuse_to_start)
+            patch.setattr(threading.Thread, method, refuse_to_start)
             with pytest.raises(OSError, match=text):
                 await async_open_connection("localhost", 1)
 
@@ -284,10 +295,10 @@ def test_what_belongs_to_a_process_is_not_copied() -> None:
             }
             (text,) = set(copies_of(best.items()))
             assert text.endswith(items)
-            assert refusal(client.echo) == (
-                "`RemoteMethod` cannot be copied or pickled: "
-                "it is called by a client of this process; make one where it is needed"
-            )
+            text = "it is called by a client of this process; make one where it is needed"
+            for work in (copy.deepcopy, pickle.dumps):
+                with pytest.raises(TypeError, match=text):
+                    work({"callback": client.echo})
             assert refusal(FFProxy(client)) == (
                 "`FFProxy` cannot be copied or pickled: "
                 "it has a thread of this process; make one where it is needed"

@@ -206,13 +206,16 @@ def test_a_subscriber_in_a_thread_that_is_dropped_ends_with_a_warning() -> None:
         until(lambda: not publishers[0]._names)
 
 
-def test_a_thread_that_cannot_be_started_for_a_subscriber(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: threading.Thread) -> None:
+@pytest.mark.parametrize("method", ["start", "__init__"])
+def test_a_thread_that_cannot_be_started_for_a_subscriber(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError("can't start new thread")
 
     with running_server(lambda: Publisher({"n": Notifier(1)})) as port:
         with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", refuse)
+            patch.setattr(threading.Thread, method, refuse)
             text = "no thread can be started for the subscriber of `n`: can't start new thread"
             with pytest.raises(RuntimeError, match=text):
                 ThreadSubscriber(HOST, port, "n")

@@ -155,11 +155,11 @@ class BestEffortClient(RemoteTarget):
             if broken is not self.__connection or self.__closing.is_set():
                 return
             self.__connection = None
-            thread = threading.Thread(
-                target=self.__keep_trying, name=f"reconnect to {self.__where}", daemon=True
-            )
             failure: RuntimeError | None = None
             try:
+                thread = threading.Thread(
+                    target=self.__keep_trying, name=f"reconnect to {self.__where}", daemon=True
+                )
                 thread.start()
                 self.__reconnecting = thread
             except RuntimeError as exc:

@@ -70,6 +70,9 @@ class RemoteMethod:
         "it is called by a client of this process; make one where it is needed"
     )
 
+    def __copy__(self) -> RemoteMethod:
+        return self  # as of any function: an object that has it as an attribute may be copied
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self._call(self.__name__, args, kwargs)
 

@@ -132,8 +132,8 @@ class Server(AsyncioServer):
         self._former.clear()  # their threads are not there, or are this one
         return loop
 
-    def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
-        super()._prepare(loop)
+    def _prepare_start(self, loop: asyncio.AbstractEventLoop) -> None:
+        super()._prepare_start(loop)
         if self._terminated.is_set():
             self._terminated = asyncio.Event()
 

@@ -61,8 +61,8 @@ class Worker:
             RuntimeError: there is no thread, and none can be started; nothing is called.
         """
         if self._thread is None or self._stopped:
-            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             try:
+                thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 thread.start()
             except RuntimeError as exc:
                 raise RuntimeError(f"no thread can be started for {self._name}: {exc}") from exc

@@ -90,8 +90,8 @@ class AsyncioServer:
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         self.server: asyncio.Server | None = None
-        self._started_in: asyncio.AbstractEventLoop | None = None
-        self._limits = max_connections, handshake_timeout
+        self.__started_in: asyncio.AbstractEventLoop | None = None
+        self.__limits = max_connections, handshake_timeout
         AsyncioServer._begin_anew(self)
         after_fork_in_child(self._after_fork)
 
@@ -103,7 +103,7 @@ class AsyncioServer:
         A class derived from this one makes what is its own in its `__init__` itself.
         """
         self._accepting = False
-        self._admission = Admission(*self._limits)
+        self._admission = Admission(*self.__limits)
         self._complaints = Complaints()  # about what peers say, of all kinds
         self._handlers: dict[asyncio.Task[None], Visitor] = {}
         # The handlers that a `stop` has cancelled and waits for. What a task says of itself does
@@ -115,13 +115,13 @@ class AsyncioServer:
             leave_descriptor(sock)
         for visitor in self._handlers.values():
             leave_descriptor(visitor.transport)
-        loop, self._started_in, self.server = self._started_in, None, None
+        loop, self.__started_in, self.server = self.__started_in, None, None
         self._begin_anew()
         return loop
 
-    def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _prepare_start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Get ready to be started, perhaps once more."""
-        before = self._started_in
+        before = self.__started_in
         if self.server is not None:
             if before is None or not before.is_closed():
                 raise RuntimeError("the server has been started already")
@@ -135,7 +135,7 @@ class AsyncioServer:
             self._admission.speak()
             self._complaints.speak()
             self._begin_anew()
-        self._started_in = loop
+        self.__started_in = loop
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,7 +170,7 @@ class AsyncioServer:
             ValueError: a host or the port cannot be one, or there is no host.
         """
         loop = asyncio.get_running_loop()
-        self._prepare(loop)
+        self._prepare_start(loop)
         host, port = checked_addresses(host, port)
         contexts = server_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
         prepare_tracebacks()

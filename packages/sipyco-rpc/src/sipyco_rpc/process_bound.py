@@ -59,15 +59,19 @@ def leave_descriptor(holder: Any) -> None:
         holder: a transport, or what else has `fileno`; None for nothing.
     """
     global _dead
+    transport: Any = None
     if hasattr(holder, "get_extra_info"):
-        holder = holder.get_extra_info("socket") or holder.get_extra_info("pipe")
+        transport, holder = (
+            holder,
+            holder.get_extra_info("socket") or holder.get_extra_info("pipe"),
+        )
     if holder is None:
         return
     try:
         number = holder.fileno()
     except (OSError, ValueError):
         return  # a file that is closed
-    if number < 0:
+    if number < 0 or (transport is not None and not _is_of(transport, number)):
         return
     try:
         if _dead is None:
@@ -76,6 +80,28 @@ def leave_descriptor(holder: Any) -> None:
         os.dup2(_dead.fileno(), number, inheritable=False)
     except OSError:
         os.close(number)  # there is no descriptor left
+
+
+def _is_of(transport: Any, number: int) -> bool:
+    """Tell whether a descriptor is still that of a connection.
+
+    uvloop tells the number also when it has been closed, and may be something else.
+    """
+    try:
+        names = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+    except OSError:
+        return True  # uvloop's pipes
+    if not names[1]:
+        return True
+    try:
+        sock = socket.socket(fileno=number)
+        try:
+            own = sock.getsockname(), sock.getpeername()
+        finally:
+            sock.detach()
+    except OSError:
+        return False
+    return all(a[:2] == b[:2] for a, b in zip(own, names, strict=True))
 
 
 def _leave_loop(loop: asyncio.AbstractEventLoop) -> None:

@@ -7,13 +7,13 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any, Final, TextIO
 
 from sipyco_rpc._running import running_method
-from sipyco_rpc.process_bound import after_fork_in_child
 
 __all__ = ["SignalHandler"]
 
@@ -58,13 +58,12 @@ class SignalHandler:
         self._previous: dict[signal.Signals, Any] = {}
         self._told = False  # what it waits for, and so that the next signal ends it
         self.interruption: BaseException | None = None
-        # A child that is forked has no loop to be told of the signals, and could not be ended.
-        after_fork_in_child(self.teardown)
 
     def setup(self) -> None:
         """Begin to take the signals; a second call does nothing."""
         if self._previous:
             return
+        _active.add(self)
         for name in _NAMES:
             number: signal.Signals | None = getattr(signal, name, None)
             if number is None:
@@ -78,6 +77,7 @@ class SignalHandler:
 
     def teardown(self) -> None:
         """Give the signals back to whom they belonged; a second call does nothing."""
+        _active.discard(self)
         while self._previous:
             number, handler = self._previous.popitem()
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -165,3 +165,36 @@ def _say(text: str, file: TextIO | None) -> None:
             pass
     except (OSError, ValueError):
         pass  # nobody reads it any more, or it is closed: that is no reason not to end
+
+
+# A child that is forked has no loop to be told of the signals, and could not be ended by them. One
+# that comes before the child has given them back has to wait: Python would drop it.
+_active: Final[set[SignalHandler]] = set()
+_masks: Final[dict[int, set[Any]]] = {}  # of the threads that are forking
+
+
+def _before_fork() -> None:
+    if _active:
+        numbers = {getattr(signal, name) for name in _NAMES if hasattr(signal, name)}
+        _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+
+def _after_fork_in_parent() -> None:
+    mask = _masks.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _after_fork_in_child() -> None:
+    for handler in list(_active):
+        handler.teardown()
+    _after_fork_in_parent()
+    _masks.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

@@ -63,7 +63,7 @@ class _Subscription:
         ended: whether it is no longer kept.
         error: why, if there was an error.
         parents: what is to be said of a fork, in the child.
-        thread: the thread.
+        thread: the thread, once it has begun.
     """
 
     def __init__(
@@ -88,18 +88,21 @@ class _Subscription:
         self._subscriber = _LockedSubscriber(
             name, self._build, [self._notify, *callbacks], disconnect_cb, lock=lock, **options
         )
-        self.thread = threading.Thread(
-            target=self._work,
-            args=(host, port, tls),
-            name=f"subscriber of `{name}`",
-            daemon=True,  # a callback that is stuck must not keep the program from ending
-        )
+        self._where = host, port, tls
+        self.thread: threading.Thread | None = None
         after_fork_in_child(self._after_fork)
 
     def start(self, timeout: float | None) -> None:
         """Begin, and wait until the structure has arrived."""
         try:
-            self.thread.start()
+            thread = threading.Thread(
+                target=self._work,
+                args=self._where,
+                name=f"subscriber of `{self._name}`",
+                daemon=True,  # a callback that is stuck must not keep the program from ending
+            )
+            thread.start()
+            self.thread = thread
         except RuntimeError as exc:
             self.ended = True
             raise RuntimeError(
@@ -123,7 +126,7 @@ class _Subscription:
             self.ended = True
             self.changed.notify_all()
             self._end()
-        if self.thread.ident is not None and threading.current_thread() is not self.thread:
+        if self.thread is not None and threading.current_thread() is not self.thread:
             self.thread.join(_JOIN_PATIENCE)
 
     def abandon(self) -> None:
@@ -202,7 +205,8 @@ class ThreadSubscriber:
 
     The constructor returns when the structure has arrived. Callbacks run in the thread; a
     graphical program passes on what it needs, in Qt by emitting a signal. One that is dropped
-    without `close` ends by itself, with a `ResourceWarning`, as files do.
+    without `close` ends by itself, with a `ResourceWarning`, as files do, unless its callbacks
+    refer to it.
 
     In a process that is forked there is no such thread: `copy` and `wait_for` raise `EOFError`
     there. With `reconnect` they connect anew.

@@ -178,8 +178,8 @@ class Broadcaster(FeedServer):
         super()._begin_anew()
         self._channels.clear()
 
-    def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
-        super()._prepare(loop)
+    def _prepare_start(self, loop: asyncio.AbstractEventLoop) -> None:
+        super()._prepare_start(loop)
         self._parents = None
 
     def _feed(self, name: str, peer: str) -> Feed:
