@@ -340,6 +340,7 @@ def test_what_is_caught_is_printed(
     assert capsys.readouterr() == (line, "")
 
 
+@POSIX
 def test_sigbreak_is_listened_to_where_there_is_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
