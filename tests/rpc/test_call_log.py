@@ -116,6 +116,11 @@ def test_arguments_are_shown_in_short(args: Any, kwargs: Any, text: str) -> None
     assert len(shown) < 1100
 
 
+def test_a_class_that_only_says_to_be_of_numpy_does_no_harm() -> None:
+    cls = type("float64", (), {"__module__": "numpy"})
+    assert call_text("f", (cls(),), {}) == "f(<float64>)"
+
+
 def test_numbers_of_numpy_are_shown_and_arrays_are_not() -> None:
     numpy = pytest.importorskip("numpy")
     number = numpy.float64(0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from typing import Any
 
@@ -135,6 +136,12 @@ def test_what_cannot_be_shown_is_no_obstacle(number: Any, shown: str) -> None:
         exc = unpack_exception(pack)
         assert shown in str(exc)
         assert isinstance(repr(exc), str)
+
+
+def test_a_key_is_shown_where_its_parser_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ast", None)  # as without a descriptor to load it with
+    exc = unpack_exception({"class": "KeyError", "message": "'k'"})
+    assert (type(exc), str(exc)) == (KeyError, "'k'")
 
 
 def test_a_long_key_is_not_parsed() -> None:

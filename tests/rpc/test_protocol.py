@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_pyon import pyon
 from sipyco_rpc.framing import LineTooLong
 from sipyco_rpc.packed_exceptions import GenericRemoteException
 from sipyco_rpc.protocol import (
@@ -306,6 +307,18 @@ class TestServer:
         assert caught.value.args == ("k",)
         with pytest.raises(GenericRemoteException, match="Strange"):
             client().receive_reply(line(server().failure(Strange(object()))[0]))
+
+    def test_leaves_out_arguments_that_the_older_dialect_does_not_have(self) -> None:
+        pyon.register([Strange], name="strange", encode=lambda _: (), decode=Strange)
+        try:
+            exc = ValueError(Strange("a"))
+            exc.__cause__ = ExceptionGroup("g", [ValueError(Strange("b"))])
+            with pytest.raises(ValueError, match="a") as caught:
+                client(OLD_GREETING).receive_reply(line(server(b"lda").failure(exc)[0]))
+            assert isinstance(caught.value.__cause__, ExceptionGroup)
+            assert str(caught.value.__cause__.exceptions[0]) == "b"
+        finally:
+            pyon.deregister([Strange], "strange")
 
     def test_knows_what_it_can_send(self) -> None:
         assert server().encodable([1])

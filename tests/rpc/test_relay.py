@@ -236,6 +236,32 @@ def test_a_relay_of_a_relay() -> None:
                     assert signature["args"] == ["self", "seconds"]
 
 
+def test_a_method_may_return_the_items_of_its_own_client() -> None:
+    class Driver:
+        def __init__(self, port: int) -> None:
+            self.port = port
+            self.camera = Client(HOST, port, timeout=DEADLINE)
+
+        def acquire(self) -> Any:
+            return self.camera.acquire(3)
+
+        async def acquire_async(self) -> Any:
+            self.other = AsyncioClient(DEADLINE)
+            await self.other.connect_rpc(HOST, self.port)
+            return await self.other.acquire(3)
+
+        async def close(self) -> None:
+            self.camera.close_rpc()
+            await self.other.close_rpc()
+
+    with rpc_server({"camera": Camera()}, frames=True) as port:
+        with rpc_server({"driver": Driver(port)}, frames=True) as driver:
+            with Client(HOST, driver, timeout=DEADLINE) as client:
+                assert list(client.acquire()) == [0, 1, 2]
+                assert list(client.acquire_async()) == [0, 1, 2]
+                client.close()
+
+
 def test_what_a_relay_cannot_reach_is_an_error_of_the_call() -> None:
     relays: list[Relay] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 
 from sipyco_rpc import signals
-from sipyco_rpc.pc_rpc import Client, Server, simple_server_loop
+from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, simple_server_loop
 from sipyco_rpc.signals import SignalHandler
+from support.feeds import port_of
 from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
 
@@ -340,6 +342,7 @@ def test_what_is_caught_is_printed(
     assert capsys.readouterr() == (line, "")
 
 
+@POSIX
 def test_sigbreak_is_listened_to_where_there_is_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -413,3 +416,115 @@ def test_a_signal_wakes_a_loop_that_waits_already() -> None:
             handler.teardown()
 
     asyncio.run(main())
+
+
+class Leaving:
+    """Leaves when nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.go_on = threading.Event()
+
+    def leave_late(self) -> None:
+        self.entered.set()
+        self.go_on.wait(DEADLINE)
+        sys.exit(7)
+
+    def leave_in_the_end(self) -> Iterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            sys.exit(7)
+
+
+@pytest.mark.parametrize("threaded", [False, True], ids=["plain", "threaded"])
+def test_a_generator_may_leave_as_it_is_ended(threaded: bool) -> None:
+    async def main() -> Any:
+        server = Server({"t": Leaving()}, builtin_terminate=True, threaded=threaded)
+        async with server, AsyncioClient(DEADLINE) as client:
+            await server.start(HOST, 0)
+            await client.connect_rpc(HOST, port_of(server))
+            items = await client.leave_in_the_end()
+            assert await anext(items) == 1
+            await items.aclose()
+            await asyncio.wait_for(server.wait_terminate(), DEADLINE)
+            return server.exit_code
+
+    assert asyncio.run(main()) == 7
+
+
+@pytest.mark.parametrize("leaves", ["cancels", "disconnects"])
+def test_a_method_leaves_though_its_client_has_given_up(leaves: str) -> None:
+    async def main() -> Any:
+        target = Leaving()
+        server = Server({"t": target}, builtin_terminate=True, threaded=True)
+        async with server, AsyncioClient(DEADLINE) as client:
+            await server.start(HOST, 0)
+            await client.connect_rpc(HOST, port_of(server))
+            call = asyncio.ensure_future(client.leave_late())
+            assert await asyncio.to_thread(target.entered.wait, DEADLINE)
+            if leaves == "cancels":
+                call.cancel()
+            else:
+                await client.close_rpc()
+            await asyncio.wait({call})
+            assert call.cancelled() or call.exception() is not None
+            target.go_on.set()
+            await asyncio.wait_for(server.wait_terminate(), DEADLINE)
+            return server.exit_code
+
+    assert asyncio.run(main()) == 7
+
+
+def test_signals_without_a_descriptor_that_wakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_pair() -> Any:
+        raise OSError(24, "Too many open files")
+
+    async def main() -> None:
+        monkeypatch.setattr(socket, "socketpair", no_pair)  # that of the loop is there already
+        handler = SignalHandler()
+        handler.setup()
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            await handler.wait_terminate()
+        finally:
+            handler.teardown()
+
+    asyncio.run(main())
+
+
+def test_another_thread_may_wait_for_the_signals_of_this_one() -> None:
+    handler = SignalHandler()
+    handler.setup()
+    try:
+        thread = threading.Thread(target=lambda: asyncio.run(handler.wait_terminate()))
+        thread.start()
+        until(lambda: handler._loop is not None)
+        signal.raise_signal(signal.SIGTERM)
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+    finally:
+        handler.teardown()
+
+
+@POSIX
+def test_what_others_have_set_meanwhile_stays() -> None:
+    reading, writing = socket.socketpair()
+
+    async def main() -> None:
+        handler = SignalHandler()
+        handler.setup()
+        try:
+            waiting = asyncio.ensure_future(handler.wait_terminate())
+            await asyncio.sleep(0)
+            writing.setblocking(False)
+            signal.set_wakeup_fd(writing.fileno())
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(waiting, DEADLINE)
+        finally:
+            handler.teardown()
+
+    with reading, writing:
+        asyncio.run(main())
+        assert signal.set_wakeup_fd(-1) == writing.fileno()

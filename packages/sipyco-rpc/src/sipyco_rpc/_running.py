@@ -11,7 +11,7 @@ from typing import Final
 
 __all__: list[str] = []
 
-_OURS: Final = os.path.dirname(__file__)  # the beginning of `co_filename`
+_OURS: Final = os.path.join(os.path.dirname(__file__), "")  # the beginning of `co_filename`
 
 # Methods whose turn had to come, those that are `async def`, and steps of generators.
 _JOBS: Final = ("Job._begin", "Job._finish_awaited")

@@ -45,9 +45,10 @@ class ProtocolError(Exception):
 
 def _load_codec() -> None:
     """Have the codec of arrays loaded where NumPy is: later there may be no descriptor for it."""
-    zeros = getattr(sys.modules.get("numpy"), "zeros", None)
-    if zeros is not None:
-        pyon.encode(zeros(0))
+    try:
+        pyon.encode(sys.modules["numpy"].zeros(0))
+    except Exception:  # noqa: BLE001  (there is none, or it cannot be used: see then)
+        pass
 
 
 class Session:

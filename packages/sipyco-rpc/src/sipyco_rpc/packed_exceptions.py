@@ -37,7 +37,6 @@ __all__ = [
     "pack_exception",
     "raise_packed_exc",
     "unpack_exception",
-    "without_arguments",
 ]
 
 

@@ -42,7 +42,8 @@ class SignalHandler:
     for, runs in the main thread, the loop does not run, and cannot end the program: then a line
     on stderr says what it waits for, and a second signal ends that method: SIGINT by
     `KeyboardInterrupt`, others so that the program ends with 128 and the number of the signal. If
-    it does not let itself be ended, a third signal kills the process.
+    it does not let itself be ended, a third signal kills the process. As ever in Python, code in C
+    that goes on after a signal, such as that of a driver, holds all this up until it returns.
 
     Signals are for the main thread: in others, `setup` does nothing, and `wait_terminate` waits
     until it is cancelled.
