@@ -127,7 +127,7 @@ def judge(history: Sequence[Event]) -> list[str]:
     6. A client whose call has raised `EOFError` or `ConnectionError` is closed for good: every
        call that is begun after that raises `ConnectionError`. (Not a `BestEffortClient`.)
     7. Closing returns. Calls that are begun after that raise `ConnectionError`; those of a
-       `BestEffortClient` return None.
+       `BestEffortClient` return None, or give no items.
     8. A client that cannot be made says why, by an `OSError` or `EOFError`; a `BestEffortClient`
        can always be made.
     """
@@ -207,7 +207,7 @@ class _Judge:
     def _look_at_answer(self, call: Begun, value: Any) -> None:
         client, token, right = call.client, call.token, answer_of(call)
         best_effort = client in self._best_effort
-        if value is None and best_effort:
+        if best_effort and (value is None or (call.items and value == [])):
             return
         if token in self._late:
             self._complain(f"call {token} of {client} is answered, but {self._late[token]}")
