@@ -7,7 +7,7 @@ import socket
 import time
 
 from sipyco_rpc._calls import connect_error, timeout_error
-from sipyco_rpc._compat import is_tls_error
+from sipyco_rpc._compat import clear_tls_errors, is_tls_error
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import create_connection
 
@@ -185,9 +185,10 @@ class Wire:
             pass  # it was not connected any more
 
     def fail(self, reason: str) -> None:
-        """Give the connection up."""
+        """Give the connection up, in the thread that used it last."""
         if self.closed is None:
             self.closed = reason
+        clear_tls_errors(self._socket)
         self.close()
 
     def close(self) -> None:
@@ -262,6 +263,7 @@ class Wire:
         descriptor of -1 even a `ValueError` may come.
         """
         if self.closed is not None:
+            clear_tls_errors(self._socket)
             raise EOFError(self.closed) from exc
 
     def _lost(self, exc: OSError) -> None:
@@ -310,6 +312,7 @@ def connect(
             sock = secured
             secured.do_handshake()
         except BaseException:
+            clear_tls_errors(sock)
             sock.close()
             raise
     except TimeoutError as exc:

@@ -27,6 +27,29 @@ def is_tls_error(exc: BaseException | None) -> bool:
     return ssl is not None and isinstance(exc, ssl.SSLError)
 
 
+def clear_tls_errors(sock: Any) -> None:
+    """Forget what an operation with TLS that failed has left in this thread.
+
+    OpenSSL keeps errors by threads, since 3.2 also that of a socket that broke in the midst of
+    sending. Python (up to 3.15) does not clear it, and the next operation of the thread that has
+    to wait, on any connection, fails with it. A handshake begins by clearing: here is one without
+    a socket.
+
+    Args:
+        sock: of the connection; nothing is done if it has no TLS.
+    """
+    context = getattr(sock, "context", None)
+    if context is None:
+        return
+    import ssl
+
+    try:
+        bio = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), False, sock.server_hostname)
+        bio.do_handshake()
+    except Exception:  # noqa: BLE001  (it waits for an answer, as `SSLWantReadError` says)
+        pass
+
+
 def prepare_tracebacks() -> None:
     """Have loaded what shows a traceback.
 
