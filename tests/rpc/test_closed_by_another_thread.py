@@ -44,6 +44,10 @@ class Target:
         while not self.released.is_set():
             await asyncio.sleep(0.005)
 
+    async def wait_for(self, seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        return seconds
+
     async def items(self) -> AsyncIterator[int]:
         await self.wait()
         yield 1
@@ -204,3 +208,35 @@ def test_whatever_the_system_says(operation: str, broken: Exception) -> None:
                 client.echo(1)
         finally:
             real.close()
+
+
+@pytest.mark.parametrize("way", ["ssl_config", "paths"])
+def test_what_breaks_one_connection_breaks_no_other_of_the_thread(way: str) -> None:
+    """OpenSSL keeps errors by threads, and Python 3.14 takes them for those of the next call."""
+    transport = TRANSPORTS[way]
+    ours = transport("client", "server")
+    with (
+        serving(transport) as (port, target),
+        serving(transport) as (other_port, _),
+        Client(HOST, port, **ours) as blocker,
+        Client(HOST, other_port, **ours) as other,
+    ):
+        clients = [Client(HOST, port, **ours) for _ in range(5)]
+
+        def work() -> list[float]:
+            answers = []
+            for client in clients:
+                with pytest.raises(EOFError, match="closed by this program"):
+                    client.echo(bytes(32 * MIB))
+                answers.append(other.wait_for(0.01))
+            return answers
+
+        with in_a_thread(blocker.block):
+            assert target.entered.wait(DEADLINE)
+            with in_a_thread(work) as outcome:
+                for client in clients:
+                    connection = client._Client__connection
+                    until(lambda connection=connection: unsent(connection) > 0)  # type: ignore[misc]
+                    client.close_rpc()
+            target.released.set()
+        assert outcome == [[0.01] * 5]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +20,9 @@ import pytest
 from sipyco_rpc import _compat
 from sipyco_rpc._describe import document_function
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
-from support.certificates import paths_of
-from support.peers import HOST, running_server, until
+from sipyco_rpc.tls import clear_tls_errors
+from support.certificates import identity, paths_of
+from support.peers import DEADLINE, HOST, running_server, until
 
 # --- signatures --------------------------------------------------------------------------------
 
@@ -189,3 +192,40 @@ def test_a_client_whose_loop_is_closed_leaves_its_server(
         monkeypatch.undo()
         del client
         gc.collect()
+
+
+def test_what_a_broken_connection_leaves_is_cleared() -> None:
+    """OpenSSL keeps errors by threads; from 3.2 on the next connection would break with it."""
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own = identity("server")
+    serving.load_cert_chain(own.cert, own.key)
+    asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    asking.check_hostname = False
+    asking.load_verify_locations(own.cert)
+
+    def pair() -> tuple[ssl.SSLSocket, ssl.SSLSocket]:
+        with socket.create_server((HOST, 0)) as listening:
+            ours = socket.create_connection(listening.getsockname())
+            theirs, _ = listening.accept()
+        accepted: list[ssl.SSLSocket] = []
+        thread = threading.Thread(
+            target=lambda: accepted.append(serving.wrap_socket(theirs, server_side=True))
+        )
+        thread.start()
+        ours.settimeout(DEADLINE)
+        secured = asking.wrap_socket(ours)
+        thread.join(DEADLINE)
+        accepted[0].send(b"x")
+        assert secured.recv(1) == b"x"  # and what comes after a handshake
+        return secured, accepted[0]
+
+    good, broken = pair(), pair()
+    with good[0], good[1], broken[0], broken[1]:
+        socket.socket.shutdown(broken[1], socket.SHUT_RDWR)
+        # The system takes the first record, and none after it.
+        with pytest.raises(OSError, match=r"pipe|EOF|reset"):
+            broken[0].sendall(bytes(1_000_000))
+        clear_tls_errors()
+        good[0].settimeout(0.001)
+        with pytest.raises(TimeoutError):
+            good[0].recv(1)

@@ -111,7 +111,7 @@ def class_of_numpy(cls: type) -> str | None:
     if kind is not None:
         return kind
     numpy: Any = sys.modules.get("numpy")
-    if numpy is None or cls.__module__ != "numpy":
+    if numpy is None:
         return None
     if cls is getattr(numpy, "ndarray", None):
         _numpy_kinds[cls] = "array"
@@ -132,7 +132,9 @@ def further_numpy_class(value: object) -> str | None:
     """
     cls = type(value)
     numpy: Any = sys.modules.get("numpy")
-    if numpy is None or cls.__module__ != "numpy" or class_of_numpy(cls) is not None:
+    if numpy is None or class_of_numpy(cls) is not None:
+        return None
+    if getattr(numpy, cls.__name__, None) is not cls:
         return None
     if cls is getattr(numpy, "memmap", None):
         return "array"

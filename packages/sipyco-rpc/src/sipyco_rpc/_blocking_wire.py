@@ -196,7 +196,7 @@ class Wire:
             pass  # it was not connected any more
 
     def fail(self, reason: str) -> None:
-        """Give the connection up."""
+        """Give the connection up, in the thread that used it last."""
         if self.closed is None:
             self.closed = reason
         self.close()

@@ -46,9 +46,10 @@ def _context(
 def clear_tls_errors() -> None:
     """Drop what OpenSSL remembers of failed connections in this thread.
 
-    With Python 3.14 and OpenSSL 3.6, the failure of one connection is otherwise raised as that of
-    another one, which this thread reads from and another thread has made. Python has no function
-    for it; but it drops those errors when it refuses ciphers.
+    It keeps errors by threads, since 3.2 also that of a socket that broke while something was
+    written. Python (up to 3.15) leaves it there, and raises it for the next operation of the
+    thread that has to wait, on any connection. Python has no function for this, but it drops such
+    errors when it refuses ciphers, as a handshake does.
     """
     import ssl
 
