@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc._workers import Worker
 from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.keepalive import async_open_connection
@@ -132,6 +133,30 @@ def test_a_driver_that_is_stuck_since_the_loop_before_has_its_turn_first() -> No
 
     asyncio.run(begin())
     asyncio.run(go_on())
+
+
+def test_a_worker_waits_for_those_before_it() -> None:
+    done: list[str] = []
+    released = threading.Event()
+
+    def block() -> None:
+        assert released.wait(DEADLINE)
+        done.append("first")
+
+    async def main() -> None:
+        ended = asyncio.Event()
+        first = Worker("first")
+        first.submit(lambda: True, block, lambda outcome: None)
+        first.stop()
+        last = Worker("last", Worker("one that had nothing to do", first))
+        last.submit(lambda: True, lambda: done.append("last"), lambda outcome: ended.set())
+        released.set()
+        async with asyncio.timeout(DEADLINE):
+            await ended.wait()
+        last.stop()
+
+    asyncio.run(main())
+    assert done == ["first", "last"]
 
 
 @every_loop

@@ -100,7 +100,7 @@ class Worker:
                 outcome = [function()] if wanted() else asyncio.CancelledError()
             except BaseException as exc:  # noqa: BLE001  (the loop's side decides)
                 outcome = exc
-            if self._forked:
+            if self._forked:  # pragma: elsewhere (a child whose end nobody sees)
                 # The function has forked, and this thread is all that there is of the child.
                 if isinstance(outcome, BaseException):
                     raise outcome
