@@ -134,7 +134,7 @@ def further_numpy_class(value: object) -> str | None:
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or class_of_numpy(cls) is not None:
         return None
-    if getattr(numpy, cls.__name__, None) is not cls:
+    if vars(numpy).get(cls.__name__) is not cls:  # some names of it warn
         return None
     if cls is getattr(numpy, "memmap", None):
         return "array"
