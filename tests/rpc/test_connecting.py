@@ -205,7 +205,7 @@ def test_connecting_can_be_interrupted_while_all_addresses_are_silent() -> None:
     port = free_port()
     waiting = threading.Event()
 
-    class Selector(_connecting._Selector):  # type: ignore[misc]
+    class Selector(_connecting.Selector):  # type: ignore[misc]
         def select(self, timeout: float | None = None) -> Any:
             waiting.set()
             return super().select(timeout)
@@ -220,12 +220,32 @@ def test_connecting_can_be_interrupted_while_all_addresses_are_silent() -> None:
         resolving({NAME: ["127.0.0.2", "127.0.0.3"]}),
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(_connecting, "_Selector", Selector)
+        patch.setattr(_connecting, "Selector", Selector)
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(KeyboardInterrupt):
             Client(NAME, port)
         thread.join(DEADLINE)
+
+
+def test_who_is_cancelled_while_the_other_attempts_end_leaves_no_socket_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[socket.socket] = []
+
+    async def connect(address: Any, errors: Any) -> socket.socket:
+        made.append(socket.socket())
+        return made[-1]
+
+    async def end(attempts: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(_asyncio_connecting, "_connect", connect)
+    monkeypatch.setattr(_asyncio_connecting, "_end", end)
+    addresses = [(socket.AF_INET, (host, 1)) for host in ("127.0.0.2", "127.0.0.3")]
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(_asyncio_connecting._race(addresses, {}, 1.0))
+    assert [sock.fileno() for sock in made] == [-1]
 
 
 def test_an_address_that_is_connected_at_once_is_taken() -> None:

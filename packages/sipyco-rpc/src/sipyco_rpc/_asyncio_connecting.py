@@ -82,15 +82,15 @@ async def _race(
 
     winner = None
     try:
-        await _until_first(addresses, pause, attempt, attempts, connected)
-        if connected:
-            winner = connected.pop()
-    finally:
         try:
-            await _end(attempts)
+            await _until_first(addresses, pause, attempt, attempts, connected)
         finally:
-            for sock in connected:
-                sock.close()
+            await _end(attempts)
+        if connected:
+            winner = connected.pop(0)
+    finally:
+        for sock in connected:
+            sock.close()
     return winner
 
 

@@ -8,7 +8,7 @@ import time
 
 from sipyco_rpc._calls import timeout_error
 from sipyco_rpc._compat import is_tls_error
-from sipyco_rpc._connecting import connect_error
+from sipyco_rpc._connecting import Selector, connect_error
 from sipyco_rpc.frames import FrameError
 from sipyco_rpc.keepalive import create_connection
 from sipyco_rpc.tls import clear_tls_errors, server_name
@@ -26,9 +26,6 @@ _MOST_PIECES: Final = 64  # in one system call; the systems' limits are above
 _ALERT_PATIENCE: Final = 1.0  # seconds to wait for the reason of a connection that is lost
 # A byte that no text in UTF-8 has: where it is still there, nothing was received.
 _UNTOUCHED: Final = 0xFF
-
-# One that takes no descriptor of its own: there may be none left. Windows has no poll.
-_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 _HAS_SENDMSG: Final = hasattr(socket.socket, "sendmsg")  # Windows has none
 
@@ -197,11 +194,18 @@ class Wire:
 
     def fail(self, reason: str) -> None:
         """Give the connection up, in the thread that used it last."""
+        self.leave(reason)
+        if self._tls:
+            clear_tls_errors()
+
+    def leave(self, reason: str) -> None:
+        """Close the connection for a reason, without asking OpenSSL for anything.
+
+        In a process that was forked, a lock of OpenSSL may be held by a thread of the parent.
+        """
         if self.closed is None:
             self.closed = reason
         self.close()
-        if self._tls:
-            clear_tls_errors()
 
     def close(self) -> None:
         """Close the socket. May be repeated.
@@ -234,7 +238,7 @@ class Wire:
             if not _would_block(exc):
                 raise
         self._set_patience(timeout, deadline)
-        with _Selector() as selector:
+        with Selector() as selector:
             selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
             ready = selector.select(self._timeout)
         if not ready:

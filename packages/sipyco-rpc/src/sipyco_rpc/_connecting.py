@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 HEAD_START: Final = 0.25  # seconds before the next address is tried, too, as RFC 8305 has it
 
-# None that takes a descriptor: there may be none left.
-_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+# One that takes no descriptor of its own: there may be none left. Windows has no poll.
+Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 # What the systems say of a connection that is being made.
 _UNDER_WAY: Final = (BlockingIOError, InterruptedError)
@@ -162,7 +162,7 @@ class _Race:
         self._untried = addresses[::-1]
         self._head_start = head_start(len(addresses), timeout)
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._selector = _Selector()
+        self._selector = Selector()
 
     def run(self) -> socket.socket | None:
         """Return the first connection that is made; None if there is none, or not in time."""
