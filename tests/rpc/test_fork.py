@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc import fire_and_forget
+from sipyco_rpc import _blocking_wire, fire_and_forget, process_bound
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, SimpleSSLConfig
 from sipyco_rpc.process_bound import after_fork_in_child, leave_descriptor
@@ -627,6 +627,64 @@ def test_one_that_fails_in_a_child_keeps_no_other_from_its_end() -> None:
         other.send(b"still there")
         assert one.recv(100) == b"still there"
         del held
+
+
+class HeldTwice(Held):
+    """A class of which two bases have something to let go of."""
+
+    def __init__(self, holder: Any, other: Any) -> None:
+        super().__init__(holder)
+        self.other = other
+        after_fork_in_child(self.leave_other)
+
+    def leave_other(self) -> None:
+        leave_descriptor(self.other)
+
+
+def test_an_object_may_have_two_connections() -> None:
+    pairs = [socket.socketpair(), socket.socketpair()]
+    held = HeldTwice(pairs[0][0], pairs[1][0])
+    for one, other in pairs:
+        one.setblocking(False)
+        other.send(b"for the parent")
+    assert in_child(lambda: [one.recv(10) for one, _ in pairs]) == "[b'', b'']"
+    assert [one.recv(100) for one, _ in pairs] == [b"for the parent"] * 2
+    for one, other in pairs:
+        one.close()
+        other.close()
+    del held
+
+
+def test_a_loop_that_cannot_be_left_keeps_no_other_from_it() -> None:
+    loops = [asyncio.new_event_loop(), asyncio.new_event_loop()]
+    one, other = socket.socketpair()
+    with one, other, pytest.MonkeyPatch.context() as patch:
+        held = [Held(one, loop) for loop in loops]
+        left: list[Any] = []
+
+        def leave(loop: asyncio.AbstractEventLoop) -> None:
+            left.append(loop)
+            raise OSError("no descriptor is left")
+
+        said: list[Any] = []
+        patch.setattr(process_bound, "_leave_loop", leave)
+        patch.setattr(sys, "unraisablehook", said.append)  # pytest's would fail the test
+        assert in_child(lambda: f"{left == loops} {said[0].exc_value}") == (
+            "True no descriptor is left"
+        )
+        del held
+    for loop in loops:
+        loop.close()
+
+
+def test_the_child_does_not_enter_openssl_whose_locks_others_may_hold() -> None:
+    ours, theirs = tls_of("host")
+    cleared: list[bool] = []
+    with running_server(lambda: Server({"t": Target()}), **ours) as port:
+        with Client(HOST, port, **theirs) as client, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_blocking_wire, "clear_tls_errors", lambda: cleared.append(True))
+            assert in_child(lambda: cleared) == "[]"
+            assert client.echo(1) == 1
 
 
 def test_a_child_without_descriptors_closes_its_copies() -> None:

@@ -304,7 +304,7 @@ class BlockingConnection:
 
     def _after_fork(self) -> None:
         self.turns.after_fork()
-        self.wire.fail(
+        self.wire.leave(
             belongs_to_parent(
                 f"the connection to {self.where}", "make another client in this process"
             )

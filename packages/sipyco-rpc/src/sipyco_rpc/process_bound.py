@@ -25,8 +25,12 @@ __all__ = ["after_fork_in_child", "belongs_to_parent", "leave_descriptor", "not_
 _process = _parent = os.getpid()
 _dead: socket.socket | None = None  # stands in for connections, while a fork is dealt with
 
-# By the identity of the object; an object may be of a class that has no hashes.
-_methods: dict[int, tuple[ref[Any], Callable[[Any], asyncio.AbstractEventLoop | None]]] = {}
+# By the identity of the object, which may be of a class that has no hashes, and the function: a
+# class derived from two of ours has two of them.
+_methods: dict[
+    tuple[int, Callable[..., Any]],
+    tuple[ref[Any], Callable[[Any], asyncio.AbstractEventLoop | None]],
+] = {}
 
 
 def after_fork_in_child(method: Callable[[], asyncio.AbstractEventLoop | None]) -> None:
@@ -40,7 +44,7 @@ def after_fork_in_child(method: Callable[[], asyncio.AbstractEventLoop | None]) 
             that loop is shared with the parent, and stops as soon as the child runs it.
     """
     bound: MethodType = method  # type: ignore[assignment]
-    key = id(bound.__self__)
+    key = id(bound.__self__), bound.__func__
     forget = _methods.pop  # when the interpreter ends, the module may be gone before the object
     _methods[key] = ref(bound.__self__, lambda _: forget(key, None)), bound.__func__
 
@@ -146,7 +150,10 @@ def _leave_all() -> None:
         except Exception as exc:  # noqa: BLE001  (the others are to be left all the same)
             failures.append(exc)
     for loop in loops.values():
-        _leave_loop(loop)
+        try:
+            _leave_loop(loop)
+        except Exception as exc:  # noqa: BLE001  (no descriptor is left, perhaps)
+            failures.append(exc)
     if loops:
         import signal
 
