@@ -320,6 +320,14 @@ def test_a_peer_cannot_make_a_chain_cost_more_than_it_is_long() -> None:
     assert shown < 10_000_000
 
 
+def test_empty_lines_of_a_cause_take_room_as_others_do() -> None:
+    pack: dict[str, Any] = {"class": "ValueError", "traceback": [""] * 1_200_000}
+    exc = unpack_exception({"class": "OSError", "message": "m", "cause": pack})
+    lines = exc.parent_traceback  # type: ignore[attr-defined]
+    assert lines[-1].startswith("[what comes after this is left out")
+    assert len(lines) < 1_100_000
+
+
 @given(
     st.recursive(
         st.dictionaries(st.sampled_from(["class", "message"]), st.text() | st.none()),

@@ -124,7 +124,7 @@ def member_lines(pack: Mapping[str, Any], room: Room) -> list[str]:
 def _limited(parts: Iterator[str], room: Room) -> list[str]:
     lines: list[str] = []
     for part in parts:
-        room.text -= len(part)
+        room.text -= max(len(part), 1)  # empty ones take memory, too
         if room.text < 0:
             return [*lines, _CUT]
         lines.append(part)
