@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc import _ownership, _server_calls
+from sipyco_rpc import _ownership, _sender, _server_calls
 from sipyco_rpc._sender import Sender
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from sipyco_rpc.protocol import ServerSession
@@ -588,6 +588,28 @@ class Frames:
                 await asyncio.sleep(0)
 
         return items()
+
+
+def test_an_array_in_a_dictionary_that_a_method_returns_is_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not _ownership.COUNTS_HOLD:
+        pytest.skip("this Python does not tell")
+
+    class Target:
+        def frame(self) -> Any:
+            return {"image": numpy.ones(SIZE, numpy.uint8)}
+
+    found: list[bool] = []
+
+    def is_private(piece: Any) -> bool:
+        found.append(_ownership.is_private(piece))
+        return found[-1]
+
+    monkeypatch.setattr(_sender, "is_private", is_private)
+    with rpc_server({"t": Target()}) as port, Client(HOST, port) as client:
+        assert client.frame()["image"].sum() == SIZE
+    assert found == [True]
 
 
 @every_loop

@@ -261,7 +261,7 @@ class ServerCalls:
             self._reply_exception(number, exc)
             return
         if type(outcome[0]) in PLAIN:
-            self._sender.put(self._session.reply(number, outcome[0]))
+            self._sender.put(self._session.reply(number, outcome.pop()))
         elif is_awaitable(outcome[0]):
             self._begin(message, method).await_result(outcome.pop())
         else:
