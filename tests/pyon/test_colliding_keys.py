@@ -211,6 +211,19 @@ def test_steps_are_counted_as_if_they_were_taken(hashes: list[int], run: int) ->
     assert list(places) == expected
 
 
+@pytest.mark.skipif(_registry.COMPILED, reason="functions that are compiled cannot be replaced")
+@KINDS
+def test_numbers_in_a_row_take_no_steps_that_have_to_be_counted(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(*args: Any) -> int:
+        raise AssertionError("steps are counted one by one, which takes its time")
+
+    monkeypatch.setattr(_collisions, "_put", put)
+    keys = [number + 10_000 for number in range(20_000)]
+    assert pyon.decode(in_dialect(pyon, kind, keys)) == collection(kind, keys)
+
+
 def test_no_clock_says_what_can_be_read() -> None:
     clocks = set()
     for path in Path(sipyco_pyon.__file__).parent.glob("*.py"):

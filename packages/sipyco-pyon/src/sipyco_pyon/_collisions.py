@@ -106,21 +106,32 @@ class Collisions:
 def _fits(hashes: list[int], is_set: bool) -> bool:
     """Tell whether a growing table takes so many steps for keys, all hashes of which differ."""
     tables = _tables(len(hashes), is_set)
-    cycle, positions = _cycle(tables[-1][1])
+    cycle = positions = array("Q")
     left = _STEPS * len(hashes)
     for count, size in tables:
-        if count > FEW:
+        if count <= FEW:
+            continue
+        places = array("Q", [number & (size - 1) for number in hashes[:count]])
+        if not _all_differ(places, size):
+            if not cycle:
+                cycle, positions = _cycle(tables[-1][1])
             places = array("Q")
             left = _put(
                 hashes[:count], size, _RUN if is_set else 1, cycle, positions, places, left
             )
             if left < 0:
                 return False
-            if is_set:  # when it grows, its items come in the order of their places
-                hashes[:count] = [
-                    number for _, number in sorted(zip(places, hashes, strict=False))
-                ]
+        if is_set:  # when it grows, its items come in the order of their places
+            hashes[:count] = [number for _, number in sorted(zip(places, hashes, strict=False))]
     return True
+
+
+def _all_differ(places: array[int], size: int) -> bool:
+    """Tell whether each key has a place of its own, as numbers in a row do: none collides."""
+    taken = bytearray(size)
+    for place in places:
+        taken[place] = 1
+    return taken.count(1) == len(places)
 
 
 def _put(
