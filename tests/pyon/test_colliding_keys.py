@@ -263,6 +263,13 @@ def test_keys_that_are_slow_to_compare_buy_no_time_for_others() -> None:
         pyon.decode(text)
 
 
+def test_long_strings_before_what_collides_take_longer_to_compare() -> None:
+    short, long = ("x" * length for length in (25, 25_000))
+    assert len(pyon.decode(in_dialect(pyon, "set", [(short, n) for n in alike(600)]))) == 600
+    with pytest.raises(ValueError, match="malformed `set`: too many of its 600 keys collide"):
+        pyon.decode(in_dialect(pyon, "set", [(long, n) for n in alike(600)]))
+
+
 @pytest.mark.parametrize("count", [1, FEW + 1])
 def test_a_key_that_cannot_be_hashed_is_malformed(
     count: int, monkeypatch: pytest.MonkeyPatch

@@ -24,6 +24,8 @@ FEW: Final = 256
 # Comparisons with other keys of the same hash, for each key, or item of a tuple: some 25 ns.
 _COMPARISONS: Final = 128
 
+_AT_ONCE: Final = 256  # characters, or bytes, that are compared in this time
+
 # Places that are looked at in vain, for each key: some 5 ns. Numbers at equal distances, the worst
 # of what is usual, need 30 if there are ten thousand of them, and 300 if there are three million.
 _STEPS: Final = 1024
@@ -228,7 +230,10 @@ def _tables(count: int, is_set: bool) -> list[tuple[int, int]]:
 
 def _size(key: Any) -> int:
     """Tell about how long it takes to compare a key."""
-    return 1 + sum([_size(item) for item in key]) if type(key) is tuple else 1
+    kind = type(key)
+    if kind is tuple:
+        return 1 + sum([_size(item) for item in key])
+    return 1 + len(key) // _AT_ONCE if kind in _SECRET else 1
 
 
 def _too_many(keys: list[Any]) -> ValueError:
