@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from enum import IntEnum
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -223,6 +225,20 @@ def test_times_may_be_numbers_of_any_kind() -> None:
     assert checked_timeout(1_000_000) == 1e6
     assert checked_time_limit(numpy.int64(3), "t") == 3
     assert checked_pause(0.001, "pause") == 0.001
+
+
+def test_a_client_takes_a_timeout_of_any_kind_between_others() -> None:
+    class Target:
+        def echo(self, x: Any) -> Any:
+            return x
+
+    with (
+        rpc_server({"t": Target()}) as port,
+        Client(HOST, port, timeout=Decimal(DEADLINE)) as client,
+    ):
+        with call_timeout(client, Fraction(99, 2)):
+            assert client.echo(1) == 1
+        assert client.echo(2) == 2
 
 
 def test_the_longest_timeout_can_be_waited_for() -> None:

@@ -14,6 +14,7 @@ from sipyco_rpc._remote_method import documented
 from sipyco_rpc._thread_turns import ThreadTurns
 from sipyco_rpc.framing import MAX_LINE
 from sipyco_rpc.process_bound import after_fork_in_child, belongs_to_parent
+from sipyco_rpc.validation import checked_timeout
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class BlockingConnection:
         self.where = place(host, port)
         self._key = key
         self._listing: dict[str, Any] | None = None
-        self.timeout = timeout
+        self.timeout = timeout = checked_timeout(timeout)
         self.mail = Mailbox(self.session)
         self._names: dict[str, str] = {}  # of calls, for error messages
         self.turns = ThreadTurns()
