@@ -162,6 +162,30 @@ def test_nothing_of_the_relay_itself_can_be_called(kind: type[Any]) -> None:
         assert client.expose(1) == "image of 1 s, gain 1"
 
 
+class Driver:
+    """Hands on what it lacks to a client of its own."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.get_rpc_id = client.get_rpc_id  # on purpose
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+
+def test_what_hands_on_to_its_client_gives_nothing_of_that_away() -> None:
+    with running_server(lambda: Server({"camera": Camera()})) as port:
+        with Client(HOST, port) as own:
+            with running_server(lambda: Server({"driver": Driver(own)})) as relay:
+                with Client(HOST, relay) as client:
+                    call = client._Client__connection.call
+                    for name in ("close_rpc", "get_rpc_method_list", "select_rpc_target"):
+                        with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
+                            call(name, (), {})
+                    assert call("expose", (1,), {}) == "image of 1 s, gain 1"
+                    assert call("get_rpc_id", (), {}) == (["camera"], None)
+
+
 @every_kind
 @both_threadings
 def test_the_listing_is_that_of_the_other_server(kind: type[Any], threaded: bool) -> None:

@@ -75,8 +75,11 @@ def _member(target: object, name: str) -> Any:
         return _MISSING
     try:
         value = getattr(target, name, _MISSING)
+        owner = getattr(value, "__self__", None)
     except Exception:  # noqa: BLE001  (one strange member must not hide the others)
         return _MISSING
+    if _is_of_client(owner, name) and inspect.getattr_static(target, name, None) is None:
+        return _MISSING  # a target that hands on what it lacks to a client of its own
     return value if callable(value) else _MISSING
 
 
