@@ -260,6 +260,26 @@ def test_what_has_to_wait_and_cannot_is_not_sent_at_all_or_ends_the_connection(
     )
 
 
+def test_a_write_that_there_is_no_memory_for_is_the_last_one() -> None:
+    class Poor(Transport):
+        def write(self, data: Any) -> None:
+            if self.written:
+                raise MemoryError
+            super().write(data)
+
+    async def main() -> None:
+        transport: Any = Poor(9)
+        sender = transport.sender = Sender(transport)
+        broken: list[str] = []
+        sender.broken = broken.append
+        sender.put([b"#1 2 900000\n{}" + bytes(100_000), memoryview(bytearray(900_000))])
+        await asyncio.sleep(0)
+        assert transport.written == 100_014
+        assert broken == ["a message was sent in part: there was not enough memory for the rest"]
+
+    asyncio.run(main())
+
+
 @pytest.mark.usefixtures("scarce")
 def test_a_client_that_cannot_keep_what_it_is_given() -> None:
     async def main(port: int) -> None:

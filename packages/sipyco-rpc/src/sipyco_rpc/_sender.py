@@ -138,8 +138,9 @@ class Sender:
 
     def drop(self) -> None:
         """Forget what waits: the connection is lost."""
-        self._small = []
+        self._small, self._small_size = [], 0
         self._queue.clear()
+        self._sent = 0
 
     def _flush_scheduled(self) -> None:
         self._flushing = False
@@ -178,8 +179,11 @@ class Sender:
                 break
             part, held = self._next_part()
             left -= len(part)
-            # A transport may keep what it is given until it is sent.
-            self._transport.write(part if held else bytes(part))
+            try:
+                # A transport may keep what it is given until it is sent.
+                self._transport.write(part if held else bytes(part))
+            except MemoryError:
+                self._break_off("there was not enough memory for the rest")
 
     def _next_part(self) -> tuple[Piece, bool]:
         """Take what is written next, and whether it may be held."""
@@ -205,6 +209,10 @@ class Sender:
             try:
                 self._queue[index] = (copy_of(rest), True)
             except MemoryError as exc:
-                self.drop()
-                self.broken(f"a message was sent in part: {exc}")
+                self._break_off(str(exc))
                 return
+
+    def _break_off(self, reason: str) -> None:
+        """Have the connection closed: nobody could tell where the next message begins."""
+        self.drop()
+        self.broken(f"a message was sent in part: {reason}")
