@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc._remote_method import RemoteTarget
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from support.certificates import paths_of
 from support.peers import DEADLINE, HOST, rpc_server, running_server, until
@@ -160,6 +161,25 @@ def test_nothing_of_the_relay_itself_can_be_called(kind: type[Any]) -> None:
             with pytest.raises(AttributeError, match=f"`{name}`|'{name}'"):
                 call(name, (), {})
         assert client.expose(1) == "image of 1 s, gain 1"
+
+
+class Odd(RemoteTarget):
+    """A client whose server says what no listing has in it."""
+
+    def __init__(self) -> None:
+        self.expose = Camera().expose
+
+    async def get_rpc_method_list(self) -> Any:
+        return {"docstring": None, "methods": {"expose": object()}}
+
+
+@both_threadings
+def test_a_listing_that_cannot_be_sent_is_an_error_of_the_call(threaded: bool) -> None:
+    with rpc_server({"relay": Odd()}, threaded=threaded) as port:
+        with Client(HOST, port, timeout=DEADLINE) as client:
+            with pytest.raises(TypeError):
+                client.get_rpc_method_list()
+            assert client.expose(1) == "image of 1 s, gain 1"
 
 
 class Driver:

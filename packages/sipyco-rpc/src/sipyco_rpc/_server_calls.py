@@ -300,7 +300,10 @@ class ServerCalls:
         elif not listing:
             self._reply(number, outcome)
         elif self.open:
-            self._send_listing(number, outcome.pop())
+            try:
+                self._send_listing(number, outcome.pop())
+            except Exception as exc:  # noqa: BLE001  (the other server may have said anything)
+                self._send(number, self._session.failure(exc))
         self._replied()
 
     def _cancel(self, number: int) -> None:
