@@ -6,11 +6,9 @@ import asyncio
 import socket
 import threading
 from typing import Any
-from unittest import mock
 
 from matrix.component import Component, row
 from sipyco_rpc.pc_rpc import Client, simple_server_loop
-from sipyco_rpc.signals import SignalHandler
 from sipyco_sync.remote_exec import RemoteExecServer, simple_rexec_server_loop
 from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
@@ -36,8 +34,7 @@ class RemoteExecution(Component):
         return self.port
 
     def serve(self, **tls: Any) -> None:
-        with mock.patch.object(SignalHandler, "setup"):  # they are the main thread's
-            simple_rexec_server_loop("driver", Driver(), HOST, self.port, loop=self.loop, **tls)
+        simple_rexec_server_loop("driver", Driver(), HOST, self.port, loop=self.loop, **tls)
         self.loop.close()
 
     def is_listening(self) -> bool:

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from matrix import logs, rexec, rpc, sync
+from matrix import logs, rexec, rpc, rpctool, sync
 from matrix.component import ROWS, Component
 from matrix.transports import LOOPS, TRANSPORTS
 from support.peers import DEADLINE
 from support.proxy import FaultProxy
 from support.records import recorded
 
-__all__ = ["logs", "rexec", "rpc", "sync"]  # they add their rows when they are loaded
+__all__ = ["logs", "rexec", "rpc", "rpctool", "sync"]  # they add their rows when they are loaded
 
 
 async def carries(component: Component, count: int, size: int) -> None:

@@ -143,7 +143,7 @@ async def pass_by() -> None:
         await asyncio.sleep(0)
 
 
-def test_who_waits_is_told_when_another_flush_was_quicker() -> None:
+def test_who_waits_is_told_when_others_put_something_meanwhile() -> None:
     async def main() -> None:
         transport: Any = FakeTransport()
         sender = Sender(transport)
@@ -156,9 +156,28 @@ def test_who_waits_is_told_when_another_flush_was_quicker() -> None:
         while sender.late:
             sender.put([b"notice"])
             sender.flush_soon()
+            await asyncio.sleep(0)
         assert transport.size > 9_000_000
         await pass_by()
         assert drained.is_set()
+
+    asyncio.run(main())
+
+
+def test_what_is_put_meanwhile_does_not_take_the_turn_of_others() -> None:
+    async def main() -> None:
+        transport: Any = FakeTransport()
+        sender = Sender(transport)
+        sender.begin()
+        sender.put([bytes(9_000_000)])
+        written = transport.size
+        assert 4_000_000 < written < 5_000_000
+        for _ in range(3):
+            sender.put([bytes(100_000)])
+            sender.flush()
+        assert transport.size == written
+        await pass_by()
+        assert transport.size == 9_300_000
 
     asyncio.run(main())
 

@@ -18,6 +18,7 @@ import pytest
 from sipyco_rpc import signals
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, simple_server_loop
 from sipyco_rpc.signals import SignalHandler
+from support.environment import without_durations
 from support.feeds import port_of
 from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
@@ -90,8 +91,6 @@ simple_server_loop(targets, "127.0.0.1", int(port), loop=loop, threaded=threaded
 print("returned")
 """
 
-SLOW = "Executing <"  # what the debug mode of asyncio has to say of a machine that is busy
-
 every_loop = pytest.mark.parametrize("loop_of", ["asyncio", "uvloop"])
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 
@@ -142,7 +141,7 @@ class Program:
 
     def error_line(self) -> str:
         assert self.process.stderr is not None
-        while (line := self.process.stderr.readline()).startswith(SLOW):
+        while (line := self.process.stderr.readline()) and not without_durations(line):
             pass
         return line
 
@@ -151,8 +150,7 @@ class Program:
         stdout, stderr = self.process.communicate(timeout=DEADLINE)
         self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
-        lines = [line for line in stderr.splitlines(True) if not line.startswith(SLOW)]
-        return self.process.returncode, stdout, "".join(lines)
+        return self.process.returncode, stdout, without_durations(stderr)
 
 
 @contextmanager

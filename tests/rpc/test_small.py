@@ -28,7 +28,8 @@ from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.keepalive import async_open_connection, create_connection, set_keepalive
 from sipyco_rpc.signals import SignalHandler
-from support.peers import DEADLINE, HOST
+from support.environment import without_durations
+from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
 
 
@@ -387,11 +388,12 @@ def test_a_server_loop_ends_by_a_signal(number: signal.Signals, tmp_path: Any) -
     (tmp_path / "driver.py").write_text(DRIVER)
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "driver.py"), str(port)], stderr=subprocess.PIPE
+        [sys.executable, str(tmp_path / "driver.py"), str(port)],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         from sipyco_rpc import Client
-        from support.peers import until
 
         def answers() -> bool:
             try:
@@ -404,7 +406,7 @@ def test_a_server_loop_ends_by_a_signal(number: signal.Signals, tmp_path: Any) -
         process.send_signal(number)
         _, errors = process.communicate(timeout=DEADLINE)
         assert process.returncode == 0
-        assert errors == b""
+        assert without_durations(errors) == ""
     finally:
         process.kill()
         process.communicate()

@@ -1,8 +1,14 @@
-"""The environment of programs that tests start. Nothing of the library is needed here."""
+"""Programs that tests start: their environment, and what their loops say of it.
+
+Nothing of the library is needed here.
+"""
 
 from __future__ import annotations
 
 import os
+
+# What asyncio says in development mode of a machine that is busy: how long something took.
+_SLOW = "Executing <"
 
 # What development adds to a program: it takes memory and time, which some tests are about.
 _ADDED = ("PYTHONDEVMODE", "PYTHONWARNINGS", "COVERAGE_PROCESS_CONFIG")
@@ -11,3 +17,8 @@ _ADDED = ("PYTHONDEVMODE", "PYTHONWARNINGS", "COVERAGE_PROCESS_CONFIG")
 def as_installed() -> dict[str, str]:
     """Give the environment of a program that runs as it does in a laboratory."""
     return {name: value for name, value in os.environ.items() if name not in _ADDED}
+
+
+def without_durations(errors: str) -> str:
+    """Leave out of standard error what is there on a busy machine only."""
+    return "".join(line for line in errors.splitlines(True) if not line.startswith(_SLOW))

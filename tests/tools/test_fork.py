@@ -14,18 +14,31 @@ from typing import Any
 
 import pytest
 
-from sipyco_tools.asyncio_tools import TaskObject
+from sipyco_tools.asyncio_tools import SimpleSSLConfig, TaskObject
 from sipyco_tools.logging_tools import LogForwarder, Server
 from sipyco_tools.pipe_ipc import AsyncioChildComm, AsyncioParentComm, ChildComm
+from support.certificates import paths_of
 from support.environment import as_installed
 from support.feeds import comes_true, serving
 from support.forks import in_child, outcome
-from support.peers import DEADLINE, HOST
+from support.peers import DEADLINE, HOST, running_server, until
 from support.records import recorded
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 
 every_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+every_transport = pytest.mark.parametrize("transport", ["plain", "ssl_config", "local_cert"])
+
+
+def ends_of(transport: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give what the end that listens and the end that connects are given."""
+    if transport == "plain":
+        return {}, {}
+    ends = paths_of("server", "client"), paths_of("client", "server")
+    if transport == "local_cert":
+        return ends
+    listening, connecting = ({"ssl_config": SimpleSSLConfig(**end)} for end in ends)
+    return listening, connecting
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -45,10 +58,13 @@ def logger() -> Iterator[logging.Logger]:
     logger.handlers.clear()
 
 
+@every_transport
 @every_loop
 def test_a_forwarder_in_a_child_says_that_it_must_be_started_there(
-    loop: str, logger: logging.Logger
+    loop: str, transport: str, logger: logging.Logger
 ) -> None:
+    listening, connecting = ends_of(transport)
+
     async def anew(forwarder: LogForwarder) -> None:
         forwarder.start()
         logger.info("child, started")
@@ -64,8 +80,8 @@ def test_a_forwarder_in_a_child_says_that_it_must_be_started_there(
 
     async def main() -> None:
         with recorded("fwd") as fwd:
-            async with serving(Server()) as port:
-                forwarder = LogForwarder(HOST, port, 0.01)
+            async with serving(Server(), **listening) as port:
+                forwarder = LogForwarder(HOST, port, 0.01, **connecting)
                 logger.addHandler(forwarder)
                 forwarder.start()
                 logger.info("parent, before")
@@ -91,6 +107,54 @@ def test_a_forwarder_in_a_child_says_that_it_must_be_started_there(
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
+
+
+@every_transport
+def test_a_forwarder_that_has_a_thread_works_on_both_sides_of_a_fork(
+    transport: str, logger: logging.Logger
+) -> None:
+    asyncio.set_event_loop(None)
+    listening, connecting = ends_of(transport)
+    with recorded("fwd") as fwd, running_server(Server, **listening) as port:
+        forwarder = LogForwarder(HOST, port, 0.01, **connecting)
+        logger.addHandler(forwarder)
+        forwarder.start()
+        logger.info("parent, before")
+        until(lambda: len(fwd) == 1)
+
+        thread = forwarder._own_ident
+
+        def start_first() -> str:
+            loop = asyncio.new_event_loop()
+            with recorded("sipyco.logs") as records:
+                forwarder.start(loop=loop)
+                logger.info("child")
+                loop.run_until_complete(forwarder.stop())
+            loop.close()
+            return "\n".join(message for _, _, message, _ in records)
+
+        def log_first() -> str:
+            with recorded("sipyco.logs") as records:
+                record = logger.makeRecord("t", logging.INFO, "", 0, "kept", (), None)
+                record.thread = thread  # of one that was given the identity of the parent's
+                logger.handle(record)
+                forwarder.start()
+                logger.info("child")
+                forwarder.close()
+            return "\n".join(message for _, _, message, _ in records)
+
+        assert in_child(start_first) == ""
+        assert in_child(log_first).startswith("log messages are not sent: the forwarder")
+        logger.info("parent, after")
+        until(lambda: len(fwd) == 5)
+        forwarder.close()
+    assert sorted(message for _, _, message, _ in fwd) == [
+        "child",
+        "child",
+        "kept",
+        "parent, after",
+        "parent, before",
+    ]
 
 
 def test_a_fork_while_another_thread_logs_leaves_no_lock_held(logger: logging.Logger) -> None:

@@ -19,7 +19,7 @@ _MOST_JOINED: Final = 16  # small pieces in one write
 _SLICE: Final = 256 * 1024  # bytes in one write; a transport may copy what is not sent at once
 _TURN: Final = 4 * MIB  # bytes to write before other connections have their turn
 # With TLS, asyncio learns of a lost connection in the next pass of the loop only. Up to Python
-# 3.11 it warns of each write until then, from the sixth on.
+# 3.13 it warns of each write until then, from the sixth on.
 _TLS_TURN: Final = 4 * _SLICE
 
 
@@ -55,6 +55,7 @@ class Sender:
         self._paused = False
         self._pumping = False
         self._turn = _TURN
+        self._others_turn = False  # until the next pass of the loop, which is to go on
 
     def begin(self) -> None:
         """Let the transport tell, perhaps at once, when it does not get rid of what is written."""
@@ -146,6 +147,10 @@ class Sender:
         self._flushing = False
         self._flush_by_loop()
 
+    def _take_turn(self) -> None:
+        self._others_turn = False
+        self._flush_by_loop()
+
     def _flush_by_loop(self) -> None:
         if self._pumping or self._transport.is_closing():
             return  # TLS resumes while it writes
@@ -160,7 +165,7 @@ class Sender:
 
     def _pump(self) -> None:
         """Write until the transport has enough."""
-        if self._pumping:
+        if self._pumping or self._others_turn:
             return
         self._pumping = True
         try:
@@ -175,7 +180,8 @@ class Sender:
         left = self._turn
         while self._queue and not self._paused and not self._transport.is_closing():
             if left <= 0:
-                self._loop.call_soon(self._flush_by_loop)
+                self._others_turn = True
+                self._loop.call_soon(self._take_turn)
                 break
             part, held = self._next_part()
             left -= len(part)

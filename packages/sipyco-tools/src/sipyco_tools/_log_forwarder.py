@@ -123,6 +123,7 @@ class LogForwarder(logging.Handler, TaskObject):
         self._dropped = 0
         self._waking = self._sending = self._waiting = False
         self._reachable = True
+        self._own_ident = None  # a thread of this process may be given the same
         self._wake, self._settled = asyncio.Event(), asyncio.Event()
         leave_descriptor(self._transport)
         self._transport = None
@@ -165,6 +166,7 @@ class LogForwarder(logging.Handler, TaskObject):
         Raises:
             RuntimeError: that thread runs already, or cannot be started.
         """
+        self._parents = None
         if loop is None:
             loop = loop_of_program()
         if loop is not None:
@@ -287,7 +289,7 @@ class LogForwarder(logging.Handler, TaskObject):
         # Events belong to the loop in which they were first waited for.
         self._wake, self._settled = asyncio.Event(), asyncio.Event()
         self._waking = False
-        self._loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         try:
             while True:
                 self._waiting = False
@@ -303,7 +305,8 @@ class LogForwarder(logging.Handler, TaskObject):
                 self._settled.set()
                 await asyncio.sleep(self.reconnect_timer)
         finally:
-            self._loop = None
+            if self._loop is loop:  # and not another one, since a fork
+                self._loop = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send what there is until the connection ends."""

@@ -8,8 +8,8 @@ import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 __all__: list[str] = []
 
@@ -30,15 +30,19 @@ def loop_of_program() -> asyncio.AbstractEventLoop | None:
     return None if loop.is_closed() else loop
 
 
-@contextmanager
-def _no_new_loop() -> Iterator[None]:
+def _no_new_loop() -> AbstractContextManager[None]:
     """Have Python 3.11, which makes a loop without any warning, raise a `RuntimeError`."""
-    if sys.version_info >= (3, 12):
-        yield
-        return
+    if sys.version_info >= (3, 12) or threading.current_thread() is not threading.main_thread():
+        return nullcontext()  # threads but the main one have the error in any case
+    return _refusing_policy()  # pragma: elsewhere (Python 3.11)
 
-    def refuse() -> NoReturn:
-        raise RuntimeError("there is no loop")
+
+@contextmanager
+def _refusing_policy() -> Iterator[None]:  # pragma: elsewhere (Python 3.11)
+    def refuse() -> asyncio.AbstractEventLoop:
+        if threading.current_thread() is threading.main_thread():
+            raise RuntimeError("there is no loop")
+        return type(policy).new_event_loop(policy)  # the policy is that of all threads
 
     policy = asyncio.get_event_loop_policy()
     policy.new_event_loop = refuse  # type: ignore[method-assign]
