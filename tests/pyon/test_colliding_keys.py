@@ -270,6 +270,23 @@ def test_long_strings_before_what_collides_take_longer_to_compare() -> None:
         pyon.decode(in_dialect(pyon, "set", [(long, n) for n in alike(600)]))
 
 
+@BOTH
+def test_fractions_take_longer_to_compare_than_numbers(module: ModuleType) -> None:
+    keys = [Fraction(number) for number in alike(2000)]
+    with pytest.raises(ValueError, match="malformed `set`: too many of its 2000 keys collide"):
+        module.decode(in_dialect(module, "set", keys))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a slice cannot be a key")
+def test_slices_take_as_long_to_compare_as_what_they_hold() -> None:
+    numbers = alike(2000)
+    few = in_dialect(pyon, "set", [slice(number) for number in numbers[:200]])
+    assert len(pyon.decode(few)) == 200
+    keys = [slice(0, (*[1] * 50, number)) for number in numbers]
+    with pytest.raises(ValueError, match="malformed `set`: too many of its 2000 keys collide"):
+        pyon.decode(in_dialect(pyon, "set", keys))
+
+
 @pytest.mark.parametrize("count", [1, FEW + 1])
 def test_a_key_that_cannot_be_hashed_is_malformed(
     count: int, monkeypatch: pytest.MonkeyPatch

@@ -173,6 +173,12 @@ def test_an_input_that_cannot_be_read_is_no_error_of_the_connection(port: int) -
     assert done.returncode == 2
 
 
+def test_a_prompt_without_an_input_says_so(port: int) -> None:
+    done = run(["sh", "-c", '"$@" <&-', "sh", *rpctool(port)])
+    assert done.stderr == "sipyco_rpctool: error: standard input is closed\n"
+    assert done.returncode == 2
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_certificates_that_were_made_are_not_called_a_failure_of_the_disk(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:

@@ -12,6 +12,8 @@ from array import array
 from itertools import islice
 from operator import eq
 
+from sipyco_pyon._registry import is_fraction_class
+
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
@@ -25,6 +27,9 @@ FEW: Final = 256
 _COMPARISONS: Final = 128
 
 _AT_ONCE: Final = 256  # characters, or bytes, that are compared in this time
+
+# Comparisons of numbers that one of fractions takes, which are compared in Python.
+_FRACTION: Final = 8
 
 # Places that are looked at in vain, for each key: some 5 ns. Numbers at equal distances, the worst
 # of what is usual, need 30 if there are ten thousand of them, and 300 if there are three million.
@@ -230,10 +235,14 @@ def _tables(count: int, is_set: bool) -> list[tuple[int, int]]:
 
 def _size(key: Any) -> int:
     """Tell about how long it takes to compare a key."""
-    kind = type(key)
-    if kind is tuple:
+    cls = type(key)
+    if cls is tuple:
         return 1 + sum([_size(item) for item in key])
-    return 1 + len(key) // _AT_ONCE if kind in _SECRET else 1
+    if cls is slice:  # can be a key from Python 3.12 on
+        return 1 + _size(key.start) + _size(key.stop) + _size(key.step)
+    if cls in _SECRET:
+        return 1 + len(key) // _AT_ONCE
+    return _FRACTION if is_fraction_class(cls) else 1
 
 
 def _too_many(keys: list[Any]) -> ValueError:

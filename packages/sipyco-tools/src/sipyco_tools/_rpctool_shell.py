@@ -128,6 +128,8 @@ def run(client: Client, methods: Mapping[str, Any]) -> None:
         OutputError: standard output takes nothing.
         UsageError: standard input gives nothing.
     """
+    if sys.stdin is None:  # as `<&-` has it
+        raise UsageError("standard input is closed")
     names = Namespace({name: _Method(name, getattr(client, name)) for name in methods})
     readline = _set_up_readline(sorted([*methods, "np"])) if sys.stdin.isatty() else None
     try:
