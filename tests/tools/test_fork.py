@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,16 +29,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 every_loop = pytest.mark.parametrize("loop", LOOPS)
 every_transport = pytest.mark.parametrize("transport", TRANSPORTS)
-
-
-@pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    logger = logging.getLogger("under.test")
-    logger.setLevel(1)
-    logger.propagate = False
-    yield logger
-    logger.propagate = True
-    logger.handlers.clear()
 
 
 @every_transport
