@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from sipyco_rpc import _connecting
+from sipyco_rpc.tls import SimpleSSLConfig
+from support.certificates import identity
 
 NAME = "two.test"  # of a host whose first address is dead
 
@@ -57,3 +59,25 @@ def first_address_dead(port: int) -> Iterator[str]:
     ):
         patch.setattr(_connecting, "HEAD_START", 0.01)
         yield NAME
+
+
+def ends_of_two(form: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the keyword arguments of TLS for a server of that name, and for its clients.
+
+    Args:
+        form: how clients say it: "plain" (without TLS), "config" or "paths".
+    """
+    server, client = identity("of two.test", f"DNS:{NAME}"), identity("client")
+    theirs: dict[str, Any] = {
+        "local_cert": server.cert,
+        "local_key": server.key,
+        "peer_cert": client.cert,
+    }
+    ours: dict[str, Any] = {
+        "local_cert": client.cert,
+        "local_key": client.key,
+        "peer_cert": server.cert,
+    }
+    if form == "plain":
+        return {}, {}
+    return theirs, {"ssl_config": SimpleSSLConfig(**ours)} if form == "config" else ours

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync.broadcast import Broadcaster, Receiver
 from sipyco_sync.remote_exec import connect_global_rpc, simple_rexec_server_loop
 from sipyco_sync.sync_struct import (
@@ -20,7 +19,7 @@ from sipyco_sync.sync_struct import (
     blocking_snapshot,
     snapshot,
 )
-from support.addresses import NAME, first_address_dead, resolving
+from support.addresses import ends_of_two, first_address_dead, resolving
 from support.certificates import identity
 from support.feeds import comes_true, port_of
 from support.peers import DEADLINE, HOST
@@ -68,22 +67,12 @@ every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @every_way
 @pytest.mark.parametrize("form", ["plain", "config", "paths"])
 def test_where_the_first_address_is_dead_the_second_is_taken(way: Way, form: str) -> None:
-    server, client = identity("of two.test", f"DNS:{NAME}"), identity("client")
-    theirs = {"local_cert": server.cert, "local_key": server.key, "peer_cert": client.cert}
-    ours: dict[str, Any] = {
-        "local_cert": client.cert,
-        "local_key": client.key,
-        "peer_cert": server.cert,
-    }
-    if form == "plain":
-        theirs = ours = {}
-    elif form == "config":
-        ours = {"ssl_config": SimpleSSLConfig(**ours)}
+    theirs, ours = ends_of_two(form)
 
     async def main() -> None:
         publisher = Publisher({"n": Notifier({"a": 1})})
         async with asyncio.timeout(DEADLINE), publisher:
-            await publisher.start(HOST, 0, **theirs)  # type: ignore[arg-type]
+            await publisher.start(HOST, 0, **theirs)
             with first_address_dead(port_of(publisher)) as host:
                 assert await way(host, port_of(publisher), **ours) == {"a": 1}
 

@@ -15,8 +15,8 @@ from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_tools import _log_connection, common_args, sipyco_rpctool
 from sipyco_tools.logging_tools import LogForwarder, Server
-from support.addresses import NAME, first_address_dead
-from support.certificates import identity, paths_of
+from support.addresses import ends_of_two, first_address_dead
+from support.certificates import paths_of
 from support.feeds import comes_true, port_of
 from support.peers import DEADLINE, HOST
 from support.records import recorded
@@ -24,24 +24,14 @@ from support.records import recorded
 
 @pytest.mark.parametrize("form", ["plain", "config", "paths"])
 def test_where_the_first_address_is_dead_a_forwarder_takes_the_second(form: str) -> None:
-    server, client = identity("of two.test", f"DNS:{NAME}"), identity("client")
-    theirs = {"local_cert": server.cert, "local_key": server.key, "peer_cert": client.cert}
-    ours: dict[str, Any] = {
-        "local_cert": client.cert,
-        "local_key": client.key,
-        "peer_cert": server.cert,
-    }
-    if form == "plain":
-        theirs = ours = {}
-    elif form == "config":
-        ours = {"ssl_config": SimpleSSLConfig(**ours)}
+    theirs, ours = ends_of_two(form)
 
     said = {"msg": "locked", "name": "laser", "levelno": logging.INFO, "levelname": "INFO"}
 
     async def main() -> None:
         log_server = Server()
         async with asyncio.timeout(DEADLINE), log_server:
-            await log_server.start(HOST, 0, **theirs)  # type: ignore[arg-type]
+            await log_server.start(HOST, 0, **theirs)
             with first_address_dead(port_of(log_server)) as host, recorded() as records:
                 forwarder = LogForwarder(host, port_of(log_server), **ours)
                 forwarder.emit(logging.makeLogRecord(said))

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import warnings
 from typing import Any
 
 import pytest
 
-from sipyco_tools.asyncio_tools import SimpleSSLConfig, TaskObject
+from matrix.transports import LOOPS, TRANSPORTS
+from sipyco_tools.asyncio_tools import TaskObject
 from sipyco_tools.logging_tools import LogForwarder, Server
 from sipyco_tools.pipe_ipc import AsyncioChildComm, AsyncioParentComm, ChildComm
-from support.certificates import paths_of
 from support.environment import as_installed
 from support.feeds import comes_true, serving
 from support.forks import in_child, outcome
@@ -26,36 +27,8 @@ from support.records import recorded
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 
-every_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-every_transport = pytest.mark.parametrize("transport", ["plain", "ssl_config", "local_cert"])
-
-
-def ends_of(transport: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give what the end that listens and the end that connects are given."""
-    if transport == "plain":
-        return {}, {}
-    ends = paths_of("server", "client"), paths_of("client", "server")
-    if transport == "local_cert":
-        return ends
-    listening, connecting = ({"ssl_config": SimpleSSLConfig(**end)} for end in ends)
-    return listening, connecting
-
-
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    if name == "asyncio":
-        return asyncio.new_event_loop
-    factory: Callable[[], asyncio.AbstractEventLoop] = pytest.importorskip("uvloop").new_event_loop
-    return factory
-
-
-@pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    logger = logging.getLogger("under.test")
-    logger.setLevel(1)
-    logger.propagate = False
-    yield logger
-    logger.propagate = True
-    logger.handlers.clear()
+every_loop = pytest.mark.parametrize("loop", LOOPS)
+every_transport = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
 @every_transport
@@ -63,7 +36,7 @@ def logger() -> Iterator[logging.Logger]:
 def test_a_forwarder_in_a_child_says_that_it_must_be_started_there(
     loop: str, transport: str, logger: logging.Logger
 ) -> None:
-    listening, connecting = ends_of(transport)
+    listening, connecting = TRANSPORTS[transport]()
 
     async def anew(forwarder: LogForwarder) -> None:
         forwarder.start()
@@ -105,7 +78,7 @@ def test_a_forwarder_in_a_child_says_that_it_must_be_started_there(
                 ]
                 await forwarder.stop()
 
-    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(main())
 
 
@@ -114,7 +87,7 @@ def test_a_forwarder_that_has_a_thread_works_on_both_sides_of_a_fork(
     transport: str, logger: logging.Logger
 ) -> None:
     asyncio.set_event_loop(None)
-    listening, connecting = ends_of(transport)
+    listening, connecting = TRANSPORTS[transport]()
     with recorded("fwd") as fwd, running_server(Server, **listening) as port:
         forwarder = LogForwarder(HOST, port, 0.01, **connecting)
         logger.addHandler(forwarder)
@@ -155,6 +128,26 @@ def test_a_forwarder_that_has_a_thread_works_on_both_sides_of_a_fork(
         "parent, after",
         "parent, before",
     ]
+
+
+def test_what_a_worker_of_multiprocessing_logs_last_is_sent(logger: logging.Logger) -> None:
+    asyncio.set_event_loop(None)
+
+    def work() -> None:
+        forwarder = LogForwarder(HOST, port)
+        logger.addHandler(forwarder)
+        forwarder.start()
+        logger.info("last words")
+
+    with recorded("fwd") as fwd, running_server(Server) as port:
+        worker = multiprocessing.get_context("fork").Process(target=work)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # that there are threads
+            worker.start()
+        worker.join(DEADLINE)
+        assert worker.exitcode == 0
+        worker.close()
+        until(lambda: [message for _, _, message, _ in fwd] == ["last words"])
 
 
 def test_a_fork_while_another_thread_logs_leaves_no_lock_held(logger: logging.Logger) -> None:
@@ -228,7 +221,7 @@ def test_a_parent_of_a_pipe_refuses_in_a_child(loop: str, preexec: bool) -> None
             comm.close()
             await comm.process.wait()
 
-    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(main())
 
 
@@ -287,7 +280,7 @@ def test_the_child_of_a_pipe_with_asyncio_refuses_in_its_own_child(loop: str) ->
         assert await comm.readline() == b"line\n"
         comm.close()
 
-    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
         runner.run(main())
     os.close(reads)
     os.close(writes)

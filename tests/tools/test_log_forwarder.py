@@ -7,7 +7,7 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest import mock
@@ -27,16 +27,6 @@ from support.records import recorded
 BANNER = b"ARTIQ logging\n"
 
 Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    logger = logging.getLogger("under.test")
-    logger.setLevel(1)
-    logger.propagate = False
-    yield logger
-    logger.propagate = True
-    logger.handlers.clear()
 
 
 def attached(logger: logging.Logger, port: int, **options: Any) -> LogForwarder:

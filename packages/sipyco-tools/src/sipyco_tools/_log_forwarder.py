@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from pathlib import Path
 from typing import Any, Final
+from weakref import ref
 
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.process_bound import (
@@ -175,6 +176,7 @@ class LogForwarder(logging.Handler, TaskObject):
             raise RuntimeError("the forwarder has been started already")
         else:
             self._thread = LoopThread(f"log forwarder to {self._where}", self._run_in_thread)
+            _close_with_worker(self)
 
     async def stop(self) -> None:
         """Send what waits, in bounded time, and end the task or the thread. May be repeated."""
@@ -385,6 +387,22 @@ class LogForwarder(logging.Handler, TaskObject):
         last = logging.lastResort
         if last is not None and level >= last.level and _only_forwarders_listen():
             print(message % args, file=sys.stderr)
+
+
+def _close_with_worker(forwarder: LogForwarder) -> None:
+    """Have a worker of `multiprocessing`, which may end without `logging.shutdown`, do that."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or multiprocessing.parent_process() is None:
+        return
+    finalize = getattr(sys.modules.get("multiprocessing.util"), "Finalize", None)
+    if finalize is not None:  # it is not documented
+        finalize(None, _close, args=(ref(forwarder),), exitpriority=0)
+
+
+def _close(forwarder: ref[LogForwarder]) -> None:
+    alive = forwarder()
+    if alive is not None:
+        alive.close()
 
 
 def _only_forwarders_listen() -> bool:
