@@ -327,7 +327,7 @@ def while_waking_others(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(turns, "waiting", 1)
+    monkeypatch.setattr(turns, "waiting", [threading.Lock()])  # it does not take its turn
     monkeypatch.setattr(turns, "wake", wake)
 
 

@@ -176,7 +176,7 @@ class BlockingConnection:
         number, message = 0, None
         try:
             with turns.guard:
-                if turns.owner is None:
+                if turns.owner is None and not turns.waiting:
                     turns.owner = me
             if turns.owner != me or self.wire.closed is not None:
                 if turns.owner != me:
@@ -313,6 +313,8 @@ class BlockingConnection:
 
     def refuse_reentry(self, what: str) -> None:
         """Raise what a call raises in the middle of another one of the same thread."""
+        if self.wire.closed is not None:
+            raise ConnectionResetError(f"{what}: {self.wire.closed}")
         raise RuntimeError(
             f"{what}: this thread is in another call on {self.where} "
             "(a signal handler cannot call in the middle of a call)"

@@ -9,11 +9,11 @@ TYPE_CHECKING = False  # what `typing` has, without the time that it takes to lo
 if TYPE_CHECKING:
     from typing import Final
 
-_PATIENCE: Final = 0.05  # seconds until a thread looks again whether it is its turn
+_PATIENCE: Final = 0.05  # seconds until a thread no longer waits for those before it
 
 
 class ThreadTurns:
-    """One thread at a time.
+    """One thread at a time, in the order in which they came.
 
     Ctrl-C may strike at any call of a function, so the turn is given back by an assignment to
     `owner`, which nothing can interrupt. `wake` only spares others from waiting longer. There are
@@ -32,14 +32,14 @@ class ThreadTurns:
         owner: the thread whose turn it is, or None.
         guard: is held while `owner` is set. The garbage collector and signal handlers may come
             back to it in the same thread: as only `owner` decides, that does no harm.
-        waiting: how many threads are.
+        waiting: a lock for each of the threads that are, the one that came first before others;
+            releasing it wakes the thread. Ctrl-C could leave the lock inside an `Event` taken.
     """
 
     def __init__(self) -> None:
         self.owner: int | None = None
         self.guard = threading.RLock()
-        self.waiting = 0
-        self._freed = threading.Event()
+        self.waiting: list[threading.Lock] = []
 
     def take(self, me: int, deadline: float | None) -> bool:
         """Wait until it is nobody's turn; tell whether it is ours in time.
@@ -48,25 +48,38 @@ class ThreadTurns:
             me: this thread.
             deadline: by `time.monotonic`, or None.
         """
-        self.waiting += 1
+        with self.guard:
+            if self.owner is None and not self.waiting:
+                self.owner = me
+                return True
+        freed, waiting = threading.Lock(), self.waiting
+        freed.acquire()
         try:
-            return self._wait(me, deadline)
+            waiting.append(freed)
+            return self._wait(me, freed, deadline)
         finally:
-            self.waiting -= 1
+            try:
+                waiting.remove(freed)
+            except ValueError:
+                pass  # Ctrl-C came first
+            if self.owner is None:
+                self.wake()
 
-    def _wait(self, me: int, deadline: float | None) -> bool:
+    def _wait(self, me: int, freed: threading.Lock, deadline: float | None) -> bool:
+        overdue = False
         while True:
             with self.guard:
-                if self.owner is None:
+                free = self.owner is None
+                # Whoever is before us may be in a signal handler, and not take its turn.
+                if free and (overdue or self.waiting[:1] in ([freed], [])):
                     self.owner = me
                     return True
-                self._freed.clear()
             patience = _PATIENCE
             if deadline is not None:
                 patience = min(patience, deadline - time.monotonic())
                 if patience <= 0:
                     return False
-            self._freed.wait(patience)
+            overdue = not freed.acquire(timeout=patience) and free
 
     def try_to_take(self, me: int) -> None:
         """Take the turn if that is possible without waiting for anything."""
@@ -87,8 +100,12 @@ class ThreadTurns:
         if self.owner != threading.get_ident():
             self.owner = None
         self.guard = threading.RLock()
-        self._freed = threading.Event()
+        self.waiting = []
 
     def wake(self) -> None:
-        """Let those that wait look whether it is their turn."""
-        self._freed.set()
+        """Let the thread that has waited longest look whether it is its turn."""
+        for freed in self.waiting[:1]:
+            try:
+                freed.release()
+            except RuntimeError:
+                pass  # it was woken already
