@@ -72,6 +72,17 @@ def test_a_renamed_level_is_written_under_the_name_that_every_reader_knows() -> 
         logging.addLevelName(logging.WARNING, "WARNING")
 
 
+def test_a_record_that_was_made_of_less_than_all_is_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = logging.makeLogRecord({"msg": "ready"})  # as of one that came over a network
+    assert MultilineFormatter().format(record) == "INFO:None:ready"
+    forwarder = LogForwarder(HOST, 1066)
+    forwarder.emit(record)
+    assert [entry.split(b":", 1)[1] for entry in forwarder._queue] == [b"INFO:None:ready\n"]
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("separator", SEPARATORS)
 def test_no_reader_finds_other_lines_in_what_is_written(separator: str) -> None:
     record = made(f"a{separator}ERROR:x:y", name=f"n{separator}ERROR:x")

@@ -33,17 +33,22 @@ _IN_TEXTS: Final = {
 }
 
 
-def level_name(level: int) -> str:
-    """Return the name, of those that every reader of the format knows, of the next lower level."""
+def level_name(level: int | None) -> str:
+    """Return the name, of those that every reader of the format knows, of the next lower level.
+
+    A record that `logging.makeLogRecord` has made may have none: then it is INFO.
+    """
+    if level is None:
+        return _NAMES[logging.INFO]
     for known in (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG):
         if level >= known:
             return _NAMES[known]
     return "TRACE"
 
 
-def safe_name(name: str) -> str:
-    """Replace in the name of a logger or a source what would end it."""
-    return name.translate(_IN_NAMES)
+def safe_name(name: str | None) -> str:
+    """Replace in the name of a logger or a source what would end it; there may be none."""
+    return str(name).translate(_IN_NAMES)
 
 
 def safe_text(text: str) -> str:
@@ -51,7 +56,7 @@ def safe_text(text: str) -> str:
     return text if text.isprintable() else text.replace("\r\n", "\n").translate(_IN_TEXTS)
 
 
-def entry_text(level: int, name: str, message: str) -> str:
+def entry_text(level: int | None, name: str | None, message: str) -> str:
     """Return a record in the format of `MultilineFormatter`."""
     message = safe_text(message)
     lines = message.count("\n") + 1
@@ -59,7 +64,7 @@ def entry_text(level: int, name: str, message: str) -> str:
     return f"{level_name(level)}{count}:{safe_name(name)}:{message}"
 
 
-def is_entry(text: str, name: str) -> bool:
+def is_entry(text: str, name: str | None) -> bool:
     """Tell whether a text is a record of a logger in the format of `MultilineFormatter`."""
     if safe_text(text) != text:
         return False
