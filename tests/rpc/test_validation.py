@@ -134,7 +134,7 @@ def test_a_driver_is_not_started_for_a_port_that_is_none(tmp_path: Any) -> None:
 
 # --- hosts -----------------------------------------------------------------------------------
 
-IMPOSSIBLE = ["a..b", ".a", "x" * 64, "", "a\0b", "\ud800", 5, b"localhost", "ä" * 64]
+IMPOSSIBLE = ["a..b", ".a", "x" * 64, "", "a\0b", "::1\n", "\ud800", 5, b"localhost", "ä" * 64]
 
 
 @connecting

@@ -67,7 +67,7 @@ def check_host(host: Any) -> None:
     if host is None:
         return
     try:
-        if isinstance(host, str) and host and "\0" not in host:
+        if isinstance(host, str) and host and host.isprintable():
             host.encode("idna")  # as it is done to look it up
             return
     except UnicodeError:
