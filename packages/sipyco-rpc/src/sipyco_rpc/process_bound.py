@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-from weakref import ref
 
 from sipyco_rpc._compat import epoll_selector
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import MethodType
     from typing import Any, NoReturn
+    from weakref import ref
 
 __all__ = ["after_fork_in_child", "belongs_to_parent", "leave_descriptor", "not_copyable"]
 
@@ -43,6 +43,8 @@ def after_fork_in_child(method: Callable[[], asyncio.AbstractEventLoop | None]) 
         method: a bound method. It returns the event loop in which the object was used, if any:
             that loop is shared with the parent, and stops as soon as the child runs it.
     """
+    from weakref import ref  # whoever has a connection can wait for it to be loaded
+
     bound: MethodType = method  # type: ignore[assignment]
     key = id(bound.__self__), bound.__func__
     forget = _methods.pop  # when the interpreter ends, the module may be gone before the object
