@@ -669,7 +669,8 @@ def test_a_loop_that_cannot_be_left_keeps_no_other_from_it() -> None:
         said: list[Any] = []
         patch.setattr(process_bound, "_leave_loop", leave)
         patch.setattr(sys, "unraisablehook", said.append)  # pytest's would fail the test
-        assert in_child(lambda: f"{left == loops} {said[0].exc_value}") == (
+        # What other tests have left behind may have loops as well.
+        assert in_child(lambda: f"{set(loops) <= set(left)} {said[0].exc_value}") == (
             "True no descriptor is left"
         )
         del held
