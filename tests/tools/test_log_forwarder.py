@@ -14,14 +14,16 @@ from unittest import mock
 
 import pytest
 
+from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_tools import _log_connection, _log_forwarder
 from sipyco_tools._log_connection import LogConnection
 from sipyco_tools.logging_tools import LogForwarder, Server, SourceFilter
 from support.certificates import paths_of
 from support.feeds import comes_true, serving
-from support.peers import DEADLINE, HOST
+from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
+from support.proxy import FaultProxy
 from support.records import recorded
 
 BANNER = b"ARTIQ logging\n"
@@ -371,6 +373,34 @@ def test_nothing_is_sent_on_a_connection_that_has_ended(loop: str) -> None:
 
     with asyncio.Runner(loop_factory=module.new_event_loop) as runner:
         runner.run(main())
+
+
+def test_nothing_is_written_with_tls_to_a_peer_that_has_gone() -> None:
+    ours = SimpleSSLConfig(**paths_of("client", "server")).create_client_context()
+    theirs: dict[str, Any] = paths_of("server", "client")
+
+    def has_gone(sock: socket.socket) -> bool:
+        try:
+            sock.getpeername()
+        except OSError:
+            return True
+        return False
+
+    async def main() -> None:
+        async with serving(Server(), **theirs) as port:
+            with FaultProxy(port) as proxy:
+                reader, writer = await async_open_connection(HOST, proxy.port, ssl=ours)
+                connection = LogConnection(reader, writer, asyncio.Event())
+                assert await connection.send(BANNER)
+                proxy.reset()
+                until(lambda: has_gone(writer.get_extra_info("socket")))  # the loop stands still
+                assert not any([await connection.send(b"lost\n") for _ in range(20)])
+                assert connection.ended
+                await connection.close()
+
+    with recorded("asyncio", logging.WARNING) as complaints:
+        asyncio.run(main())
+    assert [text for _, _, text, _ in complaints if not text.startswith("Executing ")] == []
 
 
 @pytest.mark.parametrize("tls", ["plain", "trusting", "verifying"])

@@ -72,8 +72,9 @@ class LogConnection:
         Returns:
             Whether it was begun to be sent: not where the connection had ended before.
         """
-        if self._writer.is_closing():
-            # uvloop would raise a `RuntimeError`. The reason is about to come.
+        if self._writer.is_closing() or not self._is_connected():
+            # uvloop would raise a `RuntimeError`; asyncio with TLS would drop what is written, one
+            # entry after another, until it has told TLS. The reason is about to come.
             await asyncio.wait([self._watching], timeout=_RESET_PATIENCE)
             self.ended = True
             return False
@@ -84,6 +85,14 @@ class LogConnection:
             await self._writer.drain()
         except OSError as exc:
             self.ended, self.error = True, exc
+        return True
+
+    def _is_connected(self) -> bool:
+        """Tell whether the system still has the connection: it knows a reset before the loop."""
+        try:
+            self._socket.getpeername()
+        except (OSError, ValueError):  # the second of uvloop
+            return False
         return True
 
     async def in_doubt(self) -> bytes | None:
