@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from sipyco_rpc.process_bound import after_fork_in_child, leave_descriptor
 from sipyco_rpc.signals import SignalHandler
 from support.certificates import identity, paths_of
 from support.environment import as_installed
+from support.event_loops import every_loop, loop_factory
 from support.forks import fork, in_child, outcome
 from support.peers import (
     DEADLINE,
@@ -60,14 +61,6 @@ def tls_of(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 every_transport = pytest.mark.parametrize("kind", ["plain", "config", "host"])
-every_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-
-
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    if name == "asyncio":
-        return asyncio.new_event_loop
-    factory: Callable[[], asyncio.AbstractEventLoop] = pytest.importorskip("uvloop").new_event_loop
-    return factory
 
 
 class Target:

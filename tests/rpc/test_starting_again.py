@@ -7,7 +7,7 @@ import copy
 import pickle
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -17,16 +17,8 @@ from sipyco_rpc.asyncio_server import AsyncioServer
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.keepalive import async_open_connection
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
+from support.event_loops import every_loop, loop_factory
 from support.peers import DEADLINE, HOST, rpc_server, until
-
-every_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-
-
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    if name == "asyncio":
-        return asyncio.new_event_loop
-    factory: Callable[[], asyncio.AbstractEventLoop] = pytest.importorskip("uvloop").new_event_loop
-    return factory
 
 
 class Target:
