@@ -26,6 +26,19 @@ async def serving(server: Any, **start: Any) -> AsyncIterator[int]:
         yield port_of(server)
 
 
+async def is_asked(reader: asyncio.StreamReader, *lines: bytes) -> bool:
+    """Read what a client begins with; false if it left before, as a client may at any time."""
+    for expected in lines:
+        try:
+            line = await reader.readline()
+        except ConnectionError:
+            return False
+        if not line.endswith(b"\n"):
+            return False
+        assert line == expected
+    return True
+
+
 @asynccontextmanager
 async def feed_of(said: bytes, stay: bool = False) -> AsyncIterator[int]:
     """Serve what a hostile publisher or broadcaster says, whatever it is asked for.
