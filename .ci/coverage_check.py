@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parent.parent
 MODULE_LEVEL: Final = 90  # per cent of each module: a good package hides no bad one
 
 # A trace function interrupts at every point; coverage has the only one that there can be.
-UNTRACED: Final = Path("tests/rpc/test_loopback_interrupts.py")
+UNTRACED: Final = Path("tests/rpc/client/test_loopback_interrupts.py")
 
 PYTEST: Final = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal"]
 

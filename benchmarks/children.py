@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 __all__ = ["Child", "ChildError", "available_cores"]
 
 _ROOT: Final = Path(__file__).parents[1]
-_PATIENCE: Final = 3.0  # seconds for a child to end by itself, and again once it was terminated
+_TIMEOUT: Final = 3.0  # seconds for a child to end by itself, and again once it was terminated
 _DEADLINE: Final = 120.0  # seconds for one answer: the slowest round takes a tenth of it
 
 
@@ -127,7 +127,7 @@ class Child:
                 self.close(0.0)  # it is busy with what nobody waits for
                 raise ChildError(f"no answer in {deadline:.0f} s from {self._name}") from None
             if not line:
-                self._process.wait(_PATIENCE)
+                self._process.wait(_TIMEOUT)
                 raise ChildError(self._story(f"ended with status {self._process.returncode}"))
             answer = json.loads(line)
             if answer.get("number", self._number) == self._number:
@@ -141,7 +141,7 @@ class Child:
         self.tell(action, *arguments)
         return self.answer()
 
-    def close(self, patience: float = _PATIENCE) -> None:
+    def close(self, patience: float = _TIMEOUT) -> None:
         """End the process: ask, then terminate, then kill. May be repeated.
 
         Args:
@@ -155,14 +155,14 @@ class Child:
             process.stdin.close()
         except OSError:
             pass  # it has ended already
-        for end, seconds in ((process.terminate, patience), (process.kill, _PATIENCE)):
+        for end, seconds in ((process.terminate, patience), (process.kill, _TIMEOUT)):
             try:
                 process.wait(seconds)
                 break
             except subprocess.TimeoutExpired:
                 end()
         process.wait()
-        self._reading.join(_PATIENCE)
+        self._reading.join(_TIMEOUT)
         process.stdout.close()
         self._errors.close()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import traceback
 
-from sipyco_rpc.framing import LineTooLong
-from sipyco_rpc.protocol import IncompatibleServer
+from sipyco_rpc.wire.lines import LineTooLong
+from sipyco_rpc.wire.session import IncompatibleServer
 
 __all__ = ["check_error"]
 

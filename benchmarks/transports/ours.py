@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.child import announce
 from benchmarks.transports.driver import HOST, Arrays, Driver
+from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server
-from sipyco_rpc.tls import SimpleSSLConfig
 
 __all__ = ["AsyncioDriver", "BlockingDriver", "serve"]
 

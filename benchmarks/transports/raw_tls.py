@@ -11,7 +11,7 @@ import threading
 
 from benchmarks.child import announce
 from benchmarks.transports.driver import HOST, MESSAGE, Driver
-from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.net.tls import SimpleSSLConfig
 
 __all__ = ["TlsDriver", "serve"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sipyco_rpc.frames import FrameBody, FrameError
-from sipyco_rpc.framing import LineReader, LineTooLong
-from sipyco_rpc.messages import MessageReader
+from sipyco_rpc.wire.frames import FrameBody, FrameError
+from sipyco_rpc.wire.lines import LineReader, LineTooLong
+from sipyco_rpc.wire.messages import MessageReader
 
 __all__ = ["one_input"]
 

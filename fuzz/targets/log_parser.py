@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fuzz.memory import reads, recorded, run
-from sipyco_tools._log_text import safe_name
+from sipyco_tools._logging.text import safe_name
 from sipyco_tools.logging_tools import LogParser
 
 __all__ = ["one_input"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from fuzz.memory import recorded
-from sipyco_tools._log_lines import Refused
-from sipyco_tools._log_server import BANNER, _Conversation
-from sipyco_tools._log_text import safe_name
+from sipyco_tools._logging.lines import Refused
+from sipyco_tools._logging.server import BANNER, _LogSession
+from sipyco_tools._logging.text import safe_name
 
 __all__ = ["one_input"]
 
@@ -25,7 +25,7 @@ def one_input(data: bytes) -> None:
 
 def _logged(data: bytes, step: int) -> tuple[list[tuple[str, str, str]], str]:
     """Give what is logged, and why the connection is closed."""
-    conversation = _Conversation(_MAX_LINE, _MAX_LINES)
+    conversation = _LogSession(_MAX_LINE, _MAX_LINES)
     refused = ""
     with recorded("fwd") as log:
         try:

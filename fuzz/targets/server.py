@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from fuzz.memory import MemoryTransport, deliver, reads, recorded, run, settle
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc import packed_exceptions  # noqa: F401  (it is loaded later otherwise)
-from sipyco_rpc._server_calls import ServerCalls
-from sipyco_rpc._server_connection import ServerConnection
-from sipyco_rpc.framing import LineTooLong
-from sipyco_rpc.messages import MessageReader
+from sipyco_rpc._server.connection import ServerConnection
+from sipyco_rpc._server.dispatcher import CallDispatcher
 from sipyco_rpc.pc_rpc import Server
+from sipyco_rpc.wire import exceptions  # noqa: F401  (it is loaded later otherwise)
+from sipyco_rpc.wire.lines import LineTooLong
+from sipyco_rpc.wire.messages import MessageReader
 
 __all__ = ["one_input"]
 
@@ -131,7 +131,7 @@ def _at_rest(connection: ServerConnection) -> bool:
     calls = connection._calls
     return connection._transport.is_closing() or (
         not connection._backlog
-        and not connection._sender.late
+        and not connection._sender.backpressured
         and (calls is None or not calls.jobs)
         # What the loop has yet to do is private to it; without that, it has all passes to do it.
         and not getattr(connection._loop, "_ready", True)
@@ -144,7 +144,7 @@ def _check(
     transport: MemoryTransport,
     target: _Target,
     connection: ServerConnection,
-    calls: ServerCalls | None,
+    calls: CallDispatcher | None,
     log: list[logging.LogRecord],
     ended: bool,
 ) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fuzz.servers import check_error
-from sipyco_rpc.frames import FrameError
-from sipyco_rpc.protocol import AutoTarget, ClientSession
+from sipyco_rpc.wire.client_session import ClientSession
+from sipyco_rpc.wire.frames import FrameError
+from sipyco_rpc.wire.session import AutoTarget
 
 __all__ = ["one_input"]
 

@@ -8,7 +8,7 @@ from unittest import mock
 
 from fuzz.compare import canonical
 from fuzz.memory import MemoryTransport, reads, recorded, run
-from sipyco_rpc.asyncio_server import Complaints
+from sipyco_rpc.net.server import LogLimiter
 from sipyco_sync import _feed_client
 from sipyco_sync.broadcast import Receiver
 from sipyco_sync.sync_struct import Subscriber
@@ -54,7 +54,7 @@ async def _subscribe(kind: Any, said: list[bytes]) -> tuple[Any, ...]:
             "it", *arguments, lambda value: got.append(_shown(value)), max_line=_LIMIT
         )
         # Each line is accounted for: however many cannot be used, none is counted only.
-        subscriber._complaints = Complaints(b"".join(said).count(b"\n") + 1)
+        subscriber._log_limiter = LogLimiter(b"".join(said).count(b"\n") + 1)
         await subscriber.connect("memory", 1)
         for part in said:
             if transport.closed:

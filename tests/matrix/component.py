@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
-from sipyco_rpc.framing import MIB
+from sipyco_rpc.support.memory import MIB
 from support.proxy import Direction
 
 ROWS: dict[str, Callable[[], Component]] = {}

@@ -10,15 +10,15 @@ from unittest import mock
 
 from matrix.component import Component, row
 from sipyco_pyon import pyon
-from sipyco_rpc._server_session import ServerSession
 from sipyco_rpc.fire_and_forget import FFProxy
-from sipyco_rpc.framing import MIB
 from sipyco_rpc.pc_rpc import (
     AsyncioClient,
     BestEffortClient,
     Client,
     Server,
 )
+from sipyco_rpc.support.memory import MIB
+from sipyco_rpc.wire.server_session import ServerSession
 from support.feeds import port_of
 from support.peers import HOST
 

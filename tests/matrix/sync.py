@@ -9,7 +9,7 @@ from unittest import mock
 
 from matrix.component import Component, row
 from sipyco_pyon import pyon_v1
-from sipyco_rpc.framing import MIB
+from sipyco_rpc.support.memory import MIB
 from sipyco_sync.broadcast import Broadcaster, Receiver, SubscriptionState
 from sipyco_sync.sync_struct import (
     Notifier,

@@ -11,8 +11,8 @@ from typing import Any
 
 from matrix import test_matrix
 from matrix.component import COVERED
-from sipyco_rpc.asyncio_server import AsyncioServer
-from sipyco_rpc.keepalive import async_open_connection, create_connection
+from sipyco_rpc.net.keepalive import async_open_connection, create_connection
+from sipyco_rpc.net.server import AsyncioServer
 from sipyco_sync.remote_exec import connect_global_rpc
 
 __all__ = ["test_matrix"]  # it loads all rows

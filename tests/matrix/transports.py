@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.net.tls import SimpleSSLConfig
 from support.certificates import paths_of
 
 

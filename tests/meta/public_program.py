@@ -26,7 +26,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 PACKAGES = ("sipyco_pyon", "sipyco_rpc", "sipyco_sync", "sipyco_tools", "sipyco")
-ELSEWHERE = {"sipyco_tools._pipe_windows"}
+ELSEWHERE = {"sipyco_tools._pipes.windows"}
 
 absent = sys.argv[1] == "absent"
 real_import, real_getattr = builtins.__import__, getattr

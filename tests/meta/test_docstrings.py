@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 PACKAGES = ["sipyco_pyon", "sipyco_rpc", "sipyco_sync", "sipyco_tools"]
-ELSEWHERE = {"sipyco_tools._pipe_windows"}  # it needs what asyncio has on Windows only
+ELSEWHERE = {"sipyco_tools._pipes.windows"}  # it needs what asyncio has on Windows only
 ENTRY = re.compile(r"^ {4}(\S.*)$", re.MULTILINE)
 
 

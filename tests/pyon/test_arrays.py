@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_pyon._cutting import Cuts
+from sipyco_pyon._base64_extract import Cuts
 from sipyco_pyon._writer import SHORT_DATA
 
 np = pytest.importorskip("numpy")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sipyco_pyon import _migrate, pyon, pyon_v1
+from sipyco_pyon import migrate, pyon, pyon_v1
 
 
 def test_store_and_load(tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_a_conversion_that_fails_changes_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left on device"):
-            _migrate.migrate(path)
+            migrate.migrate(path)
     assert os.listdir(tmp_path) == ["db.pyon"]
     assert path.read_text() == "(1, )"
-    assert _migrate.migrate(path) == f"{path}_v1"
+    assert migrate.migrate(path) == f"{path}_v1"
     assert pyon.load_file(path) == (1,)
     assert (tmp_path / "db.pyon_v1").read_text() == "(1, )"
 
@@ -158,7 +158,7 @@ def test_a_conversion_that_is_interrupted_late_is_undone(
     store_file = pyon.store_file
     monkeypatch.setattr(pyon, "store_file", lambda *a: interrupt(store_file(*a)))
     with pytest.raises(KeyboardInterrupt):
-        _migrate.migrate(path)
+        migrate.migrate(path)
     assert os.listdir(tmp_path) == ["db.pyon"]
     assert path.read_text() == "(1, )"
 
@@ -190,7 +190,7 @@ def test_a_file_behind_a_symbolic_link_is_converted(tmp_path: Path) -> None:
     target, path = tmp_path / "data" / "db", tmp_path / "db.pyon"
     target.write_text("(1, )")
     path.symlink_to("data/db")
-    assert _migrate.migrate(path) == f"{path}_v1"
+    assert migrate.migrate(path) == f"{path}_v1"
     assert path.is_symlink()
     assert pyon.load_file(target) == (1,)
     assert (tmp_path / "db.pyon_v1").read_text() == "(1, )"

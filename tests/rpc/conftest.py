@@ -2,7 +2,8 @@
 
 import pytest
 
-from sipyco_rpc import _accepting, _server_connection, asyncio_server
+from sipyco_rpc._server import connection
+from sipyco_rpc.net import accepting, server
 from support import peers
 from support.leaks import nothing_is_left
 
@@ -20,7 +21,7 @@ def either_protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have servers wait for peers to take what was said last, on however busy a machine."""
-    monkeypatch.setattr(_accepting, "CLOSE_PATIENCE", peers.DEADLINE)
-    monkeypatch.setattr(asyncio_server, "CLOSE_PATIENCE", peers.DEADLINE)
-    monkeypatch.setattr(asyncio_server, "_STOP_PATIENCE", peers.DEADLINE)
-    monkeypatch.setattr(_server_connection, "_CLOSE_PATIENCE", peers.DEADLINE)
+    monkeypatch.setattr(accepting, "CLOSE_TIMEOUT", peers.DEADLINE)
+    monkeypatch.setattr(server, "CLOSE_TIMEOUT", peers.DEADLINE)
+    monkeypatch.setattr(server, "_STOP_TIMEOUT", peers.DEADLINE)
+    monkeypatch.setattr(connection, "_CLOSE_TIMEOUT", peers.DEADLINE)

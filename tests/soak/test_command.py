@@ -21,9 +21,9 @@ from soak.report import is_good, report
 from support.peers import until
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120.0  # seconds: a run has deadlines of its own, for machines that are busy
+TIMEOUT = 120.0  # seconds: a run has deadlines of its own, for machines that are busy
 
-pytestmark = pytest.mark.timeout(PATIENCE + 30)
+pytestmark = pytest.mark.timeout(TIMEOUT + 30)
 needs_linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="it needs /proc")
 
 
@@ -58,7 +58,7 @@ def test_a_short_run_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
     try:
         until(lambda: (folder / "worker-0-0.ledger").exists() or process.poll() is not None)
         children = children_of(process.pid)
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=TIMEOUT)
     finally:
         process.kill()
         process.communicate()
@@ -86,7 +86,7 @@ def test_ctrl_c_ends_it_with_what_there_is_so_far() -> None:
                 break
         children = children_of(process.pid)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=TIMEOUT)
     finally:
         process.kill()
         process.communicate()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc import _connecting
-from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.net import connect
+from sipyco_rpc.net.tls import SimpleSSLConfig
 from support.certificates import identity
 
 NAME = "two.test"  # of a host whose first address is dead
@@ -57,7 +57,7 @@ def first_address_dead(port: int) -> Iterator[str]:
         resolving({NAME: ["127.0.0.2", "127.0.0.1"]}),
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(_connecting, "HEAD_START", 0.01)
+        patch.setattr(connect, "HEAD_START", 0.01)
         yield NAME
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
-from sipyco_rpc.asyncio_server import abort
+from sipyco_rpc.net.server import abort
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, call_timeout
 from support.histories import (
     Answered,

@@ -14,12 +14,14 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from sipyco_rpc import _asyncio_client
-from sipyco_rpc._server_connection import ServerConnection
-from sipyco_rpc.framing import LineTooLong
-from sipyco_rpc.messages import MessageReader
+from sipyco_rpc._client import asyncio_client
+from sipyco_rpc._server.connection import ServerConnection
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
-from sipyco_rpc.protocol import AutoTarget, CallRequest, ClientSession, ListRequest, ServerSession
+from sipyco_rpc.wire.client_session import ClientSession
+from sipyco_rpc.wire.lines import LineTooLong
+from sipyco_rpc.wire.messages import MessageReader
+from sipyco_rpc.wire.server_session import CallRequest, ListRequest, ServerSession
+from sipyco_rpc.wire.session import AutoTarget
 from support.peers import DEADLINE
 
 # The offsets in a stream at which its pieces end; after the last of them it comes whole.
@@ -131,7 +133,7 @@ class SessionPair:
         self._results: dict[int, tuple[str, Any]] = {}
         self._calls: list[int] = []
         self._waiting: deque[Callable[[], Any]] = deque()  # until the handshake is over
-        self._client_step: Callable[[Any], None] = self._greeted
+        self._client_step: Callable[[Any], None] = self._server_speaks_first
         self._banner: bytes | None = b""
         self._selected = False
         self._request(self.client.hello())
@@ -172,7 +174,7 @@ class SessionPair:
             self._client_step(message)
             self._send_waiting()
 
-    def _greeted(self, message: Any) -> None:
+    def _server_speaks_first(self, message: Any) -> None:
         self.client.receive_identification(message)
         self._client_step = self._told_methods
         self._request(self.client.select(AutoTarget))
@@ -363,7 +365,7 @@ async def memory_client(
     client = AsyncioClient()
     try:
         with (
-            mock.patch.object(_asyncio_client, "open_socket", open_socket),
+            mock.patch.object(asyncio_client, "open_socket", open_socket),
             mock.patch.object(loop, "create_connection", connect),
         ):
             yield client, ours, theirs

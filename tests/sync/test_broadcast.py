@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_sync.broadcast import Broadcaster, Receiver, SubscriptionState
 from support.certificates import paths_of
 from support.feeds import RawPeer, comes_true, feed_of, is_asked, serving

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from sipyco_pyon import pyon
-from sipyco_rpc.framing import MIB, LineReader, LineTooLong
+from sipyco_rpc.support.memory import MIB
+from sipyco_rpc.wire.lines import LineReader, LineTooLong
 from sipyco_sync.sync_struct import process_mod
 from support.environment import as_installed
 from support.feeds import BANNER, RawPeer, comes_true

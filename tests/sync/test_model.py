@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipyco_pyon import pyon
-from sipyco_sync._outlet import OVERHEAD, Outlet
+from sipyco_sync._feed_queue import OVERHEAD, SendQueue
 from sipyco_sync.sync_struct import Notifier, Publisher, Subscriber, process_mod
 from support.feeds import BANNER, RawPeer, comes_true, serving
 from support.mods import LARGEST, NUMBERS, VALUES, change
@@ -63,7 +63,7 @@ class Reader:
 def check_memory(publisher: Publisher, n: Notifier) -> None:
     feed = publisher._feeds[id(n)]
     for outlet in feed.outlets:
-        assert isinstance(outlet, Outlet)
+        assert isinstance(outlet, SendQueue)
         # One line may be larger than the limit by itself; nothing is added to it then.
         assert outlet.waiting <= max(LIMIT, 8 * LARGEST) + 2 * OVERHEAD
         if outlet.lines > 1:

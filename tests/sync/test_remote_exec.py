@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.pc_rpc import Client
-from sipyco_rpc.tls import SimpleSSLConfig
 from sipyco_sync.remote_exec import RemoteExecServer, connect_global_rpc
 from support.certificates import paths_of
 from support.peers import DEADLINE, HOST, rpc_server, until

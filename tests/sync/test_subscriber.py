@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_sync.sync_struct import (
     Notifier,
     Publisher,

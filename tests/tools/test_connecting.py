@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc.keepalive import async_open_connection
-from sipyco_rpc.tls import SimpleSSLConfig
-from sipyco_tools import _log_connection, common_args, sipyco_rpctool
+from sipyco_rpc.net.keepalive import async_open_connection
+from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_tools import common_args, sipyco_rpctool
+from sipyco_tools._logging import connection as connection_module
+from sipyco_tools._logging.connection import LogConnection
+from sipyco_tools._logging.server import BANNER
 from sipyco_tools.logging_tools import LogForwarder, Server
 from support.addresses import ends_of_two, first_address_dead
 from support.certificates import paths_of
@@ -47,8 +50,8 @@ def test_where_the_first_address_is_dead_a_forwarder_takes_the_second(form: str)
 def test_a_connection_with_tls_that_was_closed_tells_nothing_of_its_last_entry(
     loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_log_connection, "_IN_FLIGHT", 0.0)
-    monkeypatch.setattr(_log_connection, "_RESET_PATIENCE", 0.0)
+    monkeypatch.setattr(connection_module, "_IN_FLIGHT", 0.0)
+    monkeypatch.setattr(connection_module, "_RESET_TIMEOUT", 0.0)
     ours = SimpleSSLConfig(**paths_of("client", "server")).create_client_context()
 
     async def main() -> None:
@@ -57,9 +60,9 @@ def test_a_connection_with_tls_that_was_closed_tells_nothing_of_its_last_entry(
             await log_server.start(HOST, 0, **paths_of("server", "client"))  # type: ignore[arg-type]
             port = port_of(log_server)
             reader, writer = await async_open_connection(HOST, port, ssl=ours)
-            connection = _log_connection.LogConnection(reader, writer, asyncio.Event())
+            connection = LogConnection(reader, writer, asyncio.Event())
             with recorded() as records:
-                writer.write(_log_connection.BANNER + b"lab:INFO:laser:locked\n")
+                writer.write(BANNER + b"lab:INFO:laser:locked\n")
                 await comes_true(lambda: records)
             connection._last = b"lab:INFO:laser:locked\n"
             await log_server.stop()

@@ -201,7 +201,7 @@ def decode_array(shape: Any, description: Any, data: Any) -> Any:
     return _ndarray(sizes, dtype, raw).copy()
 
 
-def adopt_array(shape: Any, description: Any, memory: Any) -> Any:
+def array_from_buffer(shape: Any, description: Any, memory: Any) -> Any:
     """Make an array of memory, which is copied only if it is read-only or not aligned."""
     dtype = _DTYPES.get(description) if type(description) is str else None
     if dtype is None:

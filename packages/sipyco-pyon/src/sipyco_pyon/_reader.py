@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
+from sipyco_pyon._base64_extract import CUT_FROM, Cuts
+from sipyco_pyon._bigint import from_decimal
 from sipyco_pyon._collisions import Collisions
 from sipyco_pyon._compat import beyond_digit_limit, load_errors, make_scanner
-from sipyco_pyon._cutting import CUT_FROM, Cuts
-from sipyco_pyon._json_parts import (
-    check_end,
-    encoding_of,
-    scan_after_space,
-    scan_document,
-    to_text,
-)
-from sipyco_pyon._numbers import from_decimal
+from sipyco_pyon._json_c import check_end, encoding_of, scan_after_space, scan_document, to_text
 from sipyco_pyon._rebuild import Rebuilder, numpy_codec, untag_short
 from sipyco_pyon._registry import TAG, shown
 
@@ -105,7 +99,7 @@ def _adopt(name: str, arguments: list[Any]) -> Any:
     try:
         if name == "nparray":
             shape, description, memory = arguments
-            return numpy_codec().adopt_array(shape, description, memory)
+            return numpy_codec().array_from_buffer(shape, description, memory)
         (memory,) = arguments
         return bytes(memoryview(memory))
     except (ImportError, RecursionError):

@@ -61,7 +61,7 @@ _BUILT_IN: Final[frozenset[type]] = frozenset(
 )
 
 
-class Custom:
+class RegisteredType:
     """A type that was registered."""
 
     def __init__(self, name: str, encode: Callable[[Any], Any]) -> None:
@@ -69,7 +69,7 @@ class Custom:
         self.encode = encode
 
 
-_encoders: dict[type, Custom] = {}
+_encoders: dict[type, RegisteredType] = {}
 _decoders: dict[str, Callable[..., Any]] = {}
 
 
@@ -185,7 +185,7 @@ def register(
     if name in _decoders or name in RESERVED:
         raise AssertionError(f"the name `{name}` is taken already")
     for cls in classes:
-        _encoders[cls] = Custom(name, encode)
+        _encoders[cls] = RegisteredType(name, encode)
     _decoders[name] = decode
 
 

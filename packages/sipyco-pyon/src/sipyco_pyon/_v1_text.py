@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sipyco_pyon._numbers import from_decimal
+from sipyco_pyon._bigint import from_decimal
 
 __all__: list[str] = []
 

@@ -6,9 +6,9 @@ import sys
 from collections import OrderedDict
 
 from sipyco_pyon._base64 import b64text
+from sipyco_pyon._bigint import to_decimal
 from sipyco_pyon._compat import encode_plain, encode_string, encode_string_unicode
-from sipyco_pyon._numbers import to_decimal
-from sipyco_pyon._pieces import join_bytes, join_text
+from sipyco_pyon._join import join_bytes, join_text
 from sipyco_pyon._rebuild import numpy_codec
 from sipyco_pyon._registry import (
     COMPILED,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 ONLY_STR: Final = frozenset({str})
 
 # Containers of so many plain items go to the encoder in C as a whole. Compiled, the loop here is
@@ -170,7 +170,11 @@ class Writer:
 
     def _items(self, items: list[Any], depth: int) -> None:
         """Write an array."""
-        if len(items) >= FLAT_FROM and PLAIN.issuperset(map(type, items)) and self._flat(items):
+        if (
+            len(items) >= FLAT_FROM
+            and JSON_SCALARS.issuperset(map(type, items))
+            and self._flat(items)
+        ):
             return
         if not items:
             self._pieces.append("[]")
@@ -196,7 +200,7 @@ class Writer:
             return
         if (
             len(items) >= FLAT_FROM
-            and PLAIN.issuperset(map(type, items.values()))
+            and JSON_SCALARS.issuperset(map(type, items.values()))
             and self._flat(items)
         ):
             return

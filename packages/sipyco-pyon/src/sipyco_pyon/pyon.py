@@ -11,9 +11,9 @@ import os
 import sys
 
 from sipyco_pyon import _registry
+from sipyco_pyon._bigint import to_decimal
 from sipyco_pyon._compat import encode_plain
 from sipyco_pyon._files import read_text, replace_text
-from sipyco_pyon._numbers import to_decimal
 from sipyco_pyon._reader import read, read_with_options
 from sipyco_pyon._registry import TAG
 from sipyco_pyon._registry import _decoders as _decoders
@@ -22,7 +22,7 @@ from sipyco_pyon._registry import _numpy_scalar as _numpy_scalar
 from sipyco_pyon._registry import is_fraction as is_fraction
 from sipyco_pyon._registry import numpy_class as numpy_class
 from sipyco_pyon._registry import shown as shown
-from sipyco_pyon._writer import FLAT_FROM, ONLY_STR, PLAIN, Writer
+from sipyco_pyon._writer import FLAT_FROM, JSON_SCALARS, ONLY_STR, Writer
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -72,24 +72,24 @@ def _flat(x: Any) -> str | None:
             kinds = list(map(type, x))
             if kinds.count(kinds[0]) == len(kinds):
                 items = x[:1]
-    elif cls in PLAIN:
+    elif cls in JSON_SCALARS:
         items = ()
     else:
         return None
-    if not PLAIN.issuperset(map(type, items)):
+    if not JSON_SCALARS.issuperset(map(type, items)):
         if len(x) > _SMALL:
             return None
         for item in items:
             kind = type(item)
             if kind is list:
-                if not PLAIN.issuperset(map(type, item)):
+                if not JSON_SCALARS.issuperset(map(type, item)):
                     return None
             elif kind is dict:
                 if not ONLY_STR.issuperset(map(type, item)) or TAG in item:
                     return None
-                if not PLAIN.issuperset(map(type, item.values())):
+                if not JSON_SCALARS.issuperset(map(type, item.values())):
                     return None
-            elif kind not in PLAIN:
+            elif kind not in JSON_SCALARS:
                 return None
     try:
         return "".join(encode_plain(x, 0))
@@ -318,6 +318,6 @@ def load_file(filename: str | PathLike[str], **kwargs: Any) -> Any:
 
 def main() -> None:
     """Convert files from PYON v1: see `python -m sipyco_pyon --help`."""
-    from sipyco_pyon import _migrate
+    from sipyco_pyon import migrate
 
-    _migrate.main()
+    migrate.main()

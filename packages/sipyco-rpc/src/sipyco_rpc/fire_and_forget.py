@@ -11,10 +11,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from sipyco_rpc._calls import key_of
-from sipyco_rpc._captured import captured
-from sipyco_rpc._fired import FiredCall, finish, under_way
-from sipyco_rpc.process_bound import not_copyable
+from sipyco_rpc._client.argument_copies import captured
+from sipyco_rpc._client.timeouts import key_of
+from sipyco_rpc._client.unawaited_calls import FiredCall, finish, under_way
+from sipyco_rpc.support.process_bound import not_copyable
 
 __all__ = ["FFProxy"]
 

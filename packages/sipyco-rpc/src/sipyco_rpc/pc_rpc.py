@@ -9,23 +9,23 @@ This module is the public face; the work is done in its neighbours.
 
 from __future__ import annotations
 
-from sipyco_rpc._calls import call_timeout
-from sipyco_rpc._client import Client
-from sipyco_rpc._remote_method import as_interface
-from sipyco_rpc._session import AutoTarget, IncompatibleServer
-from sipyco_rpc.framing import LineTooLong
-from sipyco_rpc.packed_exceptions import GenericRemoteException
-from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc._client.client import Client
+from sipyco_rpc._client.remote_method import as_interface
+from sipyco_rpc._client.timeouts import call_timeout
+from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.wire.exceptions import GenericRemoteException
+from sipyco_rpc.wire.lines import LineTooLong
+from sipyco_rpc.wire.session import AutoTarget, IncompatibleServer
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import socket
     from typing import Any
 
-    from sipyco_rpc._asyncio_client import AsyncioClient
-    from sipyco_rpc._best_effort import BestEffortClient
-    from sipyco_rpc._server import Server
-    from sipyco_rpc._server_loop import simple_server_loop
+    from sipyco_rpc._client.asyncio_client import AsyncioClient
+    from sipyco_rpc._client.best_effort import BestEffortClient
+    from sipyco_rpc._server.loop import simple_server_loop
+    from sipyco_rpc._server.server import Server
 
 __all__ = [
     "AsyncioClient",
@@ -45,10 +45,10 @@ __all__ = [
 # asyncio and logging take longer to load than all the rest: a script that uses `Client` does
 # without.
 _LAZY = {
-    "AsyncioClient": "sipyco_rpc._asyncio_client",
-    "BestEffortClient": "sipyco_rpc._best_effort",
-    "Server": "sipyco_rpc._server",
-    "simple_server_loop": "sipyco_rpc._server_loop",
+    "AsyncioClient": "sipyco_rpc._client.asyncio_client",
+    "BestEffortClient": "sipyco_rpc._client.best_effort",
+    "Server": "sipyco_rpc._server.server",
+    "simple_server_loop": "sipyco_rpc._server.loop",
 }
 
 

@@ -13,9 +13,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
+from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.pc_rpc import AutoTarget, Client
-from sipyco_rpc.tls import SimpleSSLConfig
-from sipyco_rpc.validation import checked_port, checked_timeout
+from sipyco_rpc.support.validation import checked_port, checked_timeout
 
 __all__ = ["GenericRPCCase", "create_ssl_certs", "create_ssl_config"]
 

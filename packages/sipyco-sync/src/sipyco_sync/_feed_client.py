@@ -14,20 +14,21 @@ from collections.abc import Awaitable, Callable, Iterator
 from enum import Enum
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
-from sipyco_rpc.asyncio_server import Complaints, abort, close_writer
-from sipyco_rpc.framing import MIB, LineReader, LineTooLong
-from sipyco_rpc.keepalive import async_open_connection
-from sipyco_rpc.process_bound import after_fork_in_child, leave_descriptor, not_copyable
-from sipyco_rpc.quoting import reason_of
-from sipyco_rpc.tls import SimpleSSLConfig, client_ssl_contexts
-from sipyco_rpc.validation import checked_pause
+from sipyco_rpc.net.keepalive import async_open_connection
+from sipyco_rpc.net.server import LogLimiter, abort, close_writer
+from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
+from sipyco_rpc.support.memory import MIB
+from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
+from sipyco_rpc.support.quoting import short_message
+from sipyco_rpc.support.validation import checked_pause
+from sipyco_rpc.wire.lines import LineReader, LineTooLong
 
 Callback: TypeAlias = Callable[..., Awaitable[object] | object]
 
 _READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
 _STREAM_LIMIT: Final = MIB  # bytes that arrive while callbacks run
 _TURN: Final = 0.005  # seconds of lines that have arrived before others have their turn
-_CLOSE_PATIENCE: Final = 1.0  # seconds for a callback to end
+_CLOSE_TIMEOUT: Final = 1.0  # seconds for a callback to end
 _BACK_OFF: Final = 1.5  # the factor of each wait to the one before it
 _LONGEST: Final = 12  # times the first wait: the server that comes back is found soon enough
 _JITTER: Final = 0.2  # of a wait, so that a hundred dashboards do not come at once
@@ -42,7 +43,7 @@ class SubscriptionState(Enum):
     closed = "closed"
 
 
-class Ended(Exception):
+class SubscriptionEnded(Exception):
     """The connection is of no more use; the text says why.
 
     Attributes:
@@ -81,7 +82,9 @@ class FeedClient:
 
     _banner: ClassVar[bytes]
     _logger: ClassVar[logging.Logger]
-    _greeted: ClassVar[bool] = True  # whether the other side has something to say at once
+    _server_speaks_first: ClassVar[bool] = (
+        True  # whether the other side has something to say at once
+    )
 
     notify_cbs: list[Callback]
     disconnect_cb: Callback | None
@@ -115,7 +118,7 @@ class FeedClient:
         self.__connected = False
         self.__closing = False
         self.__task: asyncio.Task[None] | None = None
-        self._complaints = Complaints()  # about what the other side sends
+        self._log_limiter = LogLimiter()  # about what the other side sends
         after_fork_in_child(self.__after_fork)
 
     __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
@@ -124,7 +127,7 @@ class FeedClient:
         """Begin anew: it may be connected again, in a loop of this process."""
         task, self.__task = self.__task, None
         self.__connected, self.__closing = False, True
-        self._complaints = Complaints()
+        self._log_limiter = LogLimiter()
         if task is None:
             return None
         leave_descriptor(self.writer.transport)
@@ -186,16 +189,16 @@ class FeedClient:
         elif task is not None:
             task.cancel()
             # A callback may resist; it is not waited for longer than the other side is.
-            await asyncio.wait([task], timeout=_CLOSE_PATIENCE)
+            await asyncio.wait([task], timeout=_CLOSE_TIMEOUT)
             await close_writer(self.writer)
-        self._complaints.speak()
-        await self.__tell(SubscriptionState.closed)
+        self._log_limiter.flush()
+        await self.__notify_state(SubscriptionState.closed)
 
     async def __run(self, attempt: Callable[[], Awaitable[None]], where: str) -> None:
         try:
             await self.__receive_and_reconnect(attempt, where)
         finally:
-            self._complaints.speak()
+            self._log_limiter.flush()
             if asyncio.current_task() is self.__task:
                 abort(self.writer.transport)
                 self.__connected = False
@@ -210,7 +213,7 @@ class FeedClient:
             await close_writer(self.writer)
             if self.__reconnect is None or not goes_on:
                 self.__connected = False
-            await self.__tell(SubscriptionState.disconnected)
+            await self.__notify_state(SubscriptionState.disconnected)
             if self.disconnect_cb is not None:
                 try:
                     await call(self.disconnect_cb)
@@ -225,21 +228,23 @@ class FeedClient:
         """Receive until the connection ends; tell whether to connect again makes sense."""
         lines = LineReader(self.__max_line)
         self._begin()
-        announced = not self._greeted
+        announced = not self._server_speaks_first
         if announced:
-            await self.__tell(SubscriptionState.connected)
+            await self.__notify_state(SubscriptionState.connected)
         try:
             while not self.__closing:
                 try:
                     data = await self.reader.read(_READ_SIZE)
                 except OSError as exc:
-                    raise Ended(str(exc) or type(exc).__name__, logging.WARNING) from exc
+                    raise SubscriptionEnded(
+                        str(exc) or type(exc).__name__, logging.WARNING
+                    ) from exc
                 if not data:
                     if announced:
                         # Programs with a callback know what to make of it.
                         level = logging.WARNING if self.disconnect_cb is None else logging.INFO
-                        raise Ended("the other side closed the connection", level)
-                    raise Ended(self._reason_of_early_end(), logging.WARNING)
+                        raise SubscriptionEnded("the other side closed the connection", level)
+                    raise SubscriptionEnded(self._reason_of_early_end(), logging.WARNING)
                 deadline = time.monotonic() + _TURN
                 for line in lines.feed(data):
                     await self.__take(line)
@@ -251,8 +256,8 @@ class FeedClient:
                         return False
                     if not announced:
                         announced = True
-                        await self.__tell(SubscriptionState.connected)
-        except Ended as exc:
+                        await self.__notify_state(SubscriptionState.connected)
+        except SubscriptionEnded as exc:
             self._logger.log(exc.level, "lost `%s` of %s: %s", self.__name, where, exc)
         except Exception:
             self._logger.exception(
@@ -267,7 +272,7 @@ class FeedClient:
                 raise line
             value = self._decode(line)
         except Exception as exc:  # noqa: BLE001  (decoders of registered types may raise anything)
-            self._refused(f"`{self.__name}` received what it cannot use: {reason_of(exc)}")
+            self._refused(f"`{self.__name}` received what it cannot use: {short_message(exc)}")
             return
         await self._apply(value)
         for callback in list(self.notify_cbs):
@@ -278,7 +283,7 @@ class FeedClient:
         assert self.__reconnect is not None
         waits = _waits(self.__reconnect)
         while True:
-            await self.__tell(SubscriptionState.retrying)
+            await self.__notify_state(SubscriptionState.retrying)
             await asyncio.sleep(next(waits))
             try:
                 await attempt()
@@ -290,7 +295,7 @@ class FeedClient:
             else:
                 return True
 
-    async def __tell(self, state: SubscriptionState) -> None:
+    async def __notify_state(self, state: SubscriptionState) -> None:
         if self.__state_cb is None:
             return
         try:
@@ -310,7 +315,7 @@ class FeedClient:
 
     def _refused(self, reason: str) -> None:
         """Say that a line could not be used; raise `Ended` if what follows is of no use either."""
-        raise Ended(reason)
+        raise SubscriptionEnded(reason)
 
     def _reason_of_early_end(self) -> str:
         """Say why a connection ended before anything was received."""

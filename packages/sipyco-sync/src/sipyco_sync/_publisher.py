@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
-from sipyco_rpc.quoting import excerpt
-from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
-from sipyco_sync._outlet import Outlet
+from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
+from sipyco_rpc.support.quoting import excerpt
+from sipyco_sync._feed_queue import SendQueue
+from sipyco_sync._feed_server import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync.notifier import Mod, Notifier, PreparedPublish
 
 logger = logging.getLogger("sipyco.sync_struct")
@@ -38,7 +38,7 @@ class _NotifierFeed(Feed):
         self._max_backlog = max_backlog
         self._snapshot: tuple[int, bytes] | None = None  # and after how many changes it was made
         self._of: Any = None  # the structure that it was made of: programs may assign another
-        self._stale: set[Outlet] = set()  # these get a fresh `init` when they can take it
+        self._stale: set[SendQueue] = set()  # these get a fresh `init` when they can take it
 
     def put(self, line: bytes) -> None:
         with self.lock:
@@ -53,8 +53,8 @@ class _NotifierFeed(Feed):
             self._stale.update(self.outlets)
             self._schedule()
 
-    def join(self, outlet: Outlet) -> None:
-        outlet.drained = partial(self._drained, outlet)
+    def join(self, outlet: SendQueue) -> None:
+        outlet.on_drained = partial(self._drained, outlet)
         with self.lock:
             self._open()
             self._send_snapshot(outlet)
@@ -63,7 +63,7 @@ class _NotifierFeed(Feed):
         super().forget_peers(lock)
         self._stale.clear()
 
-    def leave(self, outlet: Outlet) -> None:
+    def leave(self, outlet: SendQueue) -> None:
         with self.lock:
             super().leave(outlet)
             self._stale.discard(outlet)
@@ -76,7 +76,7 @@ class _NotifierFeed(Feed):
             if outlet.idle:
                 self._refresh(outlet)
 
-    def _send_snapshot(self, outlet: Outlet) -> None:
+    def _send_snapshot(self, outlet: SendQueue) -> None:
         """Send `init` to a peer that is new or stale, and from then on what follows it."""
         snapshot = self._current_snapshot()
         lines = self._take()
@@ -95,11 +95,11 @@ class _NotifierFeed(Feed):
             self._of = state[1]
         return self._snapshot[1]
 
-    def _drained(self, outlet: Outlet) -> None:
+    def _drained(self, outlet: SendQueue) -> None:
         if outlet in self._stale:
             self._later(self._refresh, outlet)  # this may be in the midst of delivering
 
-    def _refresh(self, outlet: Outlet) -> None:
+    def _refresh(self, outlet: SendQueue) -> None:
         """Send a fresh `init` to one that has lost mods."""
         try:
             with self.lock:
@@ -221,7 +221,7 @@ class Publisher(FeedServer):
             else partial(_encode_v2, plain_float64=plain_float64)
         )
         self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
-        self._names: dict[Outlet, str] = {}
+        self._names: dict[SendQueue, str] = {}
         for name, notifier in notifiers.items():
             self.add(name, notifier)
 
@@ -294,7 +294,7 @@ class Publisher(FeedServer):
         notifier = self.notifiers.get(name)
         if notifier is None:
             names = ", ".join(f"`{name}`" for name in sorted(self.notifiers)) or "none"
-            self._complaints.log(
+            self._log_limiter.log(
                 logger,
                 logging.WARNING,
                 "%s asks for `%s`; there are: %s",
@@ -305,10 +305,10 @@ class Publisher(FeedServer):
             return None
         return self._feeds[id(notifier)]
 
-    def _join(self, name: str, feed: Feed, outlet: Outlet) -> None:
+    def _join(self, name: str, feed: Feed, outlet: SendQueue) -> None:
         self._names[outlet] = name
         super()._join(name, feed, outlet)
 
-    def _leave(self, name: str, feed: Feed, outlet: Outlet) -> None:
+    def _leave(self, name: str, feed: Feed, outlet: SendQueue) -> None:
         self._names.pop(outlet, None)
         super()._leave(name, feed, outlet)

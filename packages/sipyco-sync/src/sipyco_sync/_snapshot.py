@@ -6,20 +6,15 @@ import asyncio
 import socket
 from typing import Any, Final
 
-from sipyco_rpc.framing import MAX_LINE, LineReader, LineTooLong
-from sipyco_rpc.keepalive import async_open_connection, create_connection
-from sipyco_rpc.quoting import excerpt, reason_of
-from sipyco_rpc.tls import (
-    SimpleSSLConfig,
-    clear_tls_errors,
-    client_ssl_context,
-    server_name,
-)
-from sipyco_rpc.validation import checked_timeout
+from sipyco_rpc.net.keepalive import async_open_connection, create_connection
+from sipyco_rpc.net.tls import SimpleSSLConfig, clear_tls_errors, client_ssl_context, server_name
+from sipyco_rpc.support.quoting import excerpt, short_message
+from sipyco_rpc.support.validation import checked_timeout
+from sipyco_rpc.wire.lines import MAX_LINE, LineReader, LineTooLong
 from sipyco_sync._subscriber import BANNER, decode_mod, early_end
 
 _READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
-_PATIENCE: Final = 10.0  # seconds without progress; a publisher sends its snapshot at once
+_TIMEOUT: Final = 10.0  # seconds without progress; a publisher sends its snapshot at once
 
 
 class _Request:
@@ -44,7 +39,7 @@ class _Request:
         try:
             mod = decode_mod(lines[0])
         except ValueError as exc:
-            raise ValueError(f"expected a mod with a structure: {reason_of(exc)}") from exc
+            raise ValueError(f"expected a mod with a structure: {short_message(exc)}") from exc
         if mod["action"] != "init" or "struct" not in mod:
             raise ValueError(f"expected `init` as the first mod, got `{excerpt(mod['action'])}`")
         return [mod["struct"]]
@@ -59,7 +54,7 @@ async def snapshot(
     local_cert: str | None = None,
     local_key: str | None = None,
     peer_cert: str | None = None,
-    timeout: float | None = _PATIENCE,
+    timeout: float | None = _TIMEOUT,
     max_line: int = MAX_LINE,
 ) -> Any:
     """Get a publisher's structure as of now.
@@ -121,7 +116,7 @@ def blocking_snapshot(
     local_cert: str | None = None,
     local_key: str | None = None,
     peer_cert: str | None = None,
-    timeout: float | None = _PATIENCE,
+    timeout: float | None = _TIMEOUT,
     max_line: int = MAX_LINE,
 ) -> Any:
     """Get a publisher's structure as of now, in a program without asyncio.

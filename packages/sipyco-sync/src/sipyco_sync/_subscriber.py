@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from sipyco_rpc.framing import MAX_LINE
-from sipyco_rpc.quoting import brief, excerpt, reason_of
-from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.support.quoting import excerpt, short_message, short_repr
+from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._dialects import decode_line
-from sipyco_sync._feed_client import Callback, Ended, FeedClient, call
+from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionEnded, call
 from sipyco_sync.notifier import Mod, process_mod
 
 BANNER: Final = b"ARTIQ sync_struct\n"
@@ -40,7 +40,7 @@ def decode_mod(line: bytes | bytearray) -> Mod:
     except RecursionError as exc:
         raise ValueError(f"a mod is nested too deeply: {exc}") from exc
     if not isinstance(mod, dict) or not isinstance(mod.get("action"), str):
-        raise ValueError(f"expected a mod, got {brief(mod)}")
+        raise ValueError(f"expected a mod, got {short_repr(mod)}")
     return mod
 
 
@@ -140,19 +140,23 @@ class Subscriber(FeedClient):
     async def _apply(self, mod: Mod) -> None:
         if mod["action"] == "init":
             if "struct" not in mod:
-                raise Ended("received an `init` without a structure")
+                raise SubscriptionEnded("received an `init` without a structure")
             self.__target = await call(self.target_builder, mod["struct"])
             self.__has_target = True
             return
         if not self.__has_target:
-            raise Ended(f"expected `init` as the first mod, got `{excerpt(mod['action'])}`")
+            raise SubscriptionEnded(
+                f"expected `init` as the first mod, got `{excerpt(mod['action'])}`"
+            )
         try:
             process_mod(self.__target, mod)
         except Exception as exc:
-            shown = brief(mod, _MAX_SHOWN)
+            shown = short_repr(mod, _MAX_SHOWN)
             logger.debug("mod that cannot be applied: %s", shown, exc_info=True)
-            reason = f"{type(exc).__name__}: {reason_of(exc)}"
-            raise Ended(f"received a mod that does not fit the copy: {reason}") from exc
+            reason = f"{type(exc).__name__}: {short_message(exc)}"
+            raise SubscriptionEnded(
+                f"received a mod that does not fit the copy: {reason}"
+            ) from exc
 
     def _reason_of_early_end(self) -> str:
         return early_end(self.notifier_name)

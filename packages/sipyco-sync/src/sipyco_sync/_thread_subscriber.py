@@ -11,17 +11,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Self, TypedDict
 
-from sipyco_rpc.framing import MAX_LINE
-from sipyco_rpc.process_bound import after_fork_in_child, belongs_to_parent, not_copyable
-from sipyco_rpc.tls import SimpleSSLConfig
-from sipyco_rpc.validation import check_host, checked_port, checked_timeout
+from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent, not_copyable
+from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout
+from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._feed_client import Callback
 from sipyco_sync._subscriber import Subscriber, early_end
 from sipyco_sync.notifier import Mod
 
 logger = logging.getLogger("sipyco.sync_struct")
 
-_JOIN_PATIENCE: Final = 5.0  # seconds for the thread to end; a callback may be stuck in it
+_JOIN_TIMEOUT: Final = 5.0  # seconds for the thread to end; a callback may be stuck in it
 
 
 class _TLS(TypedDict):
@@ -127,7 +127,7 @@ class _Subscription:
             self.changed.notify_all()
             self._end()
         if self.thread is not None and threading.current_thread() is not self.thread:
-            self.thread.join(_JOIN_PATIENCE)
+            self.thread.join(_JOIN_TIMEOUT)
 
     def abandon(self) -> None:
         """Have it end, without waiting for anything: the garbage collector calls this."""

@@ -7,15 +7,15 @@ import logging
 from typing import Any, Final
 
 from sipyco_pyon import pyon
-from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
-from sipyco_rpc.framing import MAX_LINE
-from sipyco_rpc.process_bound import belongs_to_parent
-from sipyco_rpc.quoting import excerpt
-from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.support.process_bound import belongs_to_parent
+from sipyco_rpc.support.quoting import excerpt
+from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._dialects import decode_line
-from sipyco_sync._feed import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionState
-from sipyco_sync._outlet import OVERHEAD, Outlet
+from sipyco_sync._feed_queue import OVERHEAD, SendQueue
+from sipyco_sync._feed_server import MAX_BACKLOG, Feed, FeedServer
 
 __all__ = ["Broadcaster", "Receiver", "SubscriptionState"]
 
@@ -32,14 +32,14 @@ class _Channel(Feed):
         self._name = excerpt(name)  # for log records: a peer has made it up
         self._queue_limit = queue_limit
         self._max_backlog = max_backlog
-        self._lost: dict[Outlet, int] = {}  # of those that are losing messages now
+        self._lost: dict[SendQueue, int] = {}  # of those that are losing messages now
         self._overrun = 0  # lost before the loop could take them
 
-    def join(self, outlet: Outlet) -> None:
-        outlet.drained = lambda: self._caught_up(outlet)
+    def join(self, outlet: SendQueue) -> None:
+        outlet.on_drained = lambda: self._caught_up(outlet)
         super().join(outlet)
 
-    def leave(self, outlet: Outlet) -> None:
+    def leave(self, outlet: SendQueue) -> None:
         super().leave(outlet)
         lost = self._lost.pop(outlet, 0)
         if lost:
@@ -74,12 +74,12 @@ class _Channel(Feed):
                     break
                 outlet.send(line)
 
-    def _has_room(self, outlet: Outlet, lines: int, size: int) -> bool:
+    def _has_room(self, outlet: SendQueue, lines: int, size: int) -> bool:
         if outlet.lines + lines > self._queue_limit:
             return False
         return not outlet.waiting or outlet.waiting + size <= self._max_backlog
 
-    def _lose(self, outlet: Outlet, count: int) -> None:
+    def _lose(self, outlet: SendQueue, count: int) -> None:
         if outlet not in self._lost:
             self._lost[outlet] = 0
             self._later(
@@ -90,7 +90,7 @@ class _Channel(Feed):
             )
         self._lost[outlet] += count
 
-    def _caught_up(self, outlet: Outlet) -> None:
+    def _caught_up(self, outlet: SendQueue) -> None:
         lost = self._lost.pop(outlet, 0)
         if lost:
             self._later(
@@ -187,7 +187,7 @@ class Broadcaster(FeedServer):
             self._channels[name] = _Channel(name, self._queue_limit, self._max_backlog)
         return self._channels[name]
 
-    def _leave(self, name: str, feed: Feed, outlet: Outlet) -> None:
+    def _leave(self, name: str, feed: Feed, outlet: SendQueue) -> None:
         super()._leave(name, feed, outlet)
         if not feed.outlets:
             self._channels.pop(name, None)
@@ -224,7 +224,7 @@ class Receiver(FeedClient):
 
     _banner = _BANNER
     _logger = logger
-    _greeted = False
+    _server_speaks_first = False
 
     def __init__(
         self,
@@ -298,4 +298,4 @@ class Receiver(FeedClient):
 
     def _refused(self, reason: str) -> None:
         # Messages have nothing to do with each other: the next may be of use.
-        self._complaints.log(logger, logging.ERROR, "%s", reason)
+        self._log_limiter.log(logger, logging.ERROR, "%s", reason)

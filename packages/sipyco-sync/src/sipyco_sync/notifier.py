@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
-from sipyco_rpc.process_bound import after_fork_in_child, not_copyable
-from sipyco_sync._array_mods import check_setitem, check_step
+from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
+from sipyco_sync._array_guard import check_setitem, check_step
 
 __all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "update_from_dict"]
 

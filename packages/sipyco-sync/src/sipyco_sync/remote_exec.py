@@ -11,10 +11,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from sipyco_rpc.asyncio_server import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.pc_rpc import simple_server_loop
-from sipyco_rpc.tls import SimpleSSLConfig
-from sipyco_rpc.validation import check_host, checked_port
+from sipyco_rpc.support.validation import check_host, checked_port
 
 __all__ = ["RemoteExecServer", "connect_global_rpc", "simple_rexec_server_loop"]
 

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from sipyco_rpc.asyncio_server import AsyncioServer
-from sipyco_rpc.signals import SignalHandler
-from sipyco_rpc.tls import SimpleSSLConfig
+from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.net.signals import SignalHandler
+from sipyco_rpc.net.tls import SimpleSSLConfig
 
 __all__ = [
     "AsyncioServer",

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-from sipyco_rpc.validation import checked_port
-from sipyco_tools._log_format import multiline_log_config
+from sipyco_rpc.support.validation import checked_port
+from sipyco_tools._logging.format import multiline_log_config
 
 __all__ = [
     "bind_address_from_args",

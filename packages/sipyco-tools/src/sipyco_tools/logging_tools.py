@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sipyco_tools._log_format import (
+from sipyco_tools._logging.format import (
     TRACE,
     MultilineFormatter,
     SourceFilter,
@@ -10,10 +10,10 @@ from sipyco_tools._log_format import (
     multiline_log_config,
     parse_log_message,
 )
-from sipyco_tools._log_format import _fwd_logger as _fwd_logger  # programs use it
-from sipyco_tools._log_forwarder import LogForwarder
-from sipyco_tools._log_parser import LogParser
-from sipyco_tools._log_server import Server
+from sipyco_tools._logging.format import _fwd_logger as _fwd_logger  # programs use it
+from sipyco_tools._logging.forwarder import LogForwarder
+from sipyco_tools._logging.parser import LogParser
+from sipyco_tools._logging.server import Server
 
 __all__ = [
     "TRACE",

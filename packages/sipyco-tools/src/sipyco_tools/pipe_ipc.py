@@ -22,8 +22,8 @@ from __future__ import annotations
 import sys
 
 if sys.platform == "win32":  # pragma: elsewhere (Windows)
-    from sipyco_tools._pipe_windows import AsyncioChildComm, AsyncioParentComm, ChildComm
+    from sipyco_tools._pipes.windows import AsyncioChildComm, AsyncioParentComm, ChildComm
 else:
-    from sipyco_tools._pipe_posix import AsyncioChildComm, AsyncioParentComm, ChildComm
+    from sipyco_tools._pipes.posix import AsyncioChildComm, AsyncioParentComm, ChildComm
 
 __all__ = ["AsyncioChildComm", "AsyncioParentComm", "ChildComm"]

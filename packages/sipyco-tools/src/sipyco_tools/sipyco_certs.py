@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sipyco_tools._command_output import FAILED, complain, run_command, show
+from sipyco_tools._cli.output import FAILED, complain, run_command, show
 
 if TYPE_CHECKING:
-    from sipyco_tools import _certs_directory
+    from sipyco_tools._certs import directory as certs
 
 __all__ = ["get_argparser", "main"]
 
@@ -156,7 +156,7 @@ def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) ->
         parser.error("--force replaces what you name: give --host or --client")
 
 
-def _report(directory: Path, made: _certs_directory.Made, force: bool) -> None:
+def _report(directory: Path, made: certs.Made, force: bool) -> None:
     """Say what was made, and what goes where."""
     show(f"in {directory.resolve()}:")
     if made.server:
@@ -184,20 +184,20 @@ def _report(directory: Path, made: _certs_directory.Made, force: bool) -> None:
 
 def _run(args: argparse.Namespace) -> bool:
     """Do what was asked for; return whether all is well."""
-    from sipyco_tools import _certs_directory
+    from sipyco_tools._certs import directory as certs
 
     directory: Path = args.directory
     if args.remove is not None:
-        _certs_directory.remove(directory, args.remove)
-        show(f"removed {args.remove} from {directory / _certs_directory.CLIENTS}")
+        certs.remove(directory, args.remove)
+        show(f"removed {args.remove} from {directory / certs.CLIENTS}")
         show("the server needs the new clients.pem, without a restart; open connections stay so")
         return True
     if not args.check:
         days = args.days or _DAYS
-        made = _certs_directory.make(directory, args.host, args.client, days, args.force)
+        made = certs.make(directory, args.host, args.client, days, args.force)
         _report(directory, made, args.force)
     wanted = args.days if args.check and args.days else _WARNING_DAYS
-    findings = _certs_directory.check(directory, wanted)
+    findings = certs.check(directory, wanted)
     for finding in findings:
         show(f"{'ok ' if finding.good else 'BAD'} {finding.text}")
     return not args.check or all(finding.good for finding in findings)

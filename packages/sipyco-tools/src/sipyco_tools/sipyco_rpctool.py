@@ -11,17 +11,10 @@ from typing import Any, Final
 
 from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.pc_rpc import AutoTarget, Client, SimpleSSLConfig
-from sipyco_rpc.validation import check_host, checked_port, checked_time_limit
-from sipyco_tools import _rpctool_shell
-from sipyco_tools._command_output import (
-    FAILED,
-    OutputError,
-    complain,
-    flush,
-    run_command,
-    show,
-)
-from sipyco_tools._rpctool_values import (
+from sipyco_rpc.support.validation import check_host, checked_port, checked_time_limit
+from sipyco_tools._cli.output import FAILED, OutputError, complain, flush, run_command, show
+from sipyco_tools._rpctool import shell
+from sipyco_tools._rpctool.values import (
     UsageError,
     each,
     json_error,
@@ -203,7 +196,7 @@ def _run(args: argparse.Namespace) -> None:
         elif args.action == "call":
             _call(client, args.method, args.args, args.json)
         else:
-            _rpctool_shell.run(client, client.get_rpc_method_list()["methods"])
+            shell.run(client, client.get_rpc_method_list()["methods"])
 
 
 def _report(args: argparse.Namespace, exc: Exception) -> None:

@@ -1,8 +1,8 @@
-"""`sipyco_rpc.keepalive` under its historical name."""
+"""`sipyco_rpc.net.keepalive` under its historical name."""
 
 import sys
 
-from sipyco_rpc import keepalive
-from sipyco_rpc.keepalive import *  # noqa: F403  (for type checkers and editors)
+from sipyco_rpc.net import keepalive
+from sipyco_rpc.net.keepalive import *  # noqa: F403  (for type checkers and editors)
 
 sys.modules[__name__] = keepalive  # for Python: the module itself, one registry

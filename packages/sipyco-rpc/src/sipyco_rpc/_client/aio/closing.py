@@ -1,0 +1,98 @@
+"""Closing a connection of the asyncio client, whatever the state of its loop. No bytes here."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sipyco_rpc._client.aio.connection import AsyncioConnection
+
+
+class Closing(Coroutine[Any, Any, None]):
+    """What `close_rpc` returns: a coroutine that closes a connection when it is awaited.
+
+    Old programs do not await it. Where nobody has, it closes the connection as it is dropped.
+
+    Args:
+        connection: gives the connection to close, or None; it is asked when it is to be closed.
+    """
+
+    def __init__(self, connection: Callable[[], AsyncioConnection | None]) -> None:
+        self._connection = connection
+        self._thread = threading.get_ident()
+        self._closing: Coroutine[Any, Any, None] | None = None
+
+    def _begin(self) -> Coroutine[Any, Any, None]:
+        if self._closing is None:
+            self._closing = _close(self._connection)
+        return self._closing
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._begin().__await__()
+
+    def send(self, value: Any) -> Any:
+        return self._begin().send(value)
+
+    def throw(self, *exc_info: Any) -> Any:
+        if self._closing is None:
+            # A task that was cancelled before it has begun: the connection is closed all the same.
+            self._closing = _nothing()
+            self._drop()
+        return self._closing.throw(*exc_info)
+
+    def close(self) -> None:
+        if self._closing is not None:
+            self._closing.close()
+
+    def __del__(self) -> None:
+        if self._closing is None and not sys.is_finalizing():
+            try:
+                self._drop()
+            except Exception:  # noqa: BLE001  (nobody could take it)
+                pass
+
+    def _drop(self) -> None:
+        connection = self._connection()
+        if connection is None:
+            return
+        loop = connection.loop
+        elsewhere = loop.is_running() and loop is not _running_loop()
+        if elsewhere or (threading.get_ident() != self._thread and not loop.is_closed()):
+            _close_threadsafe(connection)
+        else:
+            connection.close()
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def _close(connection_now: Callable[[], AsyncioConnection | None]) -> None:
+    connection = connection_now()
+    if connection is None:
+        return
+    loop = connection.loop
+    if loop.is_running() and loop is not asyncio.get_running_loop():
+        _close_threadsafe(connection)
+        return
+    connection.close()
+    await connection.wait_closed()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _close_threadsafe(connection: AsyncioConnection) -> None:
+    """Have a connection closed by its loop, which is not that of this thread."""
+    try:
+        connection.loop.call_soon_threadsafe(connection.close)
+    except RuntimeError:
+        connection.close()  # the loop was closed just now

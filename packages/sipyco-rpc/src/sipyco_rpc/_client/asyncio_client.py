@@ -1,0 +1,222 @@
+"""The asyncio client: calls of many tasks pipelined on one connection. No bytes here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from sipyco_rpc._client.aio.closing import Closing
+from sipyco_rpc._client.aio.connection import AsyncioConnection
+from sipyco_rpc._client.remote_method import documented
+from sipyco_rpc._client.signatures import ANY, signature_from
+from sipyco_rpc._client.timeouts import timeout_error
+from sipyco_rpc.net.asyncio_connect import open_socket
+from sipyco_rpc.net.connect import connect_error
+from sipyco_rpc.net.tls import client_ssl_context, server_name
+from sipyco_rpc.support.process_bound import not_copyable
+from sipyco_rpc.support.relay import RemoteTarget
+from sipyco_rpc.support.validation import checked_timeout, format_address
+from sipyco_rpc.wire.lines import MAX_LINE
+from sipyco_rpc.wire.session import AutoTarget
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+    from sipyco_rpc.net.tls import SimpleSSLConfig
+
+
+class AsyncioClient(RemoteTarget):
+    """A connection to an RPC server whose methods are coroutine functions.
+
+        async with AsyncioClient() as lda:
+            await lda.connect_rpc("::1", 3253)
+            await lda.set_attenuation(5)
+
+    What a generator of the server gives comes as an asynchronous iterator, item by item:
+    `async for image in await camera.acquire(100)`.
+
+    Calls from many tasks at once share the connection: they are sent as they come, none waits
+    for the reply to another. A call that times out or is cancelled never spoils the next one.
+    Signatures of methods (`help`, the tab key) are known after `get_rpc_method_list`.
+
+    Args:
+        timeout: for connecting with its handshake, and for each call, in seconds; None for
+            none. See `call_timeout` for a limit to single calls.
+        max_line: longest reply to accept, in bytes; longer ones raise `LineTooLong`.
+    """
+
+    def __init__(self, timeout: float | None = None, *, max_line: int = MAX_LINE) -> None:
+        # Every attribute is name-mangled, so that none hides a remote method.
+        self.__timeout = checked_timeout(timeout)
+        self.__max_line = max_line
+        self.__key = object()
+        self.__connection: AsyncioConnection | None = None
+        self.__valid_methods: frozenset[str] = frozenset()
+
+    __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
+
+    async def connect_rpc(
+        self,
+        host: str,
+        port: int,
+        target_name: str | type[AutoTarget] | None = AutoTarget,
+        ssl_config: SimpleSSLConfig | None = None,
+        *,
+        local_cert: str | None = None,
+        local_key: str | None = None,
+        peer_cert: str | None = None,
+    ) -> None:
+        """Connect to a server; parameters and errors are those of `Client`.
+
+        Raises:
+            RuntimeError: it is connected already.
+        """
+        if self.__connection is not None:
+            raise RuntimeError(f"already connected to {self.__connection.where}")
+        context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        where = format_address(host, port)
+        started = time.monotonic()
+        sock = await open_socket(host, port, self.__timeout)
+        limit = None if self.__timeout is None else started + self.__timeout - time.monotonic()
+        try:
+            async with asyncio.timeout(limit):
+                connection = await self.__open(sock, host, context, where)
+                try:
+                    session = connection.session
+                    session.receive_identification(await connection.exchange(session.hello))
+                    self.__connection = connection
+                    if target_name is not None:
+                        await self.__select(connection, target_name)
+                except BaseException:
+                    self.__connection = None
+                    connection.close(at_once=True)
+                    await connection.wait_closed()
+                    raise
+        except TimeoutError as exc:
+            raise timeout_error("connecting", where, started) from exc
+
+    async def __open(
+        self, sock: socket.socket, host: str, context: ssl.SSLContext | None, where: str
+    ) -> AsyncioConnection:
+        loop = asyncio.get_running_loop()
+        try:
+            _, connection = await loop.create_connection(
+                lambda: AsyncioConnection(where, self.__max_line, self.__timeout, self.__key),
+                sock=sock,
+                ssl=context,
+                server_hostname=server_name(host) if context is not None else None,
+            )
+        except TimeoutError:
+            raise
+        except OSError as exc:
+            if context is not None and not str(exc):
+                raise type(exc)(
+                    f"{where} closed the connection during the TLS handshake (does it use TLS?)"
+                ) from exc
+            raise connect_error(exc, where) from exc
+        connection.sock = sock
+        return connection
+
+    async def __select(
+        self, connection: AsyncioConnection, target_name: str | type[AutoTarget]
+    ) -> None:
+        session = connection.session
+        session.receive_methods(await connection.exchange(session.select, target_name))
+        self.__valid_methods = session.methods
+
+    def __connected(self) -> AsyncioConnection:
+        if self.__connection is None:
+            raise ConnectionError("not connected; see `connect_rpc`")
+        return self.__connection
+
+    async def select_rpc_target(self, target_name: str | type[AutoTarget]) -> None:
+        """Select a target, once, after connecting with `target_name=None`; see `Client`."""
+        connection = self.__connected()
+        await connection.limited("selecting the target", self.__select(connection, target_name))
+
+    def get_selected_target(self) -> str | None:
+        """Return the name of the selected target, or None."""
+        return self.__connected().session.selected_target
+
+    def get_rpc_id(self) -> tuple[list[str], str | None]:
+        """Return what the server said of itself: the names of its targets, its description."""
+        session = self.__connected().session
+        return session.target_names, session.description
+
+    def get_local_host(self) -> str:
+        """Return the address of the local end of the connection."""
+        return self.__connected().local_host
+
+    async def get_rpc_method_list(self) -> dict[str, Any]:
+        """Ask the server for signatures and docstrings; see `Client.get_rpc_method_list`."""
+        connection = self.__connected()
+        if connection.session.selected_target is None:
+            raise ValueError("no target is selected; see `select_rpc_target`")
+        listing = await connection.list_methods()
+        for name in self.__valid_methods:
+            self.__dict__.pop(name, None)  # made without knowing the listing
+        return listing
+
+    def close_rpc(self) -> Coroutine[Any, Any, None]:
+        """Close the connection; calls that wait end with an error. May be repeated.
+
+        Returns:
+            A coroutine that closes it, in bounded time. It may be made early and awaited late.
+            When it is dropped without having been awaited, the connection is closed then.
+        """
+        return Closing(lambda: self.__connection)
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self.__connection is None:
+            raise AttributeError(f"not connected, so there is no method `{name}`")
+        if name not in self.__valid_methods:
+            raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
+        method = self.__dict__[name] = _coroutine_function(name, self.__connection)
+        return method
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.__valid_methods})
+
+    def __repr__(self) -> str:
+        if self.__connection is None:
+            return "<AsyncioClient, not connected>"
+        return f"<AsyncioClient of `{self.get_selected_target()}` on {self.__connection.where}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close_rpc()
+
+
+def _coroutine_function(
+    name: str, connection: AsyncioConnection
+) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Make a remote method an `async def`, with its signature and docstring if they are known."""
+    call = connection.call
+
+    async def method(*args: Any, **kwargs: Any) -> Any:
+        return await call(name, args, kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    signature = ANY
+    found = None if connection.listing is None else documented(connection.listing, name)
+    if found is not None:
+        argspec, method.__doc__ = found
+        try:
+            signature = signature_from(argspec)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass  # a listing is a peer's word; help must not fail on it
+    method.__signature__ = signature  # type: ignore[attr-defined]
+    return method

@@ -1,0 +1,339 @@
+"""A socket of the blocking clients: pieces out, messages in. Nothing of turns here."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+
+from sipyco_rpc._client.timeouts import timeout_error
+from sipyco_rpc._compat import is_tls_error
+from sipyco_rpc.net.connect import Selector, connect_error
+from sipyco_rpc.net.keepalive import create_connection
+from sipyco_rpc.net.tls import clear_tls_errors, server_name
+from sipyco_rpc.wire.frames import FrameError
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    import ssl
+    from typing import Final, NoReturn
+
+    from sipyco_rpc.support.memory import Piece
+    from sipyco_rpc.wire.messages import MessageReader
+    from sipyco_rpc.wire.routing import ReplyRouter
+
+_MOST_PIECES: Final = 64  # in one system call; the systems' limits are above
+_ALERT_TIMEOUT: Final = 1.0  # seconds to wait for the reason of a connection that is lost
+# A byte that no text in UTF-8 has: where it is still there, nothing was received.
+_UNTOUCHED: Final = 0xFF
+
+_HAS_SENDMSG: Final = hasattr(socket.socket, "sendmsg")  # Windows has none
+
+
+class SocketTransport:
+    """The socket of one connection. Only the thread whose turn it is may use it.
+
+    Where a message was sent in part, or received bytes may have been lost (by Ctrl-C), the socket
+    is closed: nobody could tell any more where the next message begins.
+
+    Args:
+        sock: connected, with TLS or without.
+        where: the other end, for error messages.
+        incoming: makes messages of what is received.
+        mail: takes the messages.
+
+    Attributes:
+        closed: why there is no connection any more, or None.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        where: str,
+        incoming: MessageReader,
+        mail: ReplyRouter,
+    ) -> None:
+        self.closed: str | None = None
+        self._socket_name = sock.getsockname()  # once it is closed nobody knows
+        self._socket = sock
+        self._where = where
+        self._incoming = incoming
+        self._mail = mail
+        self._tls = type(sock) is not socket.socket
+        self._timeout = sock.gettimeout()  # that of the socket now
+
+    @property
+    def local_host(self) -> str:
+        """The address of this end of the connection, also when that is closed."""
+        address: str = self._socket_name[0]
+        return address
+
+    def send(
+        self, pieces: list[Piece], timeout: float | None, deadline: float | None, listening: bool
+    ) -> None:
+        """Send a message.
+
+        Args:
+            pieces: the message; it is empty afterwards.
+            timeout: for each operation on the socket, in seconds, or None.
+            deadline: for all of them, by `time.monotonic`, or None.
+            listening: also receive what comes meanwhile. The other side may have so much to send
+                that it takes nothing before that is received.
+
+        Raises:
+            TimeoutError: it took too long. If some of it has been sent, the connection is closed;
+                otherwise the pieces are as they were.
+            OSError, EOFError: it is lost.
+        """
+        if deadline is not None or timeout != self._timeout:
+            self._set_patience(timeout, deadline)
+        count, first = len(pieces), pieces[0]
+        try:
+            if count == 1 and not listening:
+                sent = self._socket.send(pieces[0])
+                if sent == len(pieces[0]):
+                    pieces.clear()
+                    return
+                pieces[0] = memoryview(pieces[0])[sent:]
+                self._set_patience(timeout, deadline)
+            while True:
+                if not listening:
+                    self._send_some(pieces)
+                else:
+                    self._send_or_receive(pieces, timeout, deadline)
+                if not pieces:
+                    return
+                self._set_patience(timeout, deadline)
+        except OSError as exc:
+            if not isinstance(exc, TimeoutError) or exc.errno is not None:
+                self._lost(exc)
+            # With TLS, what could not be sent at once has begun all the same.
+            if self._tls or len(pieces) < count or pieces[0] is not first:
+                self._fail_in_part()
+            raise
+        except BaseException as exc:  # Ctrl-C
+            if not pieces:
+                raise  # all of it was sent
+            if isinstance(exc, ValueError):
+                self._check_closed(exc)
+            self._fail_in_part()
+            raise
+
+    def try_to_send(self, data: bytearray) -> None:
+        """Send what can be sent without waiting, and remove it from the data."""
+        try:
+            self._set_timeout(0)
+            del data[: self._socket.send(data)]
+        except EOFError:
+            pass  # closed by another thread
+        except OSError as exc:
+            if not _would_block(exc):
+                self.fail(f"the connection to {self._where} was lost earlier: {exc}")
+        except BaseException:  # Ctrl-C
+            self._fail_in_part()
+            raise
+
+    def receive_some(self, timeout: float | None, deadline: float | None) -> None:
+        """Wait for bytes, and route the messages that are complete by then.
+
+        Raises:
+            TimeoutError: nothing came in time.
+            EOFError: the other side has closed the connection.
+            OSError: the connection is lost.
+            ConnectionAbortedError: what came is no message.
+        """
+        if deadline is not None or timeout != self._timeout:
+            self._set_patience(timeout, deadline)
+        incoming, mail = self._incoming, self._mail
+        raw = incoming.body is not None and incoming.memory_is_raw
+        memory = incoming.memory()
+        memory[0] = _UNTOUCHED
+        try:
+            size = self._socket.recv_into(memory)
+            if mail.items or mail.unwanted:
+                mail.put(incoming.take(size))
+            else:
+                mail.replies += incoming.take(size)
+        except FrameError as exc:
+            self._refuse(exc)
+        except OSError as exc:
+            if isinstance(exc, TimeoutError) and exc.errno is None:
+                raise  # ours; one with a number is the network's (keepalive)
+            if _would_block(exc):
+                return  # it was not to be waited for
+            self._lost(exc)
+            self.fail(f"the connection to {self._where} was lost earlier: {exc}")
+            raise
+        except MemoryError as exc:
+            self.fail(f"the connection to {self._where} was closed: there was not enough memory")
+            raise MemoryError(
+                f"not enough memory to receive from {self._where}; the connection was closed"
+            ) from exc
+        except BaseException as exc:  # Ctrl-C: keep the connection if nothing can have been lost
+            if isinstance(exc, ValueError):
+                self._check_closed(exc)
+            if raw or memory[0] != _UNTOUCHED:
+                self.fail(f"the connection to {self._where} was closed: a reply was interrupted")
+            raise
+        if size == 0:
+            if self.closed is not None:
+                raise EOFError(self.closed)
+            hint = " (it seems to expect TLS)" if incoming.pending[:1] == b"\x15" else ""
+            self.fail(f"the connection to {self._where} was closed by the other side earlier")
+            raise EOFError(
+                f"the other side closed the connection to {self._where} before a full line{hint}"
+            )
+
+    def wake(self) -> None:
+        """Make a thread that is waiting for the socket notice that it is over."""
+        try:
+            # Not that of a socket with TLS: a thread in `send` would go on without it.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        except OSError:
+            pass  # it was not connected any more
+
+    def fail(self, reason: str) -> None:
+        """Give the connection up, in the thread that used it last."""
+        self.leave(reason)
+        if self._tls:
+            clear_tls_errors()
+
+    def leave(self, reason: str) -> None:
+        """Close the connection for a reason, without asking OpenSSL for anything.
+
+        In a process that was forked, a lock of OpenSSL may be held by a thread of the parent.
+        """
+        if self.closed is None:
+            self.closed = reason
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket. May be repeated.
+
+        That alone says nothing to the other side, with TLS either.
+        """
+        self._socket.close()
+
+    def _send_some(self, pieces: list[Piece]) -> None:
+        """Send as much as goes at once, and remove it."""
+        if len(pieces) > 1 and _HAS_SENDMSG and not self._tls:
+            sent = self._socket.sendmsg(pieces[:_MOST_PIECES])
+        else:
+            sent = self._socket.send(pieces[0])
+        while pieces and sent >= len(pieces[0]):
+            sent -= len(pieces[0])
+            del pieces[0]
+        if sent:
+            pieces[0] = memoryview(pieces[0])[sent:]
+
+    def _send_or_receive(
+        self, pieces: list[Piece], timeout: float | None, deadline: float | None
+    ) -> None:
+        """Send as much as goes at once; if nothing does, wait, and perhaps receive."""
+        self._set_timeout(0)
+        try:
+            self._send_some(pieces)
+            return
+        except OSError as exc:
+            if not _would_block(exc):
+                raise
+        self._set_patience(timeout, deadline)
+        with Selector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            ready = selector.select(self._timeout)
+        if not ready:
+            raise TimeoutError
+        if ready[0][1] & selectors.EVENT_READ:
+            self.receive_some(0, None)
+            try:
+                self._mail.drop_late()
+            except FrameError as exc:
+                self._refuse(exc)
+
+    def _set_patience(self, timeout: float | None, deadline: float | None) -> None:
+        """Set the timeout of the next operation."""
+        if deadline is not None:
+            timeout = deadline - time.monotonic()
+            if timeout <= 0:
+                raise TimeoutError
+        if self._timeout != timeout:
+            self._set_timeout(timeout)
+
+    def _set_timeout(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        try:
+            self._socket.settimeout(timeout)
+        except OSError as exc:
+            self._check_closed(exc)
+            raise
+
+    def _refuse(self, exc: FrameError) -> NoReturn:
+        """Give a connection up whose other side does not keep to the rules."""
+        self.fail(f"{self._where} sent what it must not: {exc}")
+        raise ConnectionAbortedError(self.closed) from exc
+
+    def _fail_in_part(self) -> None:
+        self.fail(f"the connection to {self._where} was closed: a request was sent in part")
+
+    def _check_closed(self, exc: Exception) -> None:
+        """Raise why the connection is closed, if another thread has done that.
+
+        What the system says then differs: with TLS, with its version, with the moment. With a
+        descriptor of -1 even a `ValueError` may come.
+        """
+        if self.closed is not None:
+            if self._tls:
+                clear_tls_errors()
+            raise EOFError(self.closed) from exc
+
+    def _lost(self, exc: OSError) -> None:
+        """Raise what fits a connection that broke while sending or receiving."""
+        self._check_closed(exc)
+        reason: BaseException = exc
+        if self._tls and isinstance(exc, ConnectionError):
+            # The refusal of a certificate may wait to be read behind the failure to send.
+            try:
+                self._set_timeout(_ALERT_TIMEOUT)
+                self._socket.recv(1)
+            except OSError as alert:
+                reason = alert
+        self.fail(f"the connection to {self._where} was lost earlier: {reason}")
+        if is_tls_error(reason):
+            raise ConnectionResetError(
+                f"the other side ended the TLS connection to {self._where}: {reason}"
+            ) from reason
+        if isinstance(exc, (ConnectionError, TimeoutError)):
+            raise EOFError(f"the connection to {self._where} was lost: {exc}") from exc
+
+
+def _would_block(exc: OSError) -> bool:
+    # The names are those of `ssl`, which a program without TLS does without.
+    return isinstance(exc, BlockingIOError) or type(exc).__name__ in (
+        "SSLWantReadError",
+        "SSLWantWriteError",
+    )
+
+
+def connect(
+    host: str, port: int, timeout: float | None, ssl_context: ssl.SSLContext | None, where: str
+) -> socket.socket:
+    """Connect, optionally with TLS; say in errors where to."""
+    sock = create_connection(host, port, timeout)
+    if ssl_context is None:
+        return sock
+    started = time.monotonic()
+    try:
+        secured = ssl_context.wrap_socket(
+            sock, server_hostname=server_name(host), do_handshake_on_connect=False
+        )
+        sock = secured
+        secured.do_handshake()
+    except BaseException as exc:
+        sock.close()
+        clear_tls_errors()
+        if isinstance(exc, TimeoutError):
+            raise timeout_error("the TLS handshake", where, started) from exc
+        if isinstance(exc, OSError):
+            raise connect_error(exc, where) from exc
+        raise
+    return sock

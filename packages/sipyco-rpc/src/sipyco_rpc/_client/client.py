@@ -1,0 +1,162 @@
+"""The blocking client: remote methods as attributes of an object. No bytes here."""
+
+from __future__ import annotations
+
+from sipyco_rpc._client.blocking.connection import BlockingConnection
+from sipyco_rpc._client.remote_method import RemoteMethod
+from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
+from sipyco_rpc.net.tls import client_ssl_context
+from sipyco_rpc.support.process_bound import not_copyable
+from sipyco_rpc.support.relay import RemoteTarget
+from sipyco_rpc.wire.lines import MAX_LINE
+from sipyco_rpc.wire.session import AutoTarget
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Self
+
+    from sipyco_rpc.net.tls import SimpleSSLConfig
+
+
+class Client(RemoteTarget):
+    """A connection to an RPC server whose methods are called as if they were local.
+
+        with Client("::1", 3253) as lda:
+            lda.set_attenuation(5)
+
+    It connects at once. Attributes named in the server's list of methods are callables that
+    block until the method returns, and return its value or raise its exception; what a generator
+    gives comes as an iterator, item by item. Any other attribute is an `AttributeError`.
+    Signatures and docstrings are the remote ones (`help`, the tab key).
+
+    A client may be used from several threads: their calls take turns. A call that times out or
+    is interrupted (Ctrl-C) never spoils the next one: that gets its own answer, or an error if
+    the connection had to be closed.
+
+    Args:
+        host: name or address of the server.
+        port: TCP port of the server.
+        target_name: which of the server's targets to call; `AutoTarget` for the only one; None
+            to select one later with `select_rpc_target`.
+        timeout: for every operation on the socket, connecting (to all addresses of the host
+            together) and handshake included, in seconds; None for none. See `call_timeout` for a
+            limit to single calls.
+        ssl_config: for TLS that trusts certificates, whatever the host's name.
+        local_cert: path of our certificate, a PEM file, for TLS that also verifies that
+            the server's certificate is for `host`. Not with `ssl_config`.
+        local_key: path of its private key.
+        peer_cert: path of the certificates to trust.
+        max_line: longest reply to accept, in bytes; longer ones raise `LineTooLong`.
+
+    Raises:
+        OSError: no connection could be made; `TimeoutError` and the errors of TLS among them.
+        EOFError: the server closed the connection during the handshake.
+        IncompatibleServer: it is no RPC server, or does not have the target.
+        ValueError: an argument makes no sense; or it is `AutoTarget`, and the server has several
+            targets.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        target_name: str | type[AutoTarget] | None = AutoTarget,
+        timeout: float | None = None,
+        ssl_config: SimpleSSLConfig | None = None,
+        *,
+        local_cert: str | None = None,
+        local_key: str | None = None,
+        peer_cert: str | None = None,
+        max_line: int = MAX_LINE,
+    ) -> None:
+        # Every attribute is name-mangled, so that none hides a remote method.
+        self.__valid_methods: frozenset[str] = frozenset()  # programs read this one
+        self.__key = object()
+        context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
+        self.__connection = BlockingConnection(host, port, timeout, context, max_line, self.__key)
+        if target_name is not None:
+            try:
+                self.select_rpc_target(target_name)
+            except BaseException:
+                self.close_rpc()
+                raise
+
+    __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
+
+    def select_rpc_target(self, target_name: str | type[AutoTarget]) -> None:
+        """Select a target, once, after connecting with `target_name=None`.
+
+        Raises:
+            IncompatibleServer: the server does not have it; the text lists those it has.
+            ValueError: `AutoTarget` and there are several; or one was selected before.
+        """
+        self.__connection.select(target_name)
+        self.__valid_methods = self.__connection.session.methods
+
+    def get_selected_target(self) -> str | None:
+        """Return the name of the selected target, or None."""
+        return self.__connection.session.selected_target
+
+    def get_rpc_id(self) -> tuple[list[str], str | None]:
+        """Return what the server said of itself: the names of its targets, its description."""
+        session = self.__connection.session
+        return session.target_names, session.description
+
+    def get_local_host(self) -> str:
+        """Return the address of the local end of the connection."""
+        return self.__connection.local_host
+
+    def get_rpc_method_list(self) -> dict[str, Any]:
+        """Ask the server for signatures and docstrings.
+
+        Returns:
+            `{"docstring": …, "methods": {name: (argspec, docstring)}}`, where an argspec is a
+            dictionary with the fields of `inspect.FullArgSpec`.
+        """
+        if self.__connection.session.selected_target is None:
+            raise ValueError("no target is selected; see `select_rpc_target`")
+        return self.__connection.list_methods()
+
+    def close_rpc(self) -> None:
+        """Close the connection. May be repeated; the client cannot be used afterwards.
+
+        A call of an `FFProxy` that is under way is waited for, for 5 s.
+        """
+        try:
+            connection = self.__connection
+        except AttributeError:
+            return  # connecting failed
+        try:
+            if under_way:
+                finish_fired(self.__key, f"closing {self!r}")
+        finally:
+            connection.close()
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith(("__", "_Client__")):
+            raise AttributeError(name)  # not yet there, while connecting
+        if name not in self.__valid_methods:
+            raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
+        method = self.__dict__[name] = RemoteMethod(name, self.__connection)
+        return method
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.__valid_methods})
+
+    def __repr__(self) -> str:
+        try:
+            return f"<Client of `{self.get_selected_target()}` on {self.__connection.where}>"
+        except AttributeError:
+            return "<Client, not connected>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close_rpc()

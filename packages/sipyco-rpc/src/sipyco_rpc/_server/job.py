@@ -1,0 +1,180 @@
+"""What is done for a client when its turn has come: a method, or a step of a generator.
+
+What is answered to the client is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from sipyco_rpc._server.lock import CallLock
+from sipyco_rpc._server.worker import Outcome, Worker
+from sipyco_rpc.support.relay import RemoteItems
+
+# What methods return nearly always, and what need not be looked at.
+NEVER_AWAITABLE: Final = frozenset(
+    {bool, bytes, complex, dict, float, int, list, set, str, tuple, type(None)}
+)
+
+
+def is_awaitable(value: object) -> bool:
+    """Tell whether a value is what a coroutine function gives."""
+    return type(value) not in NEVER_AWAITABLE and inspect.isawaitable(value)
+
+
+def is_generator(value: object) -> bool:
+    """Tell whether a value is what a function with `yield` gives, here or on another server."""
+    return type(value) not in NEVER_AWAITABLE and (
+        inspect.isgenerator(value) or inspect.isasyncgen(value) or isinstance(value, RemoteItems)
+    )
+
+
+def is_plain_generator(generator: object) -> bool:
+    """Tell whether a generator is not an asynchronous one."""
+    return hasattr(generator, "__next__")
+
+
+class Job:
+    """Calls a function when its turn has come, and awaits its result if need be.
+
+    Args:
+        function: what to call.
+        turns: whose turn it is; None if that does not matter.
+        worker: the thread to call it in; None for the loop's.
+        done: is called once, with what came of it. If that is an exception it may be any.
+        late: is called with what came of it in the thread, if it had been cancelled before.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[], Any],
+        turns: CallLock | None,
+        worker: Worker | None,
+        done: Callable[[Outcome], None],
+        late: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self.task: asyncio.Task[None] | None = None  # that awaits the result
+        self._function = function
+        self._turns = turns
+        self._worker = worker
+        self._done: Callable[[Outcome], None] | None = done
+        self._late = late
+        self._begun = False
+        self._awaitable: Awaitable[Any] | None = None  # until the task takes it
+
+    def start(self) -> None:
+        """Call the function as soon as it is its turn, perhaps at once."""
+        if self._turns is None:
+            self._begin()
+        else:
+            self._turns.wait(self._begin)
+
+    def await_result(self, awaitable: Awaitable[Any]) -> None:
+        """Go on from here: the function has been called already, without the turn being taken."""
+        self._begun = True
+        if self._turns is not None:
+            self._turns.take()
+        self._await(awaitable)
+
+    def _await(self, awaitable: Awaitable[Any]) -> None:
+        self._awaitable = awaitable
+        self.task = asyncio.get_running_loop().create_task(self._finish_awaited())
+
+    def cancel(self) -> None:
+        """End it: a coroutine is cancelled; what has not begun is not done.
+
+        A function in a thread is left to finish, with nobody waiting for it.
+        """
+        if self._awaitable is not None:
+            # The task has not begun yet, and will find nothing to do.
+            awaitable, self._awaitable = self._awaitable, None
+            _drop(awaitable)
+            self._finish(asyncio.CancelledError())
+            return
+        if self.task is not None:
+            self.task.cancel()
+            return
+        if not self._begun and self._turns is not None and self._turns.forget(self._begin):
+            self._turns = None  # it never had it
+        self._tell(asyncio.CancelledError())
+
+    def drop_unless_begun(self) -> None:
+        """Cancel it if its turn has not come yet."""
+        if not self._begun:
+            self.cancel()
+
+    def _begin(self) -> None:
+        self._begun = True
+        if self._done is None:
+            self._release()  # cancelled in the very moment that its turn came
+        elif self._worker is not None:
+            try:
+                self._worker.submit(lambda: self._done is not None, self._function, self._called)
+            except RuntimeError as exc:  # there is no thread
+                self._called(exc)
+        else:
+            outcome: Outcome
+            try:
+                outcome = [self._function()]
+            except KeyboardInterrupt:
+                self._release()
+                raise
+            except BaseException as exc:  # noqa: BLE001  (whatever it is, it is the outcome)
+                outcome = exc
+            self._called(outcome)
+
+    def _called(self, outcome: Outcome) -> None:
+        if not isinstance(outcome, list) or not is_awaitable(outcome[0]):
+            self._finish(outcome)
+        elif self._done is not None:
+            self._await(outcome.pop())
+        else:
+            _drop(outcome.pop())
+            self._finish(outcome)
+
+    async def _finish_awaited(self) -> None:
+        awaitable, self._awaitable = self._awaitable, None
+        if awaitable is None:
+            return
+        outcome: Outcome
+        try:
+            outcome = [await awaitable]
+        except KeyboardInterrupt:
+            self._release()
+            raise
+        except BaseException as exc:
+            if not _is_in_loop():
+                raise  # a GeneratorExit that orders this coroutine to end
+            outcome = exc
+        self._finish(outcome)
+
+    def _finish(self, outcome: Outcome) -> None:
+        self._release()
+        self._tell(outcome)
+
+    def _release(self) -> None:
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.release()
+
+    def _tell(self, outcome: Outcome) -> None:
+        done, self._done = self._done or self._late, None
+        if done is not None:
+            done(outcome)
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _drop(awaitable: Awaitable[Any]) -> None:
+    """Close a coroutine, or it would warn that nobody has awaited it."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()

@@ -1,0 +1,184 @@
+"""The RPC server: connections, turns and targets. The bytes are the business of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sipyco_rpc._server.connection import ServerConnection
+from sipyco_rpc._server.listing import checked_allowed_methods, document_function
+from sipyco_rpc._server.lock import CallLock
+from sipyco_rpc._server.worker import Worker
+from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.wire.lines import MAX_LINE, LineReader
+from sipyco_rpc.wire.server_session import ServerSession, check_target_names
+
+if TYPE_CHECKING:
+    from sipyco_rpc.net.admission import ConnectionSlot
+
+
+class Server(AsyncioServer):
+    """Serve the methods of objects over TCP.
+
+    Every public callable of a target can be called: names that start with `_` cannot, and
+    properties are never evaluated. Coroutine methods are awaited. What a generator gives, plain or
+    asynchronous, is sent item by item, as the client asks for it. Without `allow_parallel` one
+    call runs at a time, whatever the number of clients; connecting and listing never wait.
+
+    A target may be a client of another server (`Client`, `AsyncioClient`, `BestEffortClient`):
+    then its remote methods are offered, generators among them, with their signatures and
+    docstrings, and what a class of yours derived from a client adds; none of the client's own,
+    such as `close_rpc`. What is called while it is not connected is the client's error.
+
+    Args:
+        targets: objects by their names. A callable one makes an object for each connection; what
+            that raises is raised by the client, and logged.
+        description: free text that clients may read, or None.
+        builtin_terminate: offer a method `terminate` that ends `wait_terminate`.
+        allow_parallel: let calls run at the same time; those of one connection only if it uses
+            frames, otherwise they are answered in order.
+        threaded: run plain (not coroutine) methods in one thread for each target, so that a
+            driver that blocks holds up nothing but its own target. Calls are then ordered for
+            each target by itself.
+        max_line: longest request to accept, in bytes; a longer one is answered with an error.
+        plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older servers do.
+        frames: offer frames, with which arrays travel as raw memory and calls of one client need
+            not wait for each other. Clients that do not know them never notice.
+        allowed_methods: for some targets, by their names, the names of the only methods that can
+            be called; the others are not listed either. None for all public methods of all. The
+            built-in `terminate` is not one of theirs.
+        max_connections: most connections at a time; by default 512, or half of the descriptors
+            that the process may have, for all servers of the loop together. One more takes the
+            place of the one that has waited longest without selecting a target; if there is none,
+            it is closed.
+        handshake_timeout: seconds for a client's TLS handshake, and until it has sent the banner.
+
+    Attributes:
+        exit_code: what a method gave to `sys.exit` that ended the server by it; None otherwise.
+
+    Raises:
+        ValueError: a target name has white space in it; the description is not a string; an
+            allowed method is not there; or with such limits nobody could be served.
+    """
+
+    _asks: ClassVar[bool] = True
+    _offers: ClassVar[str] = "call its methods"
+
+    def __init__(
+        self,
+        targets: Mapping[str, Any],
+        description: str | None = None,
+        builtin_terminate: bool = False,
+        allow_parallel: bool = False,
+        *,
+        threaded: bool = False,
+        max_line: int = MAX_LINE,
+        plain_float64: bool = False,
+        frames: bool = True,
+        allowed_methods: Mapping[str, Iterable[str]] | None = None,
+        max_connections: int | None = None,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+    ) -> None:
+        super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
+        check_target_names(targets)
+        if description is not None and not isinstance(description, str):
+            raise ValueError(f"a description is a str or None, got {description!r}")
+        LineReader(max_line)  # refuses a limit that makes no sense now, not at a client's expense
+        self.targets = targets
+        self.description = description
+        self.builtin_terminate = builtin_terminate
+        self._plain_float64 = plain_float64
+        self._frames = frames
+        self._allowed_methods = checked_allowed_methods(targets, allowed_methods)
+        self._max_line = max_line
+        self.exit_code: str | int | None = None
+        self._allow_parallel = allow_parallel
+        self._threaded = threaded
+        self._begin_calls()
+
+    @staticmethod
+    def _document_function(function: Callable[..., Any]) -> tuple[dict[str, Any], str | None]:
+        """Return the pair (argspec, docstring) of a function; programs use this one."""
+        return document_function(function)
+
+    async def wait_terminate(self) -> None:
+        """Wait until a client has called `terminate`, or a method raised `SystemExit`.
+
+        `exit_code` then has what it was raised with; programs of yours may pass it on to
+        `sys.exit`, as `simple_server_loop` does.
+        """
+        await self._terminated.wait()
+
+    def _begin_calls(self) -> None:
+        self._terminated = asyncio.Event()
+        shared = CallLock()
+        self._turns = {name: CallLock() if self._threaded else shared for name in self.targets}
+        self._workers: dict[str, Worker] = {}
+        # Those that were stopped: what they still do, a driver that is stuck, has its turn first.
+        self._former: dict[str, Worker] = {}
+
+    def _begin_anew(self) -> None:
+        former = {**self._former, **self._workers}
+        for worker in self._workers.values():
+            worker.stop()
+        super()._begin_anew()
+        self._begin_calls()
+        self._former = former
+
+    def _after_fork(self) -> asyncio.AbstractEventLoop | None:
+        loop = super()._after_fork()
+        self._former.clear()  # their threads are not there, or are this one
+        return loop
+
+    def _prepare_start(self, loop: asyncio.AbstractEventLoop) -> None:
+        super()._prepare_start(loop)
+        if self._terminated.is_set():
+            self._terminated = asyncio.Event()
+
+    async def stop(self) -> None:
+        """Stop listening and close all connections, in bounded time. May be repeated."""
+        try:
+            await super().stop()
+        finally:
+            for worker in self._workers.values():
+                worker.stop()
+            self._former.update(self._workers)
+            self._workers.clear()
+
+    def _new_protocol(self, visitor: ConnectionSlot) -> ServerConnection:
+        return ServerConnection(self, visitor)
+
+    async def _serve(
+        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, peer: str
+    ) -> None:
+        assert isinstance(protocol, ServerConnection)
+        await protocol.serve()
+
+    def _session(self) -> ServerSession:
+        """Begin a conversation with one client."""
+        return ServerSession(
+            self.targets,
+            self.description,
+            plain_float64=self._plain_float64,
+            frames=self._frames,
+            max_message=self._max_line,
+        )
+
+    def _target(self, name: str) -> Any:
+        target = self.targets[name]
+        return target() if callable(target) else target
+
+    def _turns_of(self, name: str) -> tuple[CallLock | None, CallLock | None]:
+        """Tell whose turn it is for calls of a target: in the loop, and in the target's thread.
+
+        None where that does not matter, or where there is no thread.
+        """
+        turns = self._turns[name]
+        return None if self._allow_parallel else turns, turns if self._threaded else None
+
+    def _worker(self, name: str) -> Worker:
+        if name not in self._workers:
+            self._workers[name] = Worker(f"calls of {name}", self._former.pop(name, None))
+        return self._workers[name]

@@ -1,0 +1,138 @@
+"""Connections of asyncio to hosts of which some addresses may be dead. No TLS, no protocol here.
+
+asyncio can do that itself; uvloop cannot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from sipyco_rpc.net.connect import addresses_of, all_failed, connect_error, head_start, too_late
+from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout, format_address
+
+if TYPE_CHECKING:
+    from sipyco_rpc.net.connect import Address
+
+
+async def open_socket(host: str, port: int, timeout: float | None = None) -> socket.socket:
+    """Connect to a host; see `_connecting.open_socket`.
+
+    Returns:
+        A socket that does not block.
+    """
+    check_host(host)
+    port = checked_port(port)
+    timeout = checked_timeout(timeout)
+    where = format_address(host, port)
+    started = time.monotonic()
+    addresses: list[Address] = []
+    errors: dict[Address, OSError] = {}
+    try:
+        async with asyncio.timeout(timeout):
+            addresses = addresses_of(await _look_up(host, port))
+            sock = await _race(addresses, errors, head_start(len(addresses), timeout))
+    except TimeoutError as exc:
+        raise too_late(addresses, errors, where, started) from exc
+    except socket.gaierror as exc:
+        raise connect_error(exc, where) from exc
+    if sock is None:
+        raise all_failed(addresses, errors, where)
+    return sock
+
+
+async def _look_up(host: str, port: int) -> list[tuple[Any, ...]]:
+    numeric = socket.AI_NUMERICHOST
+    try:
+        # It does not wait for anything; the loop would take a thread for it.
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric))
+    except socket.gaierror:
+        pass  # it is a name
+    loop = asyncio.get_running_loop()
+    try:
+        return list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except RuntimeError as exc:
+        # The system has no thread for asyncio to look the name up in; it may have one later.
+        raise OSError(f"could not look up {host!r}: {exc}") from exc
+
+
+async def _race(
+    addresses: list[Address], errors: dict[Address, OSError], pause: float
+) -> socket.socket | None:
+    """Return the first connection that is made, and close the others; None if there is none."""
+    if len(addresses) == 1:
+        return await _connect(addresses[0], errors)
+    connected: list[socket.socket] = []
+    attempts: list[asyncio.Task[None]] = []
+
+    async def attempt(address: Address) -> None:
+        sock = await _connect(address, errors)
+        if sock is not None:
+            connected.append(sock)
+
+    winner = None
+    try:
+        try:
+            await _until_first(addresses, pause, attempt, attempts, connected)
+        finally:
+            await _end(attempts)
+        if connected:
+            winner = connected.pop(0)
+    finally:
+        for sock in connected:
+            sock.close()
+    return winner
+
+
+async def _until_first(
+    addresses: list[Address],
+    pause: float,
+    attempt: Callable[[Address], Coroutine[Any, Any, None]],
+    attempts: list[asyncio.Task[None]],
+    connected: list[socket.socket],
+) -> None:
+    """Begin with one address after another, until there is a connection, or all have failed."""
+    untried = addresses[::-1]
+    pending: set[asyncio.Task[None]] = set()
+    while not connected and (untried or pending):
+        if untried:
+            task = asyncio.create_task(attempt(untried.pop()))
+            attempts.append(task)
+            pending.add(task)
+        done, pending = await asyncio.wait(
+            pending, timeout=pause if untried else None, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            task.result()
+
+
+async def _end(attempts: list[asyncio.Task[None]]) -> None:
+    """Give up what is still under way; each closes its socket."""
+    unfinished = [task for task in attempts if not task.done()]
+    for task in unfinished:
+        task.cancel()
+    if unfinished:
+        await asyncio.wait(unfinished)
+
+
+async def _connect(address: Address, errors: dict[Address, OSError]) -> socket.socket | None:
+    """Connect to one address, or keep its error."""
+    family, where = address
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as exc:
+        errors[address] = exc
+        return None
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, where)
+    except BaseException as exc:
+        sock.close()
+        if not isinstance(exc, OSError):
+            raise
+        errors[address] = exc
+        return None
+    return sock

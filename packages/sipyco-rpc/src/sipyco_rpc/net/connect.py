@@ -1,0 +1,227 @@
+"""Connections to hosts of which some addresses may be dead. No asyncio, no TLS, no protocol here.
+
+Each address gets a head start before the next one is tried as well, and the first that answers is
+taken ("happy eyeballs", RFC 8305).
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import time
+from itertools import zip_longest
+
+from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout, format_address
+
+TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Final, TypeAlias
+
+    # The family, and the address as that has it.
+    Address: TypeAlias = tuple[int, tuple[Any, ...]]
+
+HEAD_START: Final = 0.25  # seconds before the next address is tried, too, as RFC 8305 has it
+
+# One that takes no descriptor of its own: there may be none left. Windows has no poll.
+Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+# What the systems say of a connection that is being made.
+_UNDER_WAY: Final = (BlockingIOError, InterruptedError)
+
+
+def addresses_of(found: Iterable[tuple[Any, ...]]) -> list[Address]:
+    """Give the addresses that were found, one family and the other in turn, the first one first.
+
+    Args:
+        found: what `getaddrinfo` gives.
+
+    Raises:
+        OSError: there are none.
+    """
+    families: dict[int, list[Address]] = {}
+    for family, _, _, _, address in found:
+        families.setdefault(family, []).append((family, address))
+    addresses = [found for row in zip_longest(*families.values()) for found in row if found]
+    if not addresses:
+        raise socket.gaierror(socket.EAI_NONAME, "no addresses were found")
+    return addresses
+
+
+def head_start(count: int, timeout: float | None) -> float:
+    """Tell how long to wait before the next address: each gets its chance within the timeout."""
+    return HEAD_START if timeout is None else min(HEAD_START, timeout / count)
+
+
+def connect_error(exc: OSError, where: str, details: str = "") -> OSError:
+    """Give an error of the same class that also says where.
+
+    Args:
+        exc: of the system, of looking the name up, or of TLS.
+        where: the host and port.
+        details: what came of its addresses, if there are several.
+    """
+    known = exc.errno is not None and exc.strerror is not None
+    text = f"{_reason(exc)}: could not connect to {where}{details}"
+    if known and isinstance(exc, socket.gaierror):
+        return socket.gaierror(exc.errno, text)
+    if not known or type(exc).__module__ != "builtins":
+        exc.add_note(f"while connecting to {where}")
+        return exc
+    error = OSError(exc.errno, text)
+    return error if type(error) is type(exc) else exc
+
+
+def _reason(exc: OSError) -> str:
+    """Give the system's words; asyncio has its own, which tell of one address only."""
+    if exc.errno is not None and (exc.strerror or "").startswith("Connect call failed"):
+        return os.strerror(exc.errno)
+    return exc.strerror or str(exc) or type(exc).__name__
+
+
+def details_of(addresses: list[Address], errors: Mapping[Address, OSError]) -> str:
+    """Tell what came of each address, if there are several."""
+    if len(addresses) < 2:
+        return ""
+    each = (
+        f"{address[1][0]}: {_reason(errors[address]) if address in errors else 'no answer'}"
+        for address in addresses
+    )
+    return f" ({'; '.join(each)})"
+
+
+def all_failed(addresses: list[Address], errors: Mapping[Address, OSError], where: str) -> OSError:
+    """Make one error of those of all addresses; it has the class of the last one's."""
+    return connect_error(errors[addresses[-1]], where, details_of(addresses, errors))
+
+
+def too_late(
+    addresses: list[Address], errors: Mapping[Address, OSError], where: str, started: float
+) -> TimeoutError:
+    """Make the error of a connection that took too long."""
+    seconds = time.monotonic() - started
+    details = details_of(addresses, errors)
+    return TimeoutError(f"connecting on {where} timed out after {seconds:.3g} s{details}")
+
+
+def open_socket(
+    host: str,
+    port: int,
+    timeout: float | None = None,
+    source_address: tuple[str, int] | None = None,
+) -> socket.socket:
+    """Connect to a host.
+
+    Args:
+        host: name or address of the other side.
+        port: its TCP port.
+        timeout: for all its addresses together, in seconds, and then that of the socket; None for
+            none.
+        source_address: this end of the connection, or None for what the system gives it.
+
+    Raises:
+        ValueError: an argument makes no sense.
+        OSError: no connection could be made; the text tells what came of which address.
+    """
+    check_host(host)
+    port = checked_port(port)
+    timeout = checked_timeout(timeout)
+    where = format_address(host, port)
+    started = time.monotonic()
+    try:
+        addresses = addresses_of(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except socket.gaierror as exc:
+        raise connect_error(exc, where) from exc
+    race = _Race(addresses, timeout, source_address)
+    try:
+        sock = race.run()
+    finally:
+        race.close()
+    if sock is not None:
+        sock.settimeout(timeout)
+        return sock
+    if race.waiting_for:
+        raise too_late(addresses, race.errors, where, started)
+    raise all_failed(addresses, race.errors, where)
+
+
+class _Race:
+    """Connections to all addresses of a host that are being made, until one of them is."""
+
+    def __init__(
+        self,
+        addresses: list[Address],
+        timeout: float | None,
+        source_address: tuple[str, int] | None,
+    ) -> None:
+        self.errors: dict[Address, OSError] = {}
+        self.waiting_for: dict[socket.socket, Address] = {}
+        self._source_address = source_address
+        self._untried = addresses[::-1]
+        self._head_start = head_start(len(addresses), timeout)
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._selector = Selector()
+
+    def run(self) -> socket.socket | None:
+        """Return the first connection that is made; None if there is none, or not in time."""
+        next_start = 0.0
+        while self._untried or self.waiting_for:
+            now = time.monotonic()
+            if self._deadline is not None and now >= self._deadline and self.waiting_for:
+                return None
+            if self._untried and (now >= next_start or not self.waiting_for):
+                next_start = now + self._head_start
+                sock = self._start(self._untried.pop())
+            else:
+                sock = self._wait(next_start if self._untried else None, now)
+            if sock is not None:
+                return sock
+        return None
+
+    def _start(self, address: Address) -> socket.socket | None:
+        """Begin with an address; return the socket if it is connected at once."""
+        family, where = address
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as exc:
+            self.errors[address] = exc
+            return None
+        self.waiting_for[sock] = address
+        try:
+            sock.setblocking(False)
+            if self._source_address is not None:
+                sock.bind(self._source_address)
+            sock.connect(where)
+        except _UNDER_WAY:
+            self._selector.register(sock, selectors.EVENT_WRITE, sock)
+            return None
+        except OSError as exc:
+            self._failed(sock, exc)
+            return None
+        del self.waiting_for[sock]
+        return sock
+
+    def _wait(self, until: float | None, now: float) -> socket.socket | None:
+        """Wait for one of the connections, no longer than until a time."""
+        ends = [end for end in (until, self._deadline) if end is not None]
+        patience = max(0.0, min(ends) - now) if ends else None
+        for key, _ in self._selector.select(patience):
+            sock: socket.socket = key.data
+            self._selector.unregister(sock)
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number == 0:
+                del self.waiting_for[sock]
+                return sock
+            self._failed(sock, OSError(number, os.strerror(number)))
+        return None
+
+    def _failed(self, sock: socket.socket, exc: OSError) -> None:
+        self.errors[self.waiting_for.pop(sock)] = exc
+        sock.close()
+
+    def close(self) -> None:
+        """Close all connections but the one that was returned."""
+        self._selector.close()
+        for sock in list(self.waiting_for):
+            sock.close()

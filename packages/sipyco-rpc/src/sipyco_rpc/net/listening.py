@@ -1,0 +1,95 @@
+"""Addresses to listen on. What is done with a connection is not known here."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterable
+from typing import Any, Final
+
+from sipyco_rpc.support.validation import check_host, checked_port, format_address
+
+__all__: list[str] = []
+
+logger = logging.getLogger("sipyco.tools")
+
+# What a host without IPv6 answers when it is to listen on `::1`.
+_NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+
+
+def checked_addresses(
+    host: str | Iterable[str] | None, port: int | None
+) -> tuple[str | list[str] | None, int]:
+    """Check what a server is to listen on, as `asyncio.start_server` takes it.
+
+    Returns:
+        The host, or a list of at least one; and the port.
+
+    Raises:
+        ValueError: a host or the port cannot be one, or there is no host.
+    """
+    if isinstance(host, str) or host is None:
+        check_host(host or None)
+    else:
+        host = list(host)
+        for each in host:
+            check_host(each)
+        if not host:
+            raise ValueError("there is no address to listen on: the list of hosts is empty")
+    return host, checked_port(0 if port is None else port, listening=True)
+
+
+async def unresolved(
+    host: str | list[str] | None, port: int, exc: socket.gaierror
+) -> socket.gaierror:
+    """Give the error of a host that has no address; it also says which one that is."""
+    loop = asyncio.get_running_loop()
+    for each in host if isinstance(host, list) else [host]:
+        try:
+            await loop.getaddrinfo(each, port, type=socket.SOCK_STREAM)
+        except socket.gaierror as found:
+            where = format_address(each, port)
+            return socket.gaierror(found.errno, f"{found.strerror}: could not listen on {where}")
+    return exc
+
+
+def usable(hosts: list[str]) -> list[str]:
+    """Leave out the IPv6 addresses that this host cannot have, with a warning for each."""
+    found = []
+    for host in hosts:
+        if ":" in host:
+            try:
+                socket.create_server((host, 0), family=socket.AF_INET6).close()
+            except OSError as exc:
+                if exc.errno not in _NO_SUCH_ADDRESS:
+                    raise
+                logger.warning("not listening on %s: this host has no such address", host)
+                continue
+        found.append(host)
+    return found or hosts
+
+
+def open_to_others(sockets: Iterable[Any]) -> list[str]:
+    """Return the addresses that other computers may reach, for a log record."""
+    found = []
+    for sock in sockets:
+        address, port, *_ = sock.getsockname()
+        if not ipaddress.ip_address(address).is_loopback:
+            found.append(f"{address} port {port}")
+    return found
+
+
+def stop_accepting(server: asyncio.Server) -> None:
+    """Leave new connections to the system, before the server is closed.
+
+    asyncio loses the socket of a connection that it has accepted when the server is closed in the
+    very next pass of the loop.
+    """
+    for sock in server.sockets:
+        try:
+            server.get_loop().remove_reader(sock.fileno())
+        except (NotImplementedError, RuntimeError, ValueError):
+            pass  # a loop that does not accept by readers: Windows' has none

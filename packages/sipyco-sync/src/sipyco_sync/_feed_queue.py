@@ -1,0 +1,182 @@
+"""Lines towards one peer, as fast as it takes them. No queue policy here: see `_feed`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from sipyco_rpc.net.server import close
+
+WRITE_SIZE: Final = 64 * 1024  # bytes in one write; a transport may copy what is not sent at once
+OVERHEAD: Final = 128  # bytes that Python needs to keep a line or a write, beside its content
+
+_NEWLINE: Final = ord("\n")
+
+
+class SendQueue(asyncio.Protocol):
+    """The way to one peer: what it does not take yet waits here, and can be dropped.
+
+    It takes the place of the streams' protocol once the peer has said what it wants. What the
+    peer sends after that is ignored.
+
+    Args:
+        transport: the connection.
+        peer: its name, for log records.
+        carrier: the connection that TLS is on, or None where there is no TLS.
+
+    Attributes:
+        lost: done when the connection has ended.
+        waiting: bytes of memory that wait, without those that do not count.
+        lines: how many lines wait.
+        drained: is called when nothing waits any more.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, peer: str, carrier: asyncio.Transport | None = None
+    ) -> None:
+        self.peer = peer
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lines = 0
+        self.on_drained: Callable[[], None] = lambda: None
+        self._transport = transport
+        self._carrier = carrier or transport
+        self._streams = transport.get_protocol()
+        self._queue: deque[tuple[bytes | memoryview, int]] = deque()
+        self._sent = 0  # of the head of the queue
+        self._size = 0
+        self._uncounted = 0
+        self._mid_line = False  # the last byte written was not the end of a line
+        self._paused = False
+        self._pumping = False
+        self._ending = False  # the peer sends nothing more, and is to get what waits
+        transport.set_protocol(self)
+        # Nothing is buffered but what one write could not get rid of.
+        transport.set_write_buffer_limits(high=1, low=0)
+        transport.resume_reading()  # the streams pause at much input, and would not see the end
+
+    @property
+    def waiting(self) -> int:
+        return self._size - self._uncounted + OVERHEAD * len(self._queue)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything has gone out."""
+        return not self._queue and not self._paused
+
+    def send(self, data: bytes, lines: int = 1, *, counted: bool = True) -> None:
+        """Send whole lines, or have them wait their turn.
+
+        Args:
+            data: the lines; they are not copied, so many peers share what waits.
+            lines: how many there are.
+            counted: whether they count in `waiting`.
+        """
+        if self._is_closing() or (self._ending and self.idle):
+            return
+        if self.idle and len(data) <= WRITE_SIZE:
+            self._transport.write(data)
+            return
+        self._queue.append((data, lines))
+        self._size += len(data)
+        self.lines += lines
+        if not counted:
+            self._uncounted += len(data)
+        self._pump()
+
+    def drop(self) -> None:
+        """Forget what waits, but for the rest of a line that has begun."""
+        rest: memoryview | None = None
+        if self._mid_line:
+            head = self._queue[0][0]
+            end = bytes(head).find(b"\n", self._sent) + 1
+            rest = memoryview(head)[self._sent : end]
+        self._queue.clear()
+        self._size = self._sent = self.lines = self._uncounted = 0
+        if rest is not None:
+            self._queue.append((rest, 1))
+            self._size = len(rest)
+            self.lines = 1
+
+    def close_when_sent(self) -> None:
+        """Close the connection as soon as nothing waits."""
+        self._ending = True
+        if self.idle:
+            close(self._transport)
+
+    def detach(self) -> None:
+        """Give the connection back to the streams, which close it."""
+        self._queue.clear()
+        if self._paused and not self._transport.is_closing():
+            self._streams.pause_writing()  # they will be told when that is over
+        self._transport.set_protocol(self._streams)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._pump()
+
+    def data_received(self, data: bytes) -> None:
+        pass  # there is nothing that a subscriber could say
+
+    def eof_received(self) -> bool:
+        self.close_when_sent()
+        # It stays open to send what waits; not with TLS, which closes both ways at once.
+        return self._transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._queue.clear()
+        if not self.lost.done():
+            self.lost.set_result(None)
+        self._streams.connection_lost(exc)
+
+    def _is_closing(self) -> bool:
+        # TLS of uvloop does not tell that the peer has ended the connection beneath it, and then
+        # drops what is written, with a warning each time.
+        return self._transport.is_closing() or self._carrier.is_closing()
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return  # TLS resumes while it writes
+        self._pumping = True
+        try:
+            self._write_queue()
+        finally:
+            self._pumping = False
+        if self.idle:
+            if self._ending:
+                # Not here: asyncio's transport would end the connection twice, as it resumes us in
+                # the midst of writing.
+                asyncio.get_running_loop().call_soon(self._transport.close)
+            self.on_drained()
+
+    def _write_queue(self) -> None:
+        while self._queue and not self._paused and not self._is_closing():
+            self._transport.write(self._next())
+
+    def _next(self) -> bytes | memoryview:
+        """Take as much as goes out in one write."""
+        head, lines = self._queue[0]
+        piece: bytes | memoryview
+        if len(head) - self._sent > WRITE_SIZE:
+            piece = memoryview(head)[self._sent : self._sent + WRITE_SIZE]
+            self._sent += WRITE_SIZE
+        else:
+            pieces: list[bytes | memoryview] = []
+            size = 0
+            while self._queue and size + len(head) - self._sent <= WRITE_SIZE:
+                pieces.append(memoryview(head)[self._sent :] if self._sent else head)
+                size += len(pieces[-1])
+                self._queue.popleft()
+                self._sent = 0
+                self.lines -= lines
+                if self._queue:
+                    head, lines = self._queue[0]
+            piece = b"".join(pieces) if len(pieces) > 1 else pieces[0]
+        self._size -= len(piece)
+        self._uncounted = max(0, self._uncounted - len(piece))
+        self._mid_line = piece[-1] != _NEWLINE
+        return piece

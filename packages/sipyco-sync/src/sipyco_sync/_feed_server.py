@@ -1,0 +1,202 @@
+"""The serving half of "banner, name, lines for ever", under `sync_struct` and `broadcast`.
+
+What the lines say is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import ClassVar, Final, cast
+
+from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.memory import MIB
+from sipyco_sync._feed_queue import OVERHEAD, WRITE_SIZE, SendQueue
+
+MAX_BACKLOG: Final = 64 * MIB  # a dashboard may stall for seconds while datasets are written
+
+_MAX_NAME: Final = 64 * 1024  # bytes of the line that names what the peer wants
+_READ_SIZE: Final = 4096
+
+
+class Feed:
+    """One stream of lines, and the peers that get it.
+
+    Lines may be put from any thread; everything else happens in the loop of the peers. Those that
+    are put in one pass of the loop go out in one write.
+
+    Args:
+        lock: is held while lines are put.
+
+    Attributes:
+        outlets: the peers.
+    """
+
+    def __init__(self, lock: threading.RLock | None = None) -> None:
+        self.lock = threading.RLock() if lock is None else lock
+        self.outlets: set[SendQueue] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._scheduled = False
+
+    def put(self, line: bytes) -> None:
+        """Have a line sent to all peers."""
+        with self.lock:
+            if not self.outlets:
+                return
+            self._pending.append(line)
+            self._pending_size += len(line) + OVERHEAD
+            if self._pending_size > WRITE_SIZE:
+                if threading.get_ident() == self._thread:
+                    self._deliver(self._take())
+                    return
+                self._limit_pending()
+            self._schedule()
+
+    def flush(self) -> None:
+        """Deliver what was put; in the loop of the peers only."""
+        with self.lock:
+            self._scheduled = False
+            lines = self._take()
+            if lines:
+                self._deliver(lines)
+
+    def join(self, outlet: SendQueue) -> None:
+        """Add a peer; it gets what is put from now on."""
+        with self.lock:
+            self.flush()
+            self._open()
+            self.outlets.add(outlet)
+
+    def leave(self, outlet: SendQueue) -> None:
+        """Remove a peer; it may have been removed before."""
+        with self.lock:
+            self.outlets.discard(outlet)
+
+    def forget_peers(self, lock: threading.RLock) -> None:
+        """Begin anew: the peers, and the loop that they were in, are of no more use.
+
+        Args:
+            lock: to hold from now on.
+        """
+        self.lock = lock
+        self.outlets.clear()
+        self._take()
+        self._loop = None
+        self._scheduled = False
+
+    def _open(self) -> None:
+        """Remember where the peers are."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self.forget_peers(self.lock)
+            self._loop = loop
+        self._thread = threading.get_ident()
+
+    def _later(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call a function in the loop of the peers, without the lock."""
+        assert self._loop is not None
+        self._loop.call_soon(function, *arguments)
+
+    def _take(self) -> list[bytes]:
+        lines, self._pending, self._pending_size = self._pending, [], 0
+        return lines
+
+    def _schedule(self) -> None:
+        if self._scheduled or self._loop is None:
+            return
+        try:
+            if threading.get_ident() == self._thread:
+                self._loop.call_soon(self.flush)
+            else:
+                self._loop.call_soon_threadsafe(self.flush)
+        except RuntimeError:
+            self._take()  # the loop has been closed: nobody gets anything any more
+        else:
+            self._scheduled = True
+
+    def _limit_pending(self) -> None:
+        """Bound what other threads put faster than the loop comes to deliver it."""
+        raise NotImplementedError
+
+    def _deliver(self, lines: list[bytes]) -> None:
+        """Hand lines to every peer, or decide otherwise for those that are slow.
+
+        The lock is held: nothing is logged here, as a handler of log records may wait for it.
+        """
+        raise NotImplementedError
+
+
+class FeedServer(AsyncioServer):
+    """Accept peers, and add each to the feed that it names."""
+
+    _banner: ClassVar[bytes]
+    _logger: ClassVar[logging.Logger]
+    _asks: ClassVar[bool] = True
+
+    async def _handle_connection_cr(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        address = writer.get_extra_info("peername")
+        peer = f"{address[0]} port {address[1]}" if address else "a client"
+        try:
+            name = await _receive_name(reader, self._banner)
+        except EOFError:
+            return
+        except ValueError as exc:
+            self._log_limiter.log(
+                self._logger, logging.WARNING, "closing the connection from %s: %s", peer, exc
+            )
+            return
+        self._settled()
+        feed = self._feed(name, peer)
+        if feed is None:
+            return
+        transport = cast(asyncio.Transport, writer.transport)
+        outlet = SendQueue(transport, peer, self._carrier())
+        try:
+            self._join(name, feed, outlet)
+            if transport.is_closing():
+                return  # it was lost before the outlet was there to be told
+            if reader.at_eof():
+                outlet.close_when_sent()
+            await outlet.lost
+        finally:
+            self._leave(name, feed, outlet)
+            outlet.detach()
+
+    def _feed(self, name: str, peer: str) -> Feed | None:
+        """Return the feed of a name, or say that there is none."""
+        raise NotImplementedError
+
+    def _join(self, name: str, feed: Feed, outlet: SendQueue) -> None:
+        feed.join(outlet)
+
+    def _leave(self, name: str, feed: Feed, outlet: SendQueue) -> None:
+        feed.leave(outlet)
+
+
+async def _receive_name(reader: asyncio.StreamReader, banner: bytes) -> str:
+    """Take the banner, compared as its bytes arrive, and the name.
+
+    Raises:
+        ValueError: it is another banner, or no name.
+        EOFError: the peer closed the connection.
+    """
+    received = b""
+    while True:
+        if not banner.startswith(received[: len(banner)]):
+            raise ValueError(f"expected the banner {banner!r}, got {received[: len(banner)]!r}")
+        end = received.find(b"\n", len(banner))
+        if end >= 0:
+            return received[len(banner) : end].decode()
+        if len(received) > _MAX_NAME:
+            raise ValueError(f"the name has more than {_MAX_NAME} bytes")
+        data = await reader.read(_READ_SIZE)
+        if not data:
+            raise EOFError
+        received += data

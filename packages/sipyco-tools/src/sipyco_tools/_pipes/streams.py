@@ -1,0 +1,77 @@
+"""What both ends of `pipe_ipc` have in common, on all systems. No pipes here."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, NoReturn
+
+from sipyco_rpc.support.memory import MIB
+from sipyco_rpc.support.process_bound import belongs_to_parent, not_copyable
+
+MAX_LINE: Final = 100 * MIB  # a worker sends the arrays of an experiment in one line
+
+
+class Inherited:
+    """Stands for the streams of a pipe in a process that was forked, and says so.
+
+    Args:
+        advice: what to do.
+
+    Attributes:
+        error: what it raises.
+    """
+
+    def __init__(self, advice: str) -> None:
+        self.error = ConnectionAbortedError(belongs_to_parent("the pipe", advice))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise self.error
+
+
+class AsyncioComm:
+    """One end, once it is connected.
+
+    Attributes:
+        reader: of what comes.
+        writer: of what is sent.
+    """
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    __reduce__ = not_copyable("it is a pipe of this process; give a child its address")
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; `drain` waits until the other end takes them.
+
+        Raises:
+            ConnectionError: the other end is known to have gone, or this one has been closed.
+        """
+        if self.writer.is_closing():
+            # asyncio would drop it in silence, and uvloop raise a `RuntimeError`.
+            raise ConnectionResetError(
+                "the pipe is closed: the other process has closed its end or has ended, "
+                "or `close` was called here"
+            )
+        # The transport may keep what it is given, and the caller may change it.
+        self.writer.write(data if type(data) is bytes else bytes(memoryview(data)))
+
+    async def drain(self) -> None:
+        """Wait until there is room to write more.
+
+        Raises:
+            ConnectionError: the other end has gone.
+        """
+        await self.writer.drain()
+
+    async def readline(self) -> bytes:
+        """Read a line with its newline; empty, or without a newline, if the other end has gone.
+
+        Raises:
+            ValueError: it is longer than 100 MiB.
+        """
+        return await self.reader.readline()
+
+    async def read(self, n: int = -1) -> bytes:
+        """Read at most n bytes, as soon as there are some; by default all until the end."""
+        return await self.reader.read(n)

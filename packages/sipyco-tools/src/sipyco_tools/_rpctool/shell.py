@@ -1,0 +1,181 @@
+"""The interactive mode of `sipyco_rpctool`: a prompt whose names are the remote methods."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from pprint import pformat
+from typing import Any, Final
+
+from sipyco_rpc.pc_rpc import Client
+from sipyco_tools._cli.output import OutputError, complain, flush, show
+from sipyco_tools._rpctool.values import Namespace, UsageError, each, remote_notes
+
+__all__: list[str] = []
+
+_HISTORY: Final = Path("~/.sipyco_rpctool_history")
+_HISTORY_LENGTH: Final = 1000  # lines
+
+
+class _ConnectionLost(Exception):
+    """A remote method has lost the connection.
+
+    Args:
+        error: what it raised.
+    """
+
+    def __init__(self, error: OSError | EOFError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@contextmanager
+def _connection() -> Iterator[None]:
+    """Tell errors of the connection from those that an expression raises here."""
+    try:
+        yield
+    except TimeoutError:
+        raise  # the next call gets its own answer, or says that there is no connection
+    except (OSError, EOFError) as exc:
+        if getattr(exc, "parent_traceback", None) is not None:
+            raise  # the method raised it, over there
+        raise _ConnectionLost(exc) from None
+
+
+class _Method:
+    """A remote method as a name of the prompt; `help` shows the remote one."""
+
+    def __init__(self, name: str, method: Callable[..., Any]) -> None:
+        self.__name__ = self.__qualname__ = name
+        self._method = method
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with _connection():
+            result = self._method(*args, **kwargs)
+        return _items(result) if isinstance(result, Iterator) else result
+
+    def __get__(self, instance: object, owner: type | None = None) -> _Method:
+        return self  # for `inspect`, which takes it for a routine then
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._method)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self._method.__doc__
+
+    def __repr__(self) -> str:
+        return repr(self._method)
+
+
+def _items(result: Iterator[Any]) -> Iterator[Any]:
+    with _connection():
+        yield from result
+
+
+class _Completer:
+    """Complete the names of methods, for `readline`."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def __call__(self, text: str, state: int) -> str | None:
+        matching = [name for name in self._names if name.startswith(text)]
+        return matching[state] if state < len(matching) else None
+
+
+def _set_up_readline(names: list[str]) -> Any:
+    """Give the prompt completion and history, where the system has `readline`."""
+    try:
+        import readline
+    except ImportError:
+        return None
+    readline.set_completer(_Completer(names))
+    readline.set_completer_delims(" \t\n()[]{},=+-*/'\"")
+    # Since Python 3.13 it is said; before, the docstring tells.
+    backend = getattr(readline, "backend", None)
+    editline = "libedit" in (readline.__doc__ or "") if backend is None else backend == "editline"
+    readline.parse_and_bind("bind ^I rl_complete" if editline else "tab: complete")
+    try:
+        readline.read_history_file(_HISTORY.expanduser())
+    except OSError:
+        pass  # the first time there is none
+    return readline
+
+
+def _keep_history(readline: Any) -> None:
+    try:
+        readline.set_history_length(_HISTORY_LENGTH)
+        readline.write_history_file(_HISTORY.expanduser())
+    except OSError:
+        pass  # a home that cannot be written to is no reason to complain at every exit
+
+
+def run(client: Client, methods: Mapping[str, Any]) -> None:
+    """Read, evaluate and print until the end of input.
+
+    Args:
+        client: with its target selected.
+        methods: the names of its methods.
+
+    Raises:
+        OSError: the connection was lost.
+        EOFError: it was closed by the other side.
+        OutputError: standard output takes nothing.
+        UsageError: standard input gives nothing.
+    """
+    if sys.stdin is None:  # as `<&-` has it
+        raise UsageError("standard input is closed")
+    names = Namespace({name: _Method(name, getattr(client, name)) for name in methods})
+    readline = _set_up_readline(sorted([*methods, "np"])) if sys.stdin.isatty() else None
+    try:
+        _read_and_evaluate(client, names)
+    finally:
+        if readline is not None:
+            _keep_history(readline)
+
+
+def _read_and_evaluate(client: Client, names: Namespace) -> None:
+    while True:
+        flush()
+        try:
+            line = input(f"({client.get_selected_target()}) ")
+        except EOFError:
+            show()
+            return
+        except OSError as exc:
+            show()  # it may be the prompt that could not be written
+            flush()
+            raise UsageError(f"standard input: {type(exc).__name__}: {exc}") from exc
+        except KeyboardInterrupt:
+            show()
+            continue
+        if line.strip():
+            _evaluate(line.strip(), names)
+
+
+def _evaluate(line: str, names: Namespace) -> None:
+    try:
+        for value in each(names.evaluate(line)):
+            if value is not None:
+                show(pformat(value))
+                flush()
+    except KeyboardInterrupt:
+        complain("interrupted")
+    except OutputError:
+        raise
+    except _ConnectionLost as lost:
+        raise lost.error from None  # a prompt has no point any more
+    except Exception as exc:  # noqa: BLE001  (whatever the expression raised)
+        remote = getattr(exc, "parent_traceback", None)
+        if remote is not None:
+            show("Remote exception:")
+        show(f"{type(exc).__name__}: {exc}")
+        if remote is not None:
+            for note in remote_notes(exc):
+                show(note)
+            show("".join(remote), end="")

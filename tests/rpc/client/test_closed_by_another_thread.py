@@ -1,0 +1,242 @@
+"""A blocking client that one thread closes in the midst of what another does with it.
+
+What the system says then to the other thread depends on the Python, on TLS and on the moment. What
+is raised does not: it says that this program has closed the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from sipyco_rpc._client.blocking.connection import BlockingConnection
+from sipyco_rpc.pc_rpc import BestEffortClient, Client, Server, SimpleSSLConfig
+from support.certificates import identity, paths_of
+from support.peers import DEADLINE, HOST, running_server, until
+
+fcntl: Any = pytest.importorskip("fcntl")  # POSIX systems have it
+termios: Any = pytest.importorskip("termios")
+
+MIB = 1024 * 1024
+
+
+class Target:
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.released = threading.Event()
+
+    def echo(self, x: Any) -> Any:
+        return x
+
+    def block(self) -> None:
+        """Read nothing more from anybody."""
+        self.entered.set()
+        assert self.released.wait(DEADLINE)
+
+    async def wait(self) -> None:
+        self.entered.set()
+        while not self.released.is_set():
+            await asyncio.sleep(0.005)
+
+    async def wait_for(self, seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        return seconds
+
+    async def items(self) -> AsyncIterator[int]:
+        await self.wait()
+        yield 1
+
+
+def _config(ours: str, theirs: str) -> dict[str, Any]:
+    own = identity(ours)
+    return {"ssl_config": SimpleSSLConfig(own.cert, own.key, identity(theirs).cert)}
+
+
+TRANSPORTS: dict[str, Callable[[str, str], dict[str, Any]]] = {
+    "plain": lambda ours, theirs: {},
+    "ssl_config": _config,
+    "paths": paths_of,
+}
+every_transport = pytest.mark.parametrize("transport", TRANSPORTS.values(), ids=TRANSPORTS)
+
+
+@contextmanager
+def serving(transport: Callable[..., dict[str, Any]]) -> Iterator[tuple[int, Target]]:
+    target = Target()
+    ours = transport("server", "client")
+    with running_server(lambda: Server({"t": target}), **ours) as port:
+        try:
+            yield port, target
+        finally:
+            target.released.set()
+
+
+@contextmanager
+def in_a_thread(work: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Do something in a thread; give a list that has what came of it after the block."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as exc:
+            outcome.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield outcome
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def unsent(connection: BlockingConnection) -> int:
+    """Tell how many bytes the system has not got rid of."""
+    sock = connection.wire._socket
+    return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0])
+
+
+def check(outcome: list[Any], kinds: tuple[type[BaseException], ...] = (EOFError,)) -> None:
+    assert len(outcome) == 1
+    assert isinstance(outcome[0], kinds)
+    assert str(outcome[0]).endswith("was closed by this program")
+
+
+@every_transport
+def test_while_it_waits_for_a_reply(transport: Callable[..., dict[str, Any]]) -> None:
+    with (
+        serving(transport) as (port, target),
+        Client(HOST, port, **transport("client", "server")) as client,
+    ):
+        with in_a_thread(client.wait) as outcome:
+            assert target.entered.wait(DEADLINE)
+            client.close_rpc()
+            client.close_rpc()
+        check(outcome)
+        with pytest.raises(ConnectionError, match="closed by this program"):
+            client.echo(1)
+
+
+@every_transport
+def test_while_it_waits_for_an_item(transport: Callable[..., dict[str, Any]]) -> None:
+    with (
+        serving(transport) as (port, target),
+        Client(HOST, port, **transport("client", "server")) as client,
+    ):
+        items = client.items()
+        with in_a_thread(lambda: next(items)) as outcome:
+            assert target.entered.wait(DEADLINE)
+            client.close_rpc()
+        check(outcome)
+
+
+@every_transport
+@pytest.mark.parametrize("owing", [False, True], ids=["", "owing"])
+def test_while_it_sends(transport: Callable[..., dict[str, Any]], owing: bool) -> None:
+    with (
+        serving(transport) as (port, target),
+        Client(HOST, port, **transport("client", "server")) as blocker,
+        Client(HOST, port, **transport("client", "server")) as client,
+    ):
+        items = client.items() if owing else None  # what it may give is received meanwhile
+        with in_a_thread(blocker.block):
+            assert target.entered.wait(DEADLINE)
+            with in_a_thread(lambda: client.echo(bytes(32 * MIB))) as outcome:
+                connection = client._Client__connection
+                until(lambda: unsent(connection) > 0)
+                client.close_rpc()
+            check(outcome)
+            target.released.set()
+        del items
+
+
+@every_transport
+def test_a_best_effort_client_gives_nothing(
+    transport: Callable[..., dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        serving(transport) as (port, target),
+        BestEffortClient(HOST, port, "t", **transport("client", "server")) as client,
+    ):
+        with in_a_thread(client.wait) as outcome:
+            assert target.entered.wait(DEADLINE)
+            client.close_rpc()
+        assert outcome == [None]
+    assert "failed" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("operation", "broken"),
+    [
+        ("send", BrokenPipeError(32, "Broken pipe")),
+        ("send", OSError(9, "Bad file descriptor")),
+        ("send", ValueError("Invalid file descriptor: -1")),
+        ("recv_into", ConnectionResetError(104, "Connection reset by peer")),
+        ("recv_into", OSError(9, "Bad file descriptor")),
+        ("recv_into", ValueError("Read on closed or unwrapped SSL socket.")),
+        ("settimeout", OSError(9, "Bad file descriptor")),
+    ],
+    ids=repr,
+)
+def test_whatever_the_system_says(operation: str, broken: Exception) -> None:
+    """A stand-in for the socket says it, in the moment in which it is closed."""
+    with serving(TRANSPORTS["plain"]) as (port, _):
+        client = Client(HOST, port, timeout=DEADLINE)
+        wire = client._Client__connection.wire
+        real = wire._socket
+
+        class Socket:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(real, name)
+
+        def fail(*args: Any) -> Any:
+            wire.closed = "the connection was closed by this program"
+            raise broken
+
+        sock = Socket()
+        setattr(sock, operation, fail)
+        wire._socket = sock
+        if operation == "settimeout":
+            client._Client__connection.timeout = 1.0
+        try:
+            with pytest.raises(EOFError, match="closed by this program"):
+                client.echo(1)
+        finally:
+            real.close()
+
+
+@pytest.mark.parametrize("way", ["ssl_config", "paths"])
+def test_what_breaks_one_connection_breaks_no_other_of_the_thread(way: str) -> None:
+    """OpenSSL keeps errors by threads, and Python 3.14 takes them for those of the next call."""
+    transport = TRANSPORTS[way]
+    ours = transport("client", "server")
+    with (
+        serving(transport) as (port, target),
+        serving(transport) as (other_port, _),
+        Client(HOST, port, **ours) as blocker,
+        Client(HOST, other_port, **ours) as other,
+    ):
+        clients = [Client(HOST, port, **ours) for _ in range(5)]
+
+        def work() -> list[float]:
+            answers = []
+            for client in clients:
+                with pytest.raises(EOFError, match="closed by this program"):
+                    client.echo(bytes(32 * MIB))
+                answers.append(other.wait_for(0.01))
+            return answers
+
+        with in_a_thread(blocker.block):
+            assert target.entered.wait(DEADLINE)
+            with in_a_thread(work) as outcome:
+                for client in clients:
+                    connection = client._Client__connection
+                    until(lambda connection=connection: unsent(connection) > 0)  # type: ignore[misc]
+                    client.close_rpc()
+            target.released.set()
+        assert outcome == [[0.01] * 5]

@@ -1,0 +1,200 @@
+"""Lines wait for a slow peer, and what is dropped leaves no half line behind. No sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sipyco_sync._feed_queue import OVERHEAD, WRITE_SIZE, SendQueue
+
+
+class Transport(asyncio.Transport):
+    """Takes what is written, and says when it has enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.protocol: Any = asyncio.Protocol()
+        self.full = False
+        self.closing = False
+
+    def write(self, data: Any) -> None:
+        self.writes.append(bytes(data))
+        if self.full:
+            self.protocol.pause_writing()
+
+    def resume(self) -> None:
+        """Take one write more, and be full again."""
+        self.protocol.resume_writing()
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def get_protocol(self) -> Any:
+        return self.protocol
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert (high, low) == (1, 0)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def resume_reading(self) -> None:
+        pass
+
+
+def with_outlet(test: Callable[[SendQueue, Transport], None]) -> None:
+    async def main() -> None:
+        transport = Transport()
+        test(SendQueue(transport, "a peer"), transport)
+
+    asyncio.run(main())
+
+
+def test_nothing_is_written_where_the_connection_beneath_tls_is_closing() -> None:
+    async def main() -> None:
+        transport, carrier = Transport(), Transport()
+        outlet = SendQueue(transport, "a peer", carrier)
+        transport.full = True
+        outlet.send(b"1\n")
+        outlet.send(b"2\n")
+        carrier.closing = True
+        transport.resume()
+        outlet.send(b"3\n")
+        assert transport.writes == [b"1\n"]
+
+    asyncio.run(main())
+
+
+def test_what_waits_goes_out_in_one_write() -> None:
+    def test(outlet: SendQueue, transport: Transport) -> None:
+        transport.full = True
+        for line in (b"1\n", b"2\n", b"3\n"):
+            outlet.send(line)
+        assert transport.writes == [b"1\n"]
+        assert outlet.lines == 2
+        assert outlet.waiting == 2 * (2 + OVERHEAD)
+        transport.resume()
+        assert transport.writes == [b"1\n", b"2\n3\n"]
+        assert outlet.waiting == outlet.lines == 0
+        assert not outlet.idle
+        transport.full = False
+        transport.resume()
+        assert outlet.idle
+
+    with_outlet(test)
+
+
+def test_a_long_line_goes_out_in_pieces_and_is_not_copied() -> None:
+    def test(outlet: SendQueue, transport: Transport) -> None:
+        line = b"x" * (2 * WRITE_SIZE + 10) + b"\n"
+        outlet.send(line)
+        assert [len(piece) for piece in transport.writes] == [WRITE_SIZE, WRITE_SIZE, 11]
+        assert b"".join(transport.writes) == line
+
+    with_outlet(test)
+
+
+def test_dropping_finishes_the_line_that_has_begun() -> None:
+    def test(outlet: SendQueue, transport: Transport) -> None:
+        transport.full = True
+        first = b"a" * WRITE_SIZE + b"b\n"
+        outlet.send(first + b"c" * 9 + b"\n", 2)
+        outlet.send(b"dropped\n")
+        assert outlet.lines == 3
+        outlet.drop()
+        assert outlet.lines == 1
+        assert outlet.waiting == 2 + OVERHEAD
+        outlet.send(b"next\n")
+        transport.resume()
+        assert b"".join(transport.writes) == first + b"next\n"
+
+    with_outlet(test)
+
+
+def test_dropping_between_lines_keeps_nothing() -> None:
+    def test(outlet: SendQueue, transport: Transport) -> None:
+        transport.full = True
+        outlet.send(b"sent\n")
+        outlet.send(b"dropped\n")
+        outlet.drop()
+        assert outlet.waiting == outlet.lines == 0
+        outlet.send(b"next\n")
+        transport.resume()
+        assert transport.writes == [b"sent\n", b"next\n"]
+
+    with_outlet(test)
+
+
+def test_what_does_not_count_does_not_count_while_it_is_sent() -> None:
+    def test(outlet: SendQueue, transport: Transport) -> None:
+        transport.full = True
+        outlet.send(b"x" * (3 * WRITE_SIZE) + b"\n", counted=False)
+        assert outlet.waiting == OVERHEAD
+        outlet.send(b"mod\n")
+        assert outlet.waiting == 4 + 2 * OVERHEAD
+        transport.resume()
+        assert outlet.waiting == 4 + 2 * OVERHEAD
+
+    with_outlet(test)
+
+
+def test_it_tells_when_all_has_been_taken() -> None:
+    def test(outlet: SendQueue, transport: Transport) -> None:
+        told: list[bool] = []
+        outlet.on_drained = lambda: told.append(outlet.idle)
+        transport.full = True
+        outlet.send(b"1\n")
+        outlet.send(b"2\n")
+        transport.full = False
+        assert told == []
+        transport.resume()
+        assert told == [True]
+
+    with_outlet(test)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_peer_that_says_no_more_gets_what_waits(waits: bool) -> None:
+    async def main() -> None:
+        transport = Transport()
+        outlet = SendQueue(transport, "a peer")
+        if waits:
+            transport.full = True
+            outlet.send(b"1\n")
+            outlet.send(b"2\n")
+        assert transport.protocol.eof_received() is True
+        assert transport.closing is not waits
+        transport.full = False
+        transport.resume()
+        assert transport.closing is not waits  # a transport that resumes is in the midst of things
+        outlet.send(b"too late\n")
+        await asyncio.sleep(0)
+        assert transport.closing
+        outlet.send(b"too late\n")
+        assert b"too late\n" not in transport.writes
+
+    asyncio.run(main())
+
+
+def test_streams_that_get_a_full_connection_back_are_told_so() -> None:
+    async def main() -> None:
+        transport = Transport()
+        streams = transport.protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
+        outlet = SendQueue(transport, "a peer")
+        transport.full = True
+        outlet.send(b"1\n")
+        outlet.detach()
+        assert transport.protocol is streams
+        transport.resume()  # they would refuse to resume what was not paused
+
+    asyncio.run(main())
