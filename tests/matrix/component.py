@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from dev.faults.proxy import Direction
 from sipyco_rpc.support.memory import MIB
-from support.proxy import Direction
 
 ROWS: dict[str, Callable[[], Component]] = {}
 COVERED: set[object] = set()  # the public functions and classes that rows are about

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from dev.faults.proxy import FaultProxy
 from matrix import logs, rexec, rpc, rpctool, sync
 from matrix.component import ROWS, Component
 from matrix.transports import LOOPS, TRANSPORTS
 from support.peers import DEADLINE
-from support.proxy import FaultProxy
 from support.records import recorded
 
 __all__ = ["logs", "rexec", "rpc", "rpctool", "sync"]  # they add their rows when they are loaded

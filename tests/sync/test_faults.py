@@ -16,12 +16,12 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dev.faults.proxy import FaultProxy
 from sipyco_pyon import pyon
 from sipyco_sync.sync_struct import Notifier, Publisher, Subscriber, ThreadSubscriber
 from support.feeds import comes_true
 from support.mods import NUMBERS, VALUES, change
 from support.peers import HOST
-from support.proxy import FaultProxy
 from support.records import recorded
 
 BACKLOG = 20_000  # bytes that may wait for one subscriber

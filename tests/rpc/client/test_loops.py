@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from dev.faults.proxy import FaultProxy
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, call_timeout
 from support.certificates import paths_of
 from support.peers import DEADLINE, HOST
-from support.proxy import FaultProxy
 from support.records import recorded
 
 secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

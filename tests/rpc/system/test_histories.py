@@ -19,6 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dev.faults.proxy import FaultProxy
 from sipyco_rpc._client import best_effort
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, IncompatibleServer, LineTooLong
 from sipyco_rpc.support.memory import MIB
@@ -26,7 +27,6 @@ from support.certificates import paths_of
 from support.fleet import BUFFER_SIZE, LONG, Fleet, LoopThread, ServerHost
 from support.histories import Answered, Begun, Event, Executed, Failed, Recorder, judge
 from support.peers import DEADLINE, HOST, until
-from support.proxy import FaultProxy
 from support.records import recorded
 
 SHORT = 0.02  # seconds for calls that may wait for what the history holds back

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from dev.faults.proxy import FaultProxy
 from sipyco_rpc.pc_rpc import (
     AsyncioClient,
     BestEffortClient,
@@ -40,7 +41,6 @@ from support.peers import (
     running_server,
     until,
 )
-from support.proxy import FaultProxy
 
 
 class Target:

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dev.faults.proxy import FaultProxy
 from sipyco_tools._logging import forwarder
 from sipyco_tools.logging_tools import LogForwarder, Server
 from support.feeds import comes_true, serving
 from support.peers import HOST
-from support.proxy import FaultProxy
 from support.records import recorded
 
 QUEUE = 8  # records that a forwarder keeps

@@ -14,6 +14,7 @@ from unittest import mock
 
 import pytest
 
+from dev.faults.proxy import FaultProxy
 from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_tools._logging import connection, forwarder
@@ -23,7 +24,6 @@ from support.certificates import paths_of
 from support.feeds import comes_true, is_asked, serving
 from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
-from support.proxy import FaultProxy
 from support.records import recorded
 
 BANNER = b"ARTIQ logging\n"

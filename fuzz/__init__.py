@@ -1,4 +1,0 @@
-"""Fuzzing of everything that takes bytes from a peer: see `python -m fuzz --help`.
-
-It is no part of any distribution.
-"""
