@@ -281,7 +281,7 @@ def test_a_connection_of_another_protocol_has_no_clock() -> None:
             assert patient.server is not None
             port = patient.server.sockets[0].getsockname()[1]
             reader, writer = await asyncio.open_connection(HOST, port)
-            await comes_true(lambda: patient.admission.count == 1)
+            await comes_true(lambda: patient._admission.count == 1)
             async with Server({"t": Echo()}, handshake_timeout=0.05) as other:
                 await other.start(HOST, 0)
                 assert other.server is not None
@@ -307,14 +307,14 @@ async def _flooded(count: int) -> None:
             flood = [socket.create_connection((HOST, port), DEADLINE) for _ in range(count)]
             if not ends_at_once:
                 # Some are in the midst of their handshakes when others need their places.
-                await comes_true(lambda: server.admission.count >= 8)
+                await comes_true(lambda: server._admission.count >= 8)
             for sock in flood:
                 sock.close()
             for _ in range(50):
                 await asyncio.sleep(0)  # all are accepted
-            await comes_true(lambda: server.admission.count == 0)
-        assert server.admission._own is not None
-        assert server.admission._own.count == 0
+            await comes_true(lambda: server._admission.count == 0)
+        assert server._admission._own is not None
+        assert server._admission._own.count == 0
         client = AsyncioClient()
         await client.connect_rpc(HOST, port, "t", config)
         assert await client.echo(1) == 1
@@ -353,10 +353,10 @@ def test_servers_without_limits_of_their_own_share_the_descriptors(
                 for server in (first, second)
                 for _ in range(5)
             ]
-            await comes_true(lambda: second.admission.count >= 5)
+            await comes_true(lambda: second._admission.count >= 5)
             client = AsyncioClient()
             await client.connect_rpc(HOST, port_of(first), "t")
-            await comes_true(lambda: first.admission.count + second.admission.count == 6)
+            await comes_true(lambda: first._admission.count + second._admission.count == 6)
             assert await client.echo(1) == 1
             await client.close_rpc()
             for sock in silent:
