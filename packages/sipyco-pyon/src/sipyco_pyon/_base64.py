@@ -43,10 +43,7 @@ def b64decode(text: Any) -> bytes:
     """
     if not isinstance(text, (str, bytes)):
         raise ValueError(f"base64 is text, got {type(text).__name__}")
-    if _fast is not None:
-        decoded: bytes = _fast.b64decode(text, None, True)  # no other alphabet; validate
-        return decoded
-    return binascii.a2b_base64(text, strict_mode=True)
+    return b64decode_memory(text)
 
 
 def b64decode_memory(memory: Any) -> bytes:
@@ -56,6 +53,6 @@ def b64decode_memory(memory: Any) -> bytes:
         ValueError: it is not base64.
     """
     if _fast is not None:
-        decoded: bytes = _fast.b64decode(memory, None, True)
+        decoded: bytes = _fast.b64decode(memory, None, True)  # no other alphabet; validate
         return decoded
     return binascii.a2b_base64(memory, strict_mode=True)

@@ -1,4 +1,4 @@
-"""JSON documents by a scanner, as `json.loads` reads them. No PYON here.
+"""JSON around a scanner in C: encodings, and what follows a value. No PYON here.
 
 `json` itself, which takes its time to import, is needed for errors only.
 """
@@ -7,43 +7,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
-    from typing import Any, Final
-
-    from sipyco_pyon._compat import Scanner
+    from typing import Final
 
 __all__: list[str] = []
 
 _SPACE: Final = " \t\n\r"
-
-
-def scan_document(scan: Scanner, text: str) -> Any:
-    """Read a whole text, as `json.loads` does.
-
-    Raises:
-        json.JSONDecodeError: it is not JSON.
-    """
-    try:
-        value, end = scan(text, 0)
-    except StopIteration as exc:
-        value, end = scan_after_space(scan, text, exc.value)
-    if end != len(text):
-        check_end(text, end)
-    return value
-
-
-def scan_after_space(scan: Scanner, text: str, position: int) -> tuple[Any, int]:
-    """Scan a text once more, which had no value at a position, behind the space it begins with.
-
-    Raises:
-        json.JSONDecodeError: there is no value either.
-    """
-    start = len(text) - len(text.lstrip(_SPACE))
-    if position != 0 or start == 0:
-        raise _not_json(text, position) from None
-    try:
-        return scan(text, start)
-    except StopIteration as exc:
-        raise _not_json(text, exc.value) from None
 
 
 def check_end(text: str, end: int) -> None:
@@ -57,15 +25,6 @@ def check_end(text: str, end: int) -> None:
         from json import JSONDecodeError
 
         raise JSONDecodeError("Extra data", text, len(text) - len(rest))
-
-
-def _not_json(text: str, position: int) -> ValueError:
-    """Make the error of `json.loads` for a position where no value begins."""
-    from json import JSONDecodeError
-
-    if text.startswith("\ufeff"):
-        return JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
-    return JSONDecodeError("Expecting value", text, position)
 
 
 def encoding_of(source: bytes | bytearray) -> str:

@@ -1,4 +1,4 @@
-"""Values as PYON v2 text, piece by piece. No options of `json` here."""
+"""The writer of PYON v2: values as pieces of text. No options of `json` here."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections import OrderedDict
 
 from sipyco_pyon._base64 import b64text
 from sipyco_pyon._bigint import to_decimal
-from sipyco_pyon._compat import encode_plain, encode_string, encode_string_unicode
+from sipyco_pyon._compat import encode_string
 from sipyco_pyon._join import join_bytes, join_text
-from sipyco_pyon._rebuild import numpy_codec
+from sipyco_pyon._plain_json import FLAT_FROM, JSON_SCALARS, ONLY_STR, flat_json
 from sipyco_pyon._registry import (
     COMPILED,
     TAG,
     _encoders,
     advice,
-    class_of_numpy,
-    further_numpy_class,
-    is_fraction_class,
-    shown,
+    further_numpy_kind,
+    is_fraction,
+    numpy_kind,
+    safe_repr,
 )
+from sipyco_pyon._tag_decoder import numpy_codec
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 __all__: list[str] = []
-
-JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-ONLY_STR: Final = frozenset({str})
-
-# Containers of so many plain items go to the encoder in C as a whole. Compiled, the loop here is
-# as quick as that and has no call to pay for; uncompiled it never is.
-FLAT_FROM: Final = 24 if COMPILED else 0
 
 # Compiled functions call each other without the interpreter's check for too deep a recursion.
 # Uncompiled, that check comes first.
@@ -69,7 +63,6 @@ class Writer:
         plain_float64: bool,
         default: Callable[[Any], Any] | None = None,
         buffer_callback: Callable[[memoryview], object] | None = None,
-        stand_ins: str | None = None,
     ) -> None:
         """Begin a text.
 
@@ -77,15 +70,10 @@ class Writer:
             plain_float64: write `numpy.float64` as plain numbers.
             default: gives what to write in place of a value of an unknown type.
             buffer_callback: takes the memory of arrays and long `bytes`.
-            stand_ins: marks the text as one that is to be read as JSON: a string that begins so
-                is there in place of a large integer, and characters are not escaped.
         """
         self._plain_float64 = plain_float64
         self._default = default
         self._buffer_callback = buffer_callback
-        self._stand_ins = stand_ins
-        self._string: Any = encode_string if stand_ins is None else encode_string_unicode
-        self.large_integers: list[int] = []
         self._pieces: list[Any] = []  # text, and memory whose base64 is to stand there
 
     def text(self) -> str:
@@ -111,9 +99,9 @@ class Writer:
         try:
             self.value(value, 0)
         except RecursionError:
-            from sipyco_pyon._cycles import circular
+            from sipyco_pyon._cycles import circular_reference_error
 
-            error = circular(value, self._default)
+            error = circular_reference_error(value, self._default)
             if error is None:
                 raise
         else:
@@ -124,7 +112,7 @@ class Writer:
         """Write a value."""
         cls = type(value)
         if cls is str:
-            self._pieces.append(self._string(value))
+            self._pieces.append(encode_string(value))
         elif cls is float:
             number: float = value
             self._pieces.append(repr(value) if number - number == 0.0 else _not_finite(number))
@@ -133,7 +121,7 @@ class Writer:
             if _SMALLEST <= integer <= _LARGEST:
                 self._pieces.append(repr(value))
             else:
-                self._large_integer(integer)
+                self._pieces.append(to_decimal(integer))
         elif cls is dict:
             self._dict(value, depth)
         elif cls is tuple:
@@ -151,34 +139,13 @@ class Writer:
         else:
             self._other(value, depth)
 
-    def _large_integer(self, value: int) -> None:
-        if self._stand_ins is None:
-            self._pieces.append(to_decimal(value))
-        else:
-            self._pieces.append(f'"{self._stand_ins}-{len(self.large_integers)}-"')
-            self.large_integers.append(value)
-
-    def _flat(self, container: Any) -> bool:
-        """Write a container of plain values as a whole, unless it has large integers."""
-        if self._stand_ins is not None:
-            return False
-        try:
-            self._pieces.append("".join(encode_plain(container, 0)))
-        except ValueError:
-            return False
-        return True
-
     def _items(self, items: list[Any], depth: int) -> None:
         """Write an array."""
-        if (
-            len(items) >= FLAT_FROM
-            and JSON_SCALARS.issuperset(map(type, items))
-            and self._flat(items)
-        ):
-            return
-        if not items:
-            self._pieces.append("[]")
-            return
+        if len(items) >= FLAT_FROM and JSON_SCALARS.issuperset(map(type, items)):
+            text = flat_json(items)
+            if text is not None:
+                self._pieces.append(text)
+                return
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         separator = "["
@@ -186,30 +153,29 @@ class Writer:
             self._pieces.append(separator)
             self.value(item, depth + 1)
             separator = ","
-        self._pieces.append("]")
+        self._pieces.append("]" if items else "[]")
 
     def _dict(self, items: dict[Any, Any], depth: int) -> None:
         """Write a dictionary, of a class that may be derived."""
-        only_strings = not COMPILED and ONLY_STR.issuperset(map(type, items))
         if TAG in items:
             raise AssertionError(_TAG_AS_KEY)
+        only_strings = not COMPILED and ONLY_STR.issuperset(map(type, items))
         if not only_strings and not _all_strings(items):
             self._pieces.append('{"__jsonclass__":["dict",[')
             self._pairs(items, depth)
             self._pieces.append("]]}")
             return
-        if (
-            len(items) >= FLAT_FROM
-            and JSON_SCALARS.issuperset(map(type, items.values()))
-            and self._flat(items)
-        ):
-            return
+        if len(items) >= FLAT_FROM and JSON_SCALARS.issuperset(map(type, items.values())):
+            text = flat_json(items)
+            if text is not None:
+                self._pieces.append(text)
+                return
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         separator = "{"
         for key, item in items.items():
             self._pieces.append(separator)
-            self._pieces.append(self._string(key))
+            self._pieces.append(encode_string(key))
             self._pieces.append(":")
             self.value(item, depth + 1)
             separator = ","
@@ -249,18 +215,18 @@ class Writer:
         elif cls is slice:
             self._tagged("slice", [value.start, value.stop, value.step], depth)
         else:
-            kind = class_of_numpy(cls)
+            kind = numpy_kind(cls)
             if kind is None:
                 self._derived(value, depth)
             elif kind == "array":
-                self._array(value, depth)
+                self._array(value)
             else:
                 self._scalar(value, kind, depth)
 
     def _derived(self, value: Any, depth: int) -> None:
         # Programs rely on it that subclasses are written as their base, registered or not.
         if isinstance(value, str):
-            self._pieces.append(self._string(value))
+            self._pieces.append(encode_string(value))
         elif isinstance(value, int):
             # Their own comparisons and texts are theirs to define.
             self.value(int.__pos__(value), depth)
@@ -274,7 +240,7 @@ class Writer:
             self._pieces.append("]]}")
         elif isinstance(value, dict):
             self._dict(value, depth)
-        elif is_fraction_class(type(value)):
+        elif is_fraction(type(value)):
             self._tagged("Fraction", [value.numerator, value.denominator], depth)
         else:
             self._unknown(value, depth)
@@ -283,19 +249,19 @@ class Writer:
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         cls = type(value)
-        custom = _encoders.get(cls)
-        if custom is not None:
-            arguments = custom.encode(value)
-            self._pieces.append('{"__jsonclass__":[' + self._string(custom.name) + ",")
+        registered = _encoders.get(cls)
+        if registered is not None:
+            arguments = registered.encode(value)
+            self._pieces.append('{"__jsonclass__":[' + encode_string(registered.name) + ",")
             if isinstance(arguments, (list, tuple)):
                 self._items(list(arguments), depth)
             else:
                 self.value(arguments, depth + 1)
             self._pieces.append("]}")
             return
-        kind = further_numpy_class(value)
+        kind = further_numpy_kind(cls)
         if kind == "array":
-            self._array(value, depth)
+            self._array(value)
         elif kind is not None:
             self._scalar(value, kind, depth)
         elif self._default is not None:
@@ -303,7 +269,7 @@ class Writer:
         else:
             what_to_do = advice(value)
             raise TypeError(
-                f"`{shown(value)}`: Object of type `{cls.__name__}` is not PYON encodable"
+                f"`{safe_repr(value)}`: Object of type `{cls.__name__}` is not PYON encodable"
                 f"{what_to_do}{what_to_do and ', or register its class'}"
             )
 
@@ -312,18 +278,11 @@ class Writer:
         self._items(arguments, depth)
         self._pieces.append("]}")
 
-    def _array(self, array: Any, depth: int) -> None:
-        codec = numpy_codec()
+    def _array(self, array: Any) -> None:
         shape = array.shape
         sizes = str(shape[0]) if len(shape) == 1 else ",".join([str(size) for size in shape])
-        dtype = codec.DTYPE_TEXTS.get(array.dtype)
-        if dtype is None:
-            description = codec.array_dtype(array)
-            self._pieces.append('{"__jsonclass__":["nparray",[[' + sizes + "],")
-            self.value(description, depth + 1)
-            self._pieces.append(",")
-        else:
-            self._pieces.append(f'{{"__jsonclass__":["nparray",[[{sizes}],{dtype},')
+        dtype = numpy_codec().DTYPE_TEXTS.get(array.dtype) or _describe(array)
+        self._pieces.append(f'{{"__jsonclass__":["nparray",[[{sizes}],{dtype},')
         self._memory(array, array.nbytes)
         self._pieces.append("]]}")
 
@@ -331,15 +290,9 @@ class Writer:
         if kind == "float64" and self._plain_float64:
             self.value(float(scalar), depth)
             return
-        codec = numpy_codec()
-        self._pieces.append('{"__jsonclass__":["npscalar",[')
-        dtype = codec.DTYPE_TEXTS.get(scalar.dtype)
-        if dtype is None:
-            description, data = codec.scalar_arguments(scalar)
-            self.value(description, depth + 1)
-            self._pieces.append(',"' + data.decode("ascii") + '"]]}')
-        else:
-            self._pieces.append(f'{dtype},"{b64text(scalar.tobytes())}"]]}}')
+        dtype = numpy_codec().DTYPE_TEXTS.get(scalar.dtype) or _describe(scalar)
+        data = b64text(scalar.tobytes())
+        self._pieces.append(f'{{"__jsonclass__":["npscalar",[{dtype},"{data}"]]}}')
 
     def _memory(self, owner: Any, size: int) -> None:
         """Write the data of `bytes` or of an array."""
@@ -366,6 +319,13 @@ def _not_finite(value: float) -> str:
     if value != value:
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"
+
+
+def _describe(owner: Any) -> str:
+    """Describe a rare dtype, that of an array or a scalar, as JSON."""
+    writer = Writer(False)
+    writer.write(numpy_codec().dtype_description(owner))
+    return writer.text()
 
 
 def _all_strings(items: dict[Any, Any]) -> bool:

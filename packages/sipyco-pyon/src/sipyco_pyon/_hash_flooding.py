@@ -12,7 +12,7 @@ from array import array
 from itertools import islice
 from operator import eq
 
-from sipyco_pyon._registry import is_fraction_class
+from sipyco_pyon._registry import is_fraction
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 # Fewer keys than these take no longer in any case than what each key may take.
-FEW: Final = 256
+UNCHECKED_KEYS: Final = 256
 
 # Comparisons with other keys of the same hash, for each key, or item of a tuple: some 25 ns.
 _COMPARISONS: Final = 128
@@ -52,7 +52,7 @@ _RUN: Final = 10  # neighbouring places that a set looks at before it goes elsew
 _MANY: Final = 50_000  # items of a set from which on it grows more slowly
 
 
-class Collisions:
+class HashFloodingGuard:
     """Counts what the keys of one text take."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ def _fits(hashes: list[int], is_set: bool) -> bool:
     cycle = positions = array("Q")
     left = _STEPS * len(hashes)
     for count, size in tables:
-        if count <= FEW:
+        if count <= UNCHECKED_KEYS:
             continue
         places = array("Q", [number & (size - 1) for number in hashes[:count]])
         if not _all_differ(places, size):
@@ -242,7 +242,7 @@ def _size(key: Any) -> int:
         return 1 + _size(key.start) + _size(key.stop) + _size(key.step)
     if cls in _SECRET:
         return 1 + len(key) // _AT_ONCE
-    return _FRACTION if is_fraction_class(cls) else 1
+    return _FRACTION if is_fraction(cls) else 1
 
 
 def _too_many(keys: list[Any]) -> ValueError:
