@@ -7,12 +7,16 @@ from sipyco_pyon._registry import COMPILED, TAG
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from typing import Any, Final
 
 __all__: list[str] = []
 
 JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-ONLY_STR: Final = frozenset({str})
+
+# Tell whether there are no other classes among those given. Bound, as they are called very often.
+are_scalars: Final[Callable[[Iterable[type]], bool]] = JSON_SCALARS.issuperset
+are_strings: Final[Callable[[Iterable[type]], bool]] = frozenset({str}).issuperset
 
 # Containers of so many plain items go to the encoder in C. Compiled, the loop of `Writer` is as
 # quick as that and has no call to pay for; uncompiled it never is.
@@ -24,6 +28,14 @@ _SMALL: Final = 8
 
 # Long lists mostly hold one class, and to count it is quicker than to look up that of each item.
 _LONG: Final = 1000
+
+
+def all_strings(items: dict[Any, Any]) -> bool:
+    """Tell whether all keys are strings, of a class that may be derived."""
+    for key in items:  # noqa: SIM110  (compiled, this is the quickest)
+        if not isinstance(key, str):
+            return False
+    return True
 
 
 def flat_json(container: Any) -> str | None:
@@ -49,7 +61,7 @@ def plain_json(value: Any) -> str | None:
     """
     cls = type(value)
     if cls is dict:
-        if len(value) < FLAT_FROM or not ONLY_STR.issuperset(map(type, value)) or TAG in value:
+        if len(value) < FLAT_FROM or not are_strings(map(type, value)) or TAG in value:
             return None
         items = value.values()
     elif cls is list:
@@ -64,18 +76,18 @@ def plain_json(value: Any) -> str | None:
         items = ()
     else:
         return None
-    if not JSON_SCALARS.issuperset(map(type, items)):
+    if not are_scalars(map(type, items)):
         if len(value) > _SMALL:
             return None
         for item in items:
             inner = type(item)
             if inner is dict:
-                if not ONLY_STR.issuperset(map(type, item)) or TAG in item:
+                if not are_strings(map(type, item)) or TAG in item:
                     return None
-                if not JSON_SCALARS.issuperset(map(type, item.values())):
+                if not are_scalars(map(type, item.values())):
                     return None
             elif inner is list:
-                if not JSON_SCALARS.issuperset(map(type, item)):
+                if not are_scalars(map(type, item)):
                     return None
             elif inner not in JSON_SCALARS:
                 return None

@@ -6,7 +6,6 @@ from sipyco_pyon._base64_extract import EXTRACT_FROM, extract_base64
 from sipyco_pyon._bigint import from_decimal
 from sipyco_pyon._compat import beyond_digit_limit, load_errors, make_scanner
 from sipyco_pyon._hash_flooding import HashFloodingGuard
-from sipyco_pyon._json_c import check_end, encoding_of, to_text
 from sipyco_pyon._registry import TAG, safe_repr
 from sipyco_pyon._tag_decoder import TagDecoder, decode_short_tag, numpy_codec
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 __all__: list[str] = []
+
+_SPACE: Final = " \t\n\r"
 
 _scan_plain: Final = make_scanner(None)
 _scan_short: Final = make_scanner(decode_short_tag)
@@ -104,14 +105,10 @@ def read(source: Any, buffers: Sequence[Any] | None) -> Any:
         text = source if type(source) is str else source.decode()
         scan = _scan_short if _may_have_tag(text) else _scan_plain
         value, end = scan(text, 0)
-        if end != len(text):
-            check_end(text, end)
+        if end != len(text) and text[end:].strip(_SPACE):
+            raise StopIteration(end)
         return value
-    except SystemError:
-        if not load_errors():
-            raise
-        return read(source, buffers)
-    except (StopIteration, ValueError) as exc:
+    except (StopIteration, SystemError, ValueError) as exc:
         options = _options_after(exc, source, text, False)
     return read_with_options(source, buffers, options)
 
@@ -130,15 +127,11 @@ def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
             decoder = _BufferTagDecoder(extracted, buffers)
         scan = make_scanner(decoder.decode_tag) if _may_have_tag(text) else _scan_plain
         value, end = scan(text, 0)
-        if end != len(text):
-            check_end(text, end)
+        if end != len(text) and text[end:].strip(_SPACE):
+            raise StopIteration(end)
         decoder.finish()
         return value
-    except SystemError:
-        if not load_errors():
-            raise
-        return _read_long(source, buffers)
-    except (StopIteration, ValueError) as exc:
+    except (StopIteration, SystemError, ValueError) as exc:
         options = _options_after(exc, source, text, rest is not source)
     return read_with_options(source, buffers, options)
 
@@ -163,33 +156,61 @@ def _options_after(error: Exception, source: Any, text: str, extracted: bool) ->
     Raises:
         Exception: the error, or that of `json.loads`, if the document is malformed.
     """
+    if isinstance(error, SystemError):
+        if load_errors():
+            return {}
+        raise error
     # Of bytes in another encoding, or with lone surrogates, no value has been made yet: the former
     # break off before any object is complete.
     if type(source) is not str and (
-        isinstance(error, UnicodeDecodeError) or encoding_of(source) != "utf-8"
+        isinstance(error, UnicodeDecodeError) or _encoding_of(source) != "utf-8"
     ):
         return {}
-    if isinstance(error, StopIteration) or (extracted and getattr(error, "doc", None) == text):
-        # Not JSON, unless it begins with space: what is wrong, and where, is told of the whole,
+    not_json = getattr(error, "doc", None) == text
+    if isinstance(error, StopIteration) or (not_json and extracted):
+        # Not JSON, unless it begins with space. What is wrong, and where, is told of the whole,
         # without making anything of it.
         import json
 
-        json.loads(source if type(source) is str else to_text(source), parse_int=from_decimal)
+        json.loads(_to_text(source), parse_int=from_decimal)
         return {}
-    if beyond_digit_limit(text):
-        return {"parse_int": from_decimal}
-    raise error
+    if not_json or not beyond_digit_limit(text):
+        raise error
+    return {"parse_int": from_decimal}
+
+
+def _encoding_of(source: bytes | bytearray) -> str:
+    """Tell the encoding of bytes that hold JSON by the first of them."""
+    first = source[:4]
+    if len(first) == 4 and first.isascii() and 0 not in first:
+        return "utf-8"  # as nearly always; there may be no descriptor left to load `json` with
+    from json import detect_encoding
+
+    return detect_encoding(source)
+
+
+def _to_text(source: Any) -> str:
+    """Decode a document, as `json.loads` does.
+
+    Raises:
+        UnicodeDecodeError: bytes hold no text.
+    """
+    if isinstance(source, str):
+        return source
+    text: str = source.decode(_encoding_of(source), "surrogatepass")
+    return text
 
 
 def read_with_options(source: Any, buffers: Sequence[Any] | None, options: dict[str, Any]) -> Any:
     """Read a document with the options of `json.loads`."""
     import json
 
-    text = source if isinstance(source, str) else to_text(source)
+    text = _to_text(source)
     try:
         return _loads(json.loads, text, buffers, options)
-    except ValueError:
-        if "parse_int" in options or not beyond_digit_limit(text):
+    except ValueError as exc:
+        not_json = getattr(exc, "doc", None) == text
+        if not_json or "parse_int" in options or not beyond_digit_limit(text):
             raise
     return _loads(json.loads, text, buffers, {**options, "parse_int": from_decimal})
 

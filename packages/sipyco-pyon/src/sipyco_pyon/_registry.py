@@ -17,43 +17,17 @@ TAG: Final = "__jsonclass__"
 # The tags with a meaning of their own; `buffer` stands for memory beside the text.
 RESERVED: Final = frozenset(
     {
-        "Fraction",
-        "OrderedDict",
-        "buffer",
-        "bytes",
-        "complex",
-        "dict",
-        "nparray",
-        "npscalar",
-        "set",
-        "slice",
-        "tuple",
+        *("Fraction", "OrderedDict", "buffer", "bytes", "complex", "dict"),
+        *("nparray", "npscalar", "set", "slice", "tuple"),
     }
 )
 
 # Names of the NumPy scalar types that are supported; programs iterate over this.
 _numpy_scalar = {
-    "bool_",
-    "bytes_",
-    "complex128",
-    "complex64",
-    "datetime64",
-    "float16",
-    "float32",
-    "float64",
-    "int16",
-    "int32",
-    "int64",
-    "int8",
-    "str_",
-    "timedelta64",
-    "uint16",
-    "uint32",
-    "uint64",
-    "uint8",
-    "void",
+    *("bool_", "bytes_", "str_", "void", "datetime64", "timedelta64"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "complex64", "complex128"),
 }
-
 
 # The classes with a tag that are there without an import.
 _BUILT_IN: Final[frozenset[type]] = frozenset(
@@ -73,20 +47,16 @@ _encoders: dict[type, RegisteredType] = {}
 _decoders: dict[str, Callable[..., Any]] = {}
 
 
-def _probe() -> None:
-    """Show by its type what this module is made of."""
-
-
-# Whether mypyc has compiled the package: its functions are not Python's then.
-COMPILED: Final = type(_probe).__name__ != "function"
-
-
 def safe_repr(value: object) -> str:
     """Show a value in an error message, whatever its `repr` does."""
     try:
         return repr(value)
     except Exception:  # noqa: BLE001  (a __repr__ of the program's own may do anything)
         return f"<{type(value).__name__}, which cannot be shown>"
+
+
+# Whether mypyc has compiled the package: its functions are not Python's then.
+COMPILED: Final = type(safe_repr).__name__ != "function"
 
 
 def is_built_in(cls: type) -> bool:

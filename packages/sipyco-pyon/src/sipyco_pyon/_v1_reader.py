@@ -1,18 +1,51 @@
-"""The reader of PYON v1: values from syntax trees. Nothing is evaluated here."""
+"""The reader of PYON v1: values from Python's syntax trees. Nothing is evaluated here."""
 
 from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from sipyco_pyon._bigint import check_digits
+from sipyco_pyon._bigint import check_digits, from_decimal
 from sipyco_pyon._hash_flooding import HashFloodingGuard
 from sipyco_pyon._registry import TAG
 from sipyco_pyon._tag_decoder import TagDecoder
 
 __all__: list[str] = []
+
+# A number that Python's own parser may refuse for its length.
+_LONG_NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{600,}")
+
+# A string that is not terminated goes on to the end, or its quotes would all be looked at as
+# beginnings of others.
+_STRING: Final = (
+    r'''"""(?:[^"\\]++|\\.|"(?!""))*+(?:""")?|"[^"\\]*+(?:\\.[^"\\]*+)*+"?'''
+    r"""|'''(?:[^'\\]++|\\.|'(?!''))*+(?:''')?|'[^'\\]*+(?:\\.[^'\\]*+)*+'?"""
+)
+_STRING_OR_NUMBER: Final = re.compile(
+    rf"{_STRING}|(?<![\w.])(?P<number>[0-9]{{600,}})(?![\w.])", re.DOTALL
+)
+
+# A comment may have what looks like the beginning of a string.
+_STRING_OR_COMMENT: Final = re.compile(rf"{_STRING}|#[^\r\n]*", re.DOTALL)
+
+# What makes a string one with expressions in it, just before its first quote.
+_FORMATTED: Final = re.compile(r"(?:[ft]r?|r[ft])\Z", re.IGNORECASE)
+
+# What Python's parser makes something of, beside strings: a character that is not part of a name
+# or a number, or a word after another one. A list of numbers has one for each, the comma; a sign
+# is part of its number where it cannot be an operator.
+_ITEM: Final = re.compile(
+    r"[^\w\s.+-]|(?<![\s,(\[{:=])[+-]|[+-](?![\d.])|\.(?![0-9])|(?<=\w)\s+(?=[\w+-])"
+)
+
+# Of a text. The parser takes up to 1,500 bytes for each: so about as much in all as values of the
+# other dialect take, in the longest line of the protocols. Two million numbers may still come.
+MAX_ITEMS: Final = 2 * 1024 * 1024
+
+_SLICE: Final = 64 * 1024  # characters to look at in one go
 
 _NAMES: Final[dict[str, Any]] = {
     "null": None,
@@ -36,7 +69,7 @@ def _joined(text: str) -> str:
 _CALLS: Final = frozenset({"Fraction", "OrderedDict", "nparray", "npscalar", "slice"})
 
 
-class Reader:
+class _Reader:
     """Turns the syntax tree of a text into its value; nothing is evaluated."""
 
     def __init__(self, numbers: list[int]) -> None:
@@ -125,14 +158,85 @@ class Reader:
         return self._decode(name, [self.read(argument) for argument in node.args])
 
 
-_READERS: Final[dict[type, Callable[[Reader, Any], Any]]] = {
-    ast.Constant: Reader._constant,
-    ast.Name: Reader._name,
-    ast.List: Reader._list,
-    ast.Tuple: Reader._tuple,
-    ast.Set: Reader._set,
-    ast.Dict: Reader._dict,
-    ast.UnaryOp: Reader._sign,
-    ast.BinOp: Reader._sum,
-    ast.Call: Reader._call,
+_READERS: Final[dict[type, Callable[[_Reader, Any], Any]]] = {
+    ast.Constant: _Reader._constant,
+    ast.Name: _Reader._name,
+    ast.List: _Reader._list,
+    ast.Tuple: _Reader._tuple,
+    ast.Set: _Reader._set,
+    ast.Dict: _Reader._dict,
+    ast.UnaryOp: _Reader._sign,
+    ast.BinOp: _Reader._sum,
+    ast.Call: _Reader._call,
 }
+
+
+def check_size(text: str) -> None:
+    """Refuse a text that would take too much memory.
+
+    Raises:
+        ValueError: that is so.
+    """
+    if len(text) <= MAX_ITEMS:
+        return
+    count, position = 0, 0
+    for match in _STRING_OR_COMMENT.finditer(text):
+        start = match.start()
+        if _FORMATTED.search(text, max(position, start - 2), start):
+            raise ValueError("not part of PYON v1: a string with expressions in it")
+        count += 1 + _items(text, position, start)
+        position = match.end()
+        if count > MAX_ITEMS:
+            break
+    if count + _items(text, position, len(text)) > MAX_ITEMS:
+        raise ValueError(
+            f"not PYON v1: it has more than {MAX_ITEMS} items; "
+            "an array is one, and PYON v2 has no such limit"
+        )
+
+
+def _items(text: str, start: int, end: int) -> int:
+    """Count what there is between two strings, as far as it matters."""
+    count = 0
+    for begin in range(start, end, _SLICE):
+        count += len(_ITEM.findall(text, begin, min(begin + _SLICE, end)))
+        if count > MAX_ITEMS:
+            break
+    return count
+
+
+def _take_numbers(text: str) -> tuple[str, list[int]]:
+    """Put names in the places of the integers that the parser may refuse for their length.
+
+    Returns:
+        The text, in which `_long_0` stands for the first one, and the integers.
+
+    Raises:
+        ValueError: one of them is too long.
+    """
+    numbers: list[int] = []
+
+    def stand_in(match: re.Match[str]) -> str:
+        if match["number"] is None:
+            return match[0]
+        numbers.append(from_decimal(match["number"]))
+        return f"_long_{len(numbers) - 1}"
+
+    if _LONG_NUMBER.search(text):
+        text = _STRING_OR_NUMBER.sub(stand_in, text)
+    return text, numbers
+
+
+def read(text: str) -> Any:
+    """Read a value from a text of any length; see `pyon_v1.decode`."""
+    text, numbers = _take_numbers(text.strip(" \t"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # a backslash that means nothing is no news to a reader
+            tree = ast.parse(text, "<pyon>", "eval").body
+    except (SyntaxError, ValueError, MemoryError) as exc:
+        # The parser's ways to say no; MemoryError is what it says of deep nesting.
+        raise ValueError(f"not PYON v1: {str(exc) or 'nested too deeply'}") from exc
+    return _Reader(numbers).read(tree)

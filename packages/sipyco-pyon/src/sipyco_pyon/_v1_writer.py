@@ -10,6 +10,7 @@ from typing import Any, Final
 from sipyco_pyon._base64 import b64text
 from sipyco_pyon._bigint import to_decimal
 from sipyco_pyon._registry import (
+    _numpy_scalar,
     advice,
     further_numpy_kind,
     is_fraction,
@@ -22,18 +23,10 @@ __all__: list[str] = []
 
 _INDENT: Final = 4  # spaces for each level of the pretty form
 
-# The scalars that the dialect knows: those with a size in their names.
+# The scalars that the dialect knows: numbers with a size in their names.
 _SCALARS: Final = frozenset(
-    f"{kind}{size}"
-    for kind, sizes in {
-        "int": (8, 16, 32, 64),
-        "uint": (8, 16, 32, 64),
-        "float": (16, 32, 64),
-        "complex": (64, 128),
-    }.items()
-    for size in sizes
+    name for name in _numpy_scalar if name[-1].isdigit() and "time" not in name
 )
-
 
 # What a slice shows in a way that is read back.
 _SHOWN: Final = frozenset({bool, float, int, str, type(None)})
@@ -63,18 +56,6 @@ class Writer:
 
     def _items(self, values: Any) -> str:
         return ", ".join([self.write(value) for value in values])
-
-    def _none(self, value: None) -> str:
-        return "null"
-
-    def _bool(self, value: bool) -> str:
-        return "true" if value else "false"
-
-    def _int(self, value: int) -> str:
-        return to_decimal(value)
-
-    def _repr(self, value: Any) -> str:
-        return repr(value)
 
     def _str(self, value: str) -> str:
         return json.dumps(value).replace("\x7f", "\\u007f")
@@ -136,12 +117,12 @@ class Writer:
 
 
 _WRITERS: Final[dict[type, Callable[[Writer, Any], str]]] = {
-    type(None): Writer._none,
-    bool: Writer._bool,
-    int: Writer._int,
-    float: Writer._repr,
-    complex: Writer._repr,
-    bytes: Writer._repr,
+    type(None): lambda _, value: "null",
+    bool: lambda _, value: "true" if value else "false",
+    int: lambda _, value: to_decimal(value),
+    float: lambda _, value: repr(value),
+    complex: lambda _, value: repr(value),
+    bytes: lambda _, value: repr(value),
     str: Writer._str,
     list: Writer._list,
     tuple: Writer._tuple,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 
-from sipyco_pyon._base64 import b64text
+from sipyco_pyon._base64 import b64text, join_bytes, join_text
 from sipyco_pyon._bigint import to_decimal
 from sipyco_pyon._compat import encode_string
-from sipyco_pyon._join import join_bytes, join_text
-from sipyco_pyon._plain_json import FLAT_FROM, JSON_SCALARS, ONLY_STR, flat_json
+from sipyco_pyon._plain_json import FLAT_FROM, all_strings, are_scalars, are_strings, flat_json
 from sipyco_pyon._registry import (
     COMPILED,
     TAG,
@@ -38,6 +37,8 @@ _MAX_DEPTH: Final = 500 if COMPILED else sys.maxsize
 _LARGEST: Final = 4611686018427387903
 _SMALLEST: Final = -4611686018427387904
 
+_SINGLETONS: Final[dict[Any, str]] = {None: "null", True: "true", False: "false"}
+
 _TOO_DEEP: Final = "nested too deeply to be encoded"
 _TAG_AS_KEY: Final = f"a dictionary with the key `{TAG}` is not PYON encodable"
 
@@ -53,69 +54,63 @@ _LONG_DATA: Final = 65536
 
 
 class Writer:
-    """Turn a value into pieces of text."""
+    """A value as pieces of text.
+
+    Args:
+        value: the value.
+        plain_float64: write `numpy.float64` as plain numbers.
+        default: gives what to write in place of a value of an unknown type.
+        buffer_callback: takes the memory of arrays and long `bytes`.
+
+    Raises:
+        ValueError: the value contains itself.
+    """
 
     _buffer_count = 0
     _has_memory = False  # among the pieces
 
     def __init__(
         self,
-        plain_float64: bool,
+        value: Any,
+        plain_float64: bool = False,
         default: Callable[[Any], Any] | None = None,
         buffer_callback: Callable[[memoryview], object] | None = None,
     ) -> None:
-        """Begin a text.
-
-        Args:
-            plain_float64: write `numpy.float64` as plain numbers.
-            default: gives what to write in place of a value of an unknown type.
-            buffer_callback: takes the memory of arrays and long `bytes`.
-        """
         self._plain_float64 = plain_float64
         self._default = default
         self._buffer_callback = buffer_callback
         self._pieces: list[Any] = []  # text, and memory whose base64 is to stand there
-
-    def text(self) -> str:
-        """Put the text together."""
-        if self._has_memory:
-            return join_text(self._pieces)
-        return "".join(self._pieces)
-
-    def data(self, end: str = "") -> bytes:
-        """Put the text together, in ASCII, and something after it."""
-        if end:
-            self._pieces.append(end)
-        if self._has_memory:
-            return join_bytes(self._pieces)
-        return "".join(self._pieces).encode("ascii")
-
-    def write(self, value: Any) -> None:
-        """Write a whole value.
-
-        Raises:
-            ValueError: it contains itself.
-        """
         try:
-            self.value(value, 0)
+            self._value(value, 0)
         except RecursionError:
             from sipyco_pyon._cycles import circular_reference_error
 
-            error = circular_reference_error(value, self._default)
+            error = circular_reference_error(value, default)
             if error is None:
                 raise
         else:
             return
         raise error
 
-    def value(self, value: Any, depth: int) -> None:
+    def text(self) -> str:
+        """Put the text together."""
+        return join_text(self._pieces) if self._has_memory else "".join(self._pieces)
+
+    def data(self, end: str = "") -> bytes:
+        """Put the text together, in ASCII, and something after it."""
+        self._pieces.append(end)
+        if self._has_memory:
+            return join_bytes(self._pieces)
+        return "".join(self._pieces).encode("ascii")
+
+    def _value(self, value: Any, depth: int) -> None:
         """Write a value."""
         cls = type(value)
         if cls is str:
             self._pieces.append(encode_string(value))
         elif cls is float:
             number: float = value
-            self._pieces.append(repr(value) if number - number == 0.0 else _not_finite(number))
+            self._pieces.append(repr(value) if number - number == 0.0 else flat_json(value))
         elif cls is int:
             integer: int = value
             if _SMALLEST <= integer <= _LARGEST:
@@ -130,18 +125,14 @@ class Writer:
             self._pieces.append("]]}")
         elif cls is list:
             self._items(value, depth)
-        elif value is None:
-            self._pieces.append("null")
-        elif value is True:
-            self._pieces.append("true")
-        elif value is False:
-            self._pieces.append("false")
+        elif value is None or cls is bool:
+            self._pieces.append(_SINGLETONS[value])
         else:
             self._other(value, depth)
 
     def _items(self, items: list[Any], depth: int) -> None:
         """Write an array."""
-        if len(items) >= FLAT_FROM and JSON_SCALARS.issuperset(map(type, items)):
+        if len(items) >= FLAT_FROM and are_scalars(map(type, items)):
             text = flat_json(items)
             if text is not None:
                 self._pieces.append(text)
@@ -151,21 +142,19 @@ class Writer:
         separator = "["
         for item in items:
             self._pieces.append(separator)
-            self.value(item, depth + 1)
+            self._value(item, depth + 1)
             separator = ","
         self._pieces.append("]" if items else "[]")
 
     def _dict(self, items: dict[Any, Any], depth: int) -> None:
         """Write a dictionary, of a class that may be derived."""
+        only_strings = not COMPILED and are_strings(map(type, items))
+        if not only_strings and not all_strings(items):
+            self._pairs("dict", items, depth)
+            return
         if TAG in items:
             raise AssertionError(_TAG_AS_KEY)
-        only_strings = not COMPILED and ONLY_STR.issuperset(map(type, items))
-        if not only_strings and not _all_strings(items):
-            self._pieces.append('{"__jsonclass__":["dict",[')
-            self._pairs(items, depth)
-            self._pieces.append("]]}")
-            return
-        if len(items) >= FLAT_FROM and JSON_SCALARS.issuperset(map(type, items.values())):
+        if len(items) >= FLAT_FROM and are_scalars(map(type, items.values())):
             text = flat_json(items)
             if text is not None:
                 self._pieces.append(text)
@@ -177,31 +166,30 @@ class Writer:
             self._pieces.append(separator)
             self._pieces.append(encode_string(key))
             self._pieces.append(":")
-            self.value(item, depth + 1)
+            self._value(item, depth + 1)
             separator = ","
         self._pieces.append("}" if separator == "," else "{}")
 
-    def _pairs(self, items: dict[Any, Any], depth: int) -> None:
-        """Write an array of pairs of the keys and values of a dictionary."""
+    def _pairs(self, name: str, items: dict[Any, Any], depth: int) -> None:
+        """Write a tag with an array of pairs of the keys and values of a dictionary."""
+        if TAG in items:
+            raise AssertionError(_TAG_AS_KEY)
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
+        self._pieces.append('{"__jsonclass__":["' + name + '",[')
         separator = "[["
         for key, item in items.items():
             self._pieces.append(separator)
-            self.value(key, depth + 1)
+            self._value(key, depth + 1)
             self._pieces.append(",")
-            self.value(item, depth + 1)
+            self._value(item, depth + 1)
             separator = "],["
-        self._pieces.append("]]" if separator == "],[" else "[]")
+        self._pieces.append("]]]]}" if items else "[]]]}")
 
     def _other(self, value: Any, depth: int) -> None:
         cls = type(value)
         if cls is OrderedDict:
-            if TAG in value:
-                raise AssertionError(_TAG_AS_KEY)
-            self._pieces.append('{"__jsonclass__":["OrderedDict",[')
-            self._pairs(value, depth)
-            self._pieces.append("]]}")
+            self._pairs("OrderedDict", value, depth)
         elif cls is set:
             self._pieces.append('{"__jsonclass__":["set",[')
             self._items(list(value), depth)
@@ -229,15 +217,13 @@ class Writer:
             self._pieces.append(encode_string(value))
         elif isinstance(value, int):
             # Their own comparisons and texts are theirs to define.
-            self.value(int.__pos__(value), depth)
+            self._value(int.__pos__(value), depth)
         elif isinstance(value, float):
-            self.value(float.__pos__(value), depth)
+            self._value(float.__pos__(value), depth)
         elif isinstance(value, list):
             self._items(list(value), depth)
         elif isinstance(value, tuple):
-            self._pieces.append('{"__jsonclass__":["tuple",[')
-            self._items(list(value), depth)
-            self._pieces.append("]]}")
+            self._value(tuple(value), depth)
         elif isinstance(value, dict):
             self._dict(value, depth)
         elif is_fraction(type(value)):
@@ -256,7 +242,7 @@ class Writer:
             if isinstance(arguments, (list, tuple)):
                 self._items(list(arguments), depth)
             else:
-                self.value(arguments, depth + 1)
+                self._value(arguments, depth + 1)
             self._pieces.append("]}")
             return
         kind = further_numpy_kind(cls)
@@ -265,7 +251,7 @@ class Writer:
         elif kind is not None:
             self._scalar(value, kind, depth)
         elif self._default is not None:
-            self.value(self._default(value), depth + 1)
+            self._value(self._default(value), depth + 1)
         else:
             what_to_do = advice(value)
             raise TypeError(
@@ -288,7 +274,7 @@ class Writer:
 
     def _scalar(self, scalar: Any, kind: str, depth: int) -> None:
         if kind == "float64" and self._plain_float64:
-            self.value(float(scalar), depth)
+            self._value(float(scalar), depth)
             return
         dtype = numpy_codec().DTYPE_TEXTS.get(scalar.dtype) or _describe(scalar)
         data = b64text(scalar.tobytes())
@@ -315,21 +301,6 @@ class Writer:
             self._has_memory = True
 
 
-def _not_finite(value: float) -> str:
-    if value != value:
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
-
-
 def _describe(owner: Any) -> str:
     """Describe a rare dtype, that of an array or a scalar, as JSON."""
-    writer = Writer(False)
-    writer.write(numpy_codec().dtype_description(owner))
-    return writer.text()
-
-
-def _all_strings(items: dict[Any, Any]) -> bool:
-    for key in items:  # noqa: SIM110  (compiled, this is the quickest)
-        if not isinstance(key, str):
-            return False
-    return True
+    return Writer(numpy_codec().dtype_description(owner)).text()

@@ -79,9 +79,7 @@ def encode(
     text = plain_json(x)
     if text is not None:
         return text
-    writer = Writer(plain_float64, None, buffer_callback)
-    writer.write(x)
-    return writer.text()
+    return Writer(x, plain_float64, None, buffer_callback).text()
 
 
 def encode_bytes(
@@ -107,9 +105,7 @@ def encode_bytes(
         text = plain_json(x)
     if text is not None:
         return (text + end if end else text).encode("ascii")
-    writer = Writer(plain_float64, None, buffer_callback)
-    writer.write(x)
-    return writer.data(end)
+    return Writer(x, plain_float64, None, buffer_callback).data(end)
 
 
 def _encode_with_options(
@@ -132,9 +128,7 @@ def _encode_with_options(
         long_integers.append(digits)
         return f"{token}-{len(long_integers) - 1}-"
 
-    writer = Writer(plain_float64, options.pop("default", None), buffer_callback)
-    writer.write(x)
-    text = writer.text()
+    text = Writer(x, plain_float64, options.pop("default", None), buffer_callback).text()
     value = json.loads(text, parse_int=from_digits if beyond_digit_limit(text) else None)
     layout: dict[str, Any] = {"indent": 4} if pretty else {"separators": (",", ":")}
     text = json.dumps(value, **{**layout, **options})

@@ -6,15 +6,12 @@ the format consists of is accepted. New programs use `pyon`.
 
 from __future__ import annotations
 
-import ast
-import warnings
 from os import PathLike
 from typing import Any
 
 from sipyco_pyon._cycles import circular_reference_error
 from sipyco_pyon._files import read_text, replace_text
-from sipyco_pyon._v1_prepare import check_size, take_numbers
-from sipyco_pyon._v1_reader import Reader
+from sipyco_pyon._v1_reader import check_size, read
 from sipyco_pyon._v1_writer import Writer
 
 __all__ = ["decode", "encode", "load_file", "store_file"]
@@ -41,14 +38,11 @@ def encode(x: Any, pretty: bool = False) -> str:
     raise error
 
 
-def _parse(text: str) -> ast.expr:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a backslash that means nothing is no news to a reader
-        return ast.parse(text, "<pyon>", "eval").body
-
-
 def decode(s: str) -> Any:
     """Read a value from PYON v1.
+
+    Args:
+        s: the text.
 
     Raises:
         ValueError: it is not PYON v1, or a value in it is malformed. An integer has more than
@@ -57,18 +51,7 @@ def decode(s: str) -> Any:
         RecursionError: it is nested too deeply.
     """
     check_size(s)
-    return _decode(s)
-
-
-def _decode(s: str) -> Any:
-    """Read a value from a text of any length."""
-    text, numbers = take_numbers(s.strip(" \t"))
-    try:
-        tree = _parse(text)
-    except (SyntaxError, ValueError, MemoryError) as exc:
-        # The parser's ways to say no; MemoryError is what it says of deep nesting.
-        raise ValueError(f"not PYON v1: {str(exc) or 'nested too deeply'}") from exc
-    return Reader(numbers).read(tree)
+    return read(s)
 
 
 def store_file(filename: str | PathLike[str], x: Any) -> None:
@@ -78,4 +61,4 @@ def store_file(filename: str | PathLike[str], x: Any) -> None:
 
 def load_file(filename: str | PathLike[str]) -> Any:
     """Read a value from a file, which may be of any length; see `decode`."""
-    return _decode(read_text(filename))
+    return read(read_text(filename))
