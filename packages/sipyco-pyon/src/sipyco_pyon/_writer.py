@@ -82,14 +82,13 @@ class Writer:
         self._pieces: list[Any] = []  # text, and memory whose base64 is to stand there
         try:
             self._value(value, 0)
+            return
         except RecursionError:
             from sipyco_pyon._cycles import circular_reference_error
 
             error = circular_reference_error(value, default)
             if error is None:
                 raise
-        else:
-            return
         raise error
 
     def text(self) -> str:
@@ -99,9 +98,8 @@ class Writer:
     def data(self, end: str = "") -> bytes:
         """Put the text together, in ASCII, and something after it."""
         self._pieces.append(end)
-        if self._has_memory:
-            return join_bytes(self._pieces)
-        return "".join(self._pieces).encode("ascii")
+        pieces = self._pieces
+        return join_bytes(pieces) if self._has_memory else "".join(pieces).encode("ascii")
 
     def _value(self, value: Any, depth: int) -> None:
         """Write a value."""
@@ -113,10 +111,8 @@ class Writer:
             self._pieces.append(repr(value) if number - number == 0.0 else flat_json(value))
         elif cls is int:
             integer: int = value
-            if _SMALLEST <= integer <= _LARGEST:
-                self._pieces.append(repr(value))
-            else:
-                self._pieces.append(to_decimal(integer))
+            small = _SMALLEST <= integer <= _LARGEST
+            self._pieces.append(repr(value) if small else to_decimal(integer))
         elif cls is dict:
             self._dict(value, depth)
         elif cls is tuple:
@@ -253,10 +249,10 @@ class Writer:
         elif self._default is not None:
             self._value(self._default(value), depth + 1)
         else:
-            what_to_do = advice(value)
+            hint = advice(value)
             raise TypeError(
                 f"`{safe_repr(value)}`: Object of type `{cls.__name__}` is not PYON encodable"
-                f"{what_to_do}{what_to_do and ', or register its class'}"
+                f"{hint}{hint and ', or register its class'}"
             )
 
     def _tagged(self, name: str, arguments: list[Any], depth: int) -> None:
@@ -283,21 +279,17 @@ class Writer:
     def _memory(self, owner: Any, size: int) -> None:
         """Write the data of `bytes` or of an array."""
         callback = self._buffer_callback
+        is_bytes = type(owner) is bytes
         if size < SHORT_DATA or (callback is None and size < _LONG_DATA):
-            raw = owner if type(owner) is bytes else owner.tobytes()
-            self._pieces.append('"' + b64text(raw) + '"')
+            self._pieces.append('"' + b64text(owner if is_bytes else owner.tobytes()) + '"')
             return
-        memory: memoryview = (
-            memoryview(owner) if type(owner) is bytes else numpy_codec().array_memory(owner)
-        )
+        memory: memoryview = memoryview(owner) if is_bytes else numpy_codec().array_memory(owner)
         if callback is not None and self._buffer_count < MAX_BUFFERS:
             callback(memory)
             self._pieces.append(f'{{"__jsonclass__":["buffer",[{self._buffer_count}]]}}')
             self._buffer_count += 1
         else:
-            self._pieces.append('"')
-            self._pieces.append(memory)
-            self._pieces.append('"')
+            self._pieces += ['"', memory, '"']
             self._has_memory = True
 
 
