@@ -259,7 +259,7 @@ def test_names_are_refused_where_there_are_not_as_many_fields() -> None:
 def test_a_record_has_as_many_fields_as_it_has(index: int) -> None:
     with pytest.raises(IndexError, match=f"expected the index of one of 2 fields, got {index}$"):
         setitem(np.zeros(3, "i4,i4"), index, 1, [0])
-    with pytest.raises(IndexError, match="expected the index of one of 2 fields, got <int>$"):
+    with pytest.raises(IndexError, match=r"expected the index of one of 2 fields, got <int>$"):
         setitem(np.zeros(3, "i4,i4"), 10**5000, 1, [0])
 
 
