@@ -242,7 +242,7 @@ def _as_text(value: Any) -> str:
     """Show what should be a text: of what else it is nothing whose `repr` may be long."""
     if isinstance(value, str):
         return value
-    return pyon.shown(value) if type(value) in _SHORT else f"<{type(value).__name__}>"
+    return short_repr(value) if type(value) in _SHORT else f"<{type(value).__name__}>"
 
 
 def unpack_exception(pack: Mapping[str, Any] | str) -> Exception:
