@@ -28,6 +28,7 @@ from sipyco_rpc.pc_rpc import (
     as_interface,
     call_timeout,
 )
+from support.gates import GatedTarget
 from support.peers import (
     DEADLINE,
     HOST,
@@ -44,12 +45,11 @@ from support.programs import free_port
 pytestmark = pytest.mark.usefixtures("either_protocol")
 
 
-class Target:
+class Target(GatedTarget):
     """A target."""
 
     def __init__(self) -> None:
-        self.released = threading.Event()
-        self.entered = threading.Event()
+        super().__init__()
         self.calls = 0
 
     def echo(self, x: Any = 5) -> Any:
@@ -59,17 +59,6 @@ class Target:
     def count(self) -> int:
         self.calls += 1
         return self.calls
-
-    def block(self) -> str:
-        self.entered.set()
-        assert self.released.wait(DEADLINE)
-        return "released"
-
-    async def wait(self) -> str:
-        self.entered.set()
-        while not self.released.is_set():
-            await asyncio.sleep(0.01)
-        return "waited"
 
     def fail(self) -> None:
         raise FileNotFoundError(2, "No such file", "/x")
