@@ -215,7 +215,7 @@ def test_the_method_list_can_be_asked_for_between_calls() -> None:
             assert (one, two) == (1, 2)
             assert listing["docstring"] == "A target."
             assert listing["methods"]["echo"][1] == "Return the argument."
-            assert set(listing["methods"]) == {"echo", "wait", "time_out", "end"}
+            assert set(listing["methods"]) == {"block", "echo", "wait", "time_out", "end"}
             assert client.echo.__doc__ == "Return the argument."
 
     with rpc_server({"t": Target()}) as port:
