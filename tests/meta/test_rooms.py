@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import itertools
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -24,6 +25,8 @@ from support.source import (
     imported_names,
     tree_of,
 )
+
+ROOT: Final = Path(__file__).parents[2]
 
 MAY_IMPORT: Final = {
     "sipyco_pyon": {"sipyco_pyon"},
@@ -79,6 +82,17 @@ def test_distributions_import_downwards_and_nothing_private(module: str) -> None
             f"{module} imports {name}, which is private to {top}: use its public modules, or make "
             "a public one of it, with its line in docs/reference/building_blocks.md"
         )
+
+
+def test_what_other_distributions_use_is_documented() -> None:
+    pages = "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
+    for module in MODULES:
+        own = distribution_of(module)
+        for used in imported_modules(module) if own != "sipyco" else ():
+            assert distribution_of(used) == own or re.search(rf"(^::: |`){used}\b", pages, re.M), (
+                f"{module} uses {used}: it is a building block, so it has its lines in "
+                "docs/reference/building_blocks.md"
+            )
 
 
 @pytest.mark.parametrize("name", HEAVY_USERS)
@@ -160,7 +174,7 @@ def test_tests_are_found_by_the_name_of_the_room(distribution: str) -> None:
     rooms = {
         room_of(module).strip("_") for module in MODULES if distribution_of(module) == distribution
     }
-    tests = Path(__file__).parents[1] / distribution.removeprefix("sipyco_")
+    tests = ROOT / "tests" / distribution.removeprefix("sipyco_")
     folders = {path.parent.name for path in tests.glob("*/test_*.py")}
     assert folders <= {*rooms, "system"}, (  # system: tests of more than one room
         f"a folder in {tests} has the name of the room that it tests, without underscores"
