@@ -12,6 +12,8 @@ from sipyco.pc_rpc import Client
 from support.peers import DEADLINE, HOST, until
 from support.programs import EXAMPLES, free_port
 
+pytestmark = pytest.mark.one_python
+
 pytest.importorskip("numpy")
 
 EXAMPLE = str(EXAMPLES / "remote_reduction.py")

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.one_python
+
 PACKAGES = ["sipyco_pyon", "sipyco_rpc", "sipyco_sync", "sipyco_tools"]
 ELSEWHERE = {"sipyco_tools._pipes.windows"}  # it needs what asyncio has on Windows only
 ENTRY = re.compile(r"^ {4}(\S.*)$", re.MULTILINE)

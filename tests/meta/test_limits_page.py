@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.one_python
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 MODULE = '''\

@@ -26,6 +26,8 @@ from support.source import (
     tree_of,
 )
 
+pytestmark = pytest.mark.one_python
+
 ROOT: Final = Path(__file__).parents[2]
 
 MAY_IMPORT: Final = {
@@ -46,7 +48,7 @@ FLOORS: Final[Mapping[str, list[set[str]]]] = {
         {"_client", "_server"},
     ],
     "sipyco_tools": [
-        {"_limits"},
+        {"_limits", "_task_object"},
         {"_cli"},
         {"_certs", "_logging", "_pipes", "_rpctool"},
     ],

@@ -17,7 +17,7 @@ from sipyco_rpc.pc_rpc import BestEffortClient, Client, call_timeout
 from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, Peer, handshake, rpc_server, scripted_server, until
 
-pytestmark = pytest.mark.usefixtures("either_protocol")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("either_protocol")]
 
 # After these instructions CPython looks whether a signal has arrived, and nowhere else.
 LOOKS_FOR_SIGNALS = ("CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD", "RESUME")

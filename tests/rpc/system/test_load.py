@@ -17,9 +17,13 @@ from sipyco_rpc.pc_rpc import Client
 from support.environment import as_installed
 from support.peers import DEADLINE, HOST, Peer, until
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="what a process has is read from /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.one_python,
+    pytest.mark.skipif(
+        not Path("/proc/self/statm").exists(), reason="what a process has is read from /proc"
+    ),
+]
 
 MIB = 1024 * 1024
 PROGRAM = Path(__file__).with_name("loaded_program.py")
