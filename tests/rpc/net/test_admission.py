@@ -196,7 +196,7 @@ def test_a_byte_now_and_then_does_not_buy_time() -> None:
 
 
 def test_who_has_said_what_it_is_may_take_its_time() -> None:
-    with rpc_server({"t": Echo()}, handshake_timeout=0.5) as port:
+    with rpc_server({"t": Echo()}, handshake_timeout=2) as port:
         with Client(HOST, port, None, DEADLINE) as client, connected(port) as later:
             assert ends(later.socket)  # its time is over, and that of the client as well
             client.select_rpc_target("t")
@@ -259,7 +259,7 @@ def test_the_time_counts_on_after_the_tls_handshake() -> None:
     context.load_verify_locations(peer.cert)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     with running_server(
-        lambda: Server({"t": Echo()}, handshake_timeout=0.3), **paths_of("server", "client")
+        lambda: Server({"t": Echo()}, handshake_timeout=2), **paths_of("server", "client")
     ) as port:
         with socket.create_connection((HOST, port), DEADLINE) as sock:
             with context.wrap_socket(sock) as secured:

@@ -142,7 +142,7 @@ def test_more_connections_than_descriptors_are_served_when_others_leave(tmp_path
 
         def answers() -> bool:
             try:
-                with Client(HOST, port, "t", timeout=2) as client:
+                with Client(HOST, port, "t", timeout=10) as client:
                     assert client.echo("there") == "there"
                     client.terminate()
                     return True
