@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +18,7 @@ from sipyco_rpc._client.blocking.connection import BlockingConnection
 from sipyco_rpc.pc_rpc import BestEffortClient, Client, Server
 from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, running_server, until
+from support.threads import in_a_thread
 from support.transports import TRANSPORTS, every_transport
 
 fcntl: Any = pytest.importorskip("fcntl")  # POSIX systems have it
@@ -47,24 +47,6 @@ def serving(transport: str) -> Iterator[tuple[int, Target, dict[str, Any]]]:
             yield port, target, connecting
         finally:
             target.released.set()
-
-
-@contextmanager
-def in_a_thread(work: Callable[[], Any]) -> Iterator[list[Any]]:
-    """Do something in a thread; give a list that has what came of it after the block."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append(work())
-        except BaseException as exc:
-            outcome.append(exc)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield outcome
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
 
 
 def unsent(connection: BlockingConnection) -> int:

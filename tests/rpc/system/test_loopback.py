@@ -41,6 +41,7 @@ from support.peers import (
     until,
 )
 from support.programs import free_port
+from support.threads import in_a_thread
 
 pytestmark = pytest.mark.usefixtures("either_protocol")
 
@@ -626,22 +627,12 @@ def test_threads_keep_a_blocking_driver_apart() -> None:
 def test_stop_does_not_wait_for_a_driver_that_is_stuck() -> None:
     target = Target()
     try:
-        with rpc_server({"t": target}, threaded=True) as port:
-            client = Client(HOST, port)
-            ended: list[BaseException] = []
-
-            def call() -> None:
-                try:
-                    client.block()
-                except EOFError as exc:
-                    ended.append(exc)
-
-            thread = threading.Thread(target=call)
-            thread.start()
-            assert target.entered.wait(DEADLINE)
-        thread.join(DEADLINE)
-        assert ended
-        client.close_rpc()
+        with contextlib.ExitStack() as stack:
+            with rpc_server({"t": target}, threaded=True) as port:
+                client = stack.enter_context(Client(HOST, port))
+                outcome = stack.enter_context(in_a_thread(client.block))
+                assert target.entered.wait(DEADLINE)
+        assert isinstance(outcome[0], EOFError)
     finally:
         target.released.set()
 

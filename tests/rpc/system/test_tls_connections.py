@@ -42,6 +42,7 @@ from support.peers import (
     running_server,
     until,
 )
+from support.threads import in_a_thread
 
 
 def keywords(own: Identity, peer: Identity) -> dict[str, Any]:
@@ -439,21 +440,10 @@ def test_closing_a_tls_client_ends_the_call_of_another_thread() -> None:
     target = GatedTarget()
     with tls_server(target) as port:
         client = Client(HOST, port, **keywords(client_identity(), server_identity()))
-        ended: list[BaseException] = []
-
-        def call() -> None:
-            try:
-                client.wait()
-            except BaseException as exc:
-                ended.append(exc)
-
-        thread = threading.Thread(target=call)
-        thread.start()
-        assert target.entered.wait(DEADLINE)
-        client.close_rpc()
-        client.close_rpc()
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
+        with in_a_thread(client.wait) as ended:
+            assert target.entered.wait(DEADLINE)
+            client.close_rpc()
+            client.close_rpc()
         target.released.set()
     assert len(ended) == 1
     assert isinstance(ended[0], (EOFError, OSError))
