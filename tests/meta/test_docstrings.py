@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.one_python
+
 PACKAGES = ["sipyco_pyon", "sipyco_rpc", "sipyco_sync", "sipyco_tools"]
 ELSEWHERE = {"sipyco_tools._pipes.windows"}  # it needs what asyncio has on Windows only
 ENTRY = re.compile(r"^ {4}(\S.*)$", re.MULTILINE)
@@ -23,7 +25,7 @@ ENTRY = re.compile(r"^ {4}(\S.*)$", re.MULTILINE)
 
 def modules(package: str) -> list[str]:
     path = importlib.import_module(package).__path__
-    names = [found.name for found in pkgutil.iter_modules(path, f"{package}.")]
+    names = [found.name for found in pkgutil.walk_packages(path, f"{package}.")]
     return [name for name in names if name not in ELSEWHERE and not name.endswith("__main__")]
 
 
@@ -68,7 +70,9 @@ def exported(package: str) -> set[str]:
     """Return where everything is defined that is in the `__all__` of a public module."""
     public = [name for name in modules(package) if "._" not in name]
     found = [importlib.import_module(name) for name in public]
-    objects = [getattr(module, name) for module in found for name in module.__all__]
+    objects = [
+        getattr(module, name) for module in found for name in getattr(module, "__all__", ())
+    ]
     return {f"{o.__module__}.{o.__qualname__}" for o in objects if hasattr(o, "__qualname__")}
 
 

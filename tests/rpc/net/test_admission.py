@@ -16,6 +16,7 @@ from sipyco_rpc.net.admission import Admission
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, SimpleSSLConfig
 from support.certificates import identity, paths_of
+from support.event_loops import every_loop, loop_factory
 from support.feeds import comes_true, port_of
 from support.peers import DEADLINE, HOST, connected, rpc_server, running_server, until
 
@@ -195,7 +196,7 @@ def test_a_byte_now_and_then_does_not_buy_time() -> None:
 
 
 def test_who_has_said_what_it_is_may_take_its_time() -> None:
-    with rpc_server({"t": Echo()}, handshake_timeout=0.5) as port:
+    with rpc_server({"t": Echo()}, handshake_timeout=2) as port:
         with Client(HOST, port, None, DEADLINE) as client, connected(port) as later:
             assert ends(later.socket)  # its time is over, and that of the client as well
             client.select_rpc_target("t")
@@ -258,7 +259,7 @@ def test_the_time_counts_on_after_the_tls_handshake() -> None:
     context.load_verify_locations(peer.cert)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     with running_server(
-        lambda: Server({"t": Echo()}, handshake_timeout=0.3), **paths_of("server", "client")
+        lambda: Server({"t": Echo()}, handshake_timeout=2), **paths_of("server", "client")
     ) as port:
         with socket.create_connection((HOST, port), DEADLINE) as sock:
             with context.wrap_socket(sock) as secured:
@@ -322,12 +323,8 @@ async def _flooded(count: int) -> None:
     assert {task.get_name() for task in asyncio.all_tasks()} == {"the test"}
 
 
-@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
-def test_a_flood_of_bare_connections_to_a_server_with_tls_leaves_nothing(kind: str) -> None:
-    factory = None
-    if kind == "uvloop":
-        factory = pytest.importorskip("uvloop").new_event_loop
-
+@every_loop
+def test_a_flood_of_bare_connections_to_a_server_with_tls_leaves_nothing(loop: str) -> None:
     async def main() -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -335,7 +332,7 @@ def test_a_flood_of_bare_connections_to_a_server_with_tls_leaves_nothing(kind: s
         async with asyncio.timeout(DEADLINE):
             await _flooded(80)
 
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
 
 
