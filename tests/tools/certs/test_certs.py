@@ -549,7 +549,7 @@ def test_two_at_the_same_time_take_turns(
         finally:
             os.close(descriptor)
 
-    read, write_all = directory._read, directory.write_all
+    read, write_files = directory._read, directory.write_files
 
     def reading(path: Path) -> Any:
         if not kept_out:
@@ -557,11 +557,11 @@ def test_two_at_the_same_time_take_turns(
         return read(path)
 
     def writing(files: Any) -> None:
-        write_all(files)
+        write_files(files)
         somebody_else("after it has written")
 
     monkeypatch.setattr(directory, "_read", reading)
-    monkeypatch.setattr(directory, "write_all", writing)
+    monkeypatch.setattr(directory, "write_files", writing)
     assert certs(copy, *arguments).status == 0
     assert kept_out == ["before it reads", "after it has written"]
 

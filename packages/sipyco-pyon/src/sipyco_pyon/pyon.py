@@ -13,7 +13,6 @@ import sys
 from sipyco_pyon import _registry
 from sipyco_pyon._bigint import to_decimal
 from sipyco_pyon._compat import encode_plain
-from sipyco_pyon._files import read_text, replace_text
 from sipyco_pyon._reader import read, read_with_options
 from sipyco_pyon._registry import TAG
 from sipyco_pyon._registry import _decoders as _decoders
@@ -23,6 +22,7 @@ from sipyco_pyon._registry import is_fraction as is_fraction
 from sipyco_pyon._registry import numpy_class as numpy_class
 from sipyco_pyon._registry import shown as shown
 from sipyco_pyon._writer import FLAT_FROM, JSON_SCALARS, ONLY_STR, Writer
+from sipyco_pyon.files import read_text, replace_text
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:

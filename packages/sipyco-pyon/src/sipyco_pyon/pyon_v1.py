@@ -18,10 +18,10 @@ from typing import Any, Final
 from sipyco_pyon._bigint import check_digits, to_decimal
 from sipyco_pyon._collisions import Collisions
 from sipyco_pyon._cycles import circular
-from sipyco_pyon._files import read_text, replace_text
 from sipyco_pyon._rebuild import Rebuilder
 from sipyco_pyon._registry import advice, further_numpy_class
 from sipyco_pyon._v1_text import check_size, take_numbers
+from sipyco_pyon.files import read_text, replace_text
 from sipyco_pyon.pyon import is_fraction, numpy_class, shown
 
 __all__ = ["decode", "encode", "load_file", "store_file"]

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from sipyco_pyon.files import NewFile, write_files
 from sipyco_tools._certs.certificates import (
     Description,
     Pair,
@@ -19,7 +20,6 @@ from sipyco_tools._certs.certificates import (
     describe,
     make_pair,
 )
-from sipyco_tools._certs.files import NewFile, write_all
 
 __all__: list[str] = []
 
@@ -122,15 +122,15 @@ def make(directory: Path, hosts: list[str], clients: list[str], days: int, force
             files += more
             trusted += certificates
             # The last, so that nobody is trusted whose own files are not there.
-            files.append(NewFile(directory / CLIENTS, trusted, _PUBLIC, True))
-        write_all(files)
+            files.append(NewFile(directory / CLIENTS, trusted, _PUBLIC))
+        write_files(files)
         return Made(server, clients)
 
 
 def _files_of(directory: Path, stem: str, pair: Pair, replace: bool) -> Iterator[NewFile]:
     for suffix, data, mode in (("key", pair.key, _PRIVATE), ("pem", pair.certificate, _PUBLIC)):
         path = directory / f"{stem}.{suffix}"
-        yield NewFile(path, data, mode, replace and os.path.lexists(path))
+        yield NewFile(path, data, mode, replace=replace and os.path.lexists(path))
 
 
 def _client_files(
@@ -188,7 +188,7 @@ def remove(directory: Path, name: str) -> None:
                 f"`{name}` is the last client in {path}, which cannot be empty: "
                 "add another first, or stop the server"
             )
-        write_all([NewFile(path, _without(trusted, entries, [name]), _PUBLIC, True)])
+        write_files([NewFile(path, _without(trusted, entries, [name]), _PUBLIC)])
 
 
 def quoted(names: list[str]) -> str:
