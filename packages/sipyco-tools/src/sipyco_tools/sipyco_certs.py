@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from sipyco_tools._cli.output import FAILED, complain, run_command, show
 
 if TYPE_CHECKING:
-    from sipyco_tools._certs import directory as certs
+    from sipyco_tools._certs.directory import Made
 
 __all__ = ["get_argparser", "main"]
 
@@ -156,7 +156,7 @@ def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) ->
         parser.error("--force replaces what you name: give --host or --client")
 
 
-def _report(directory: Path, made: certs.Made, force: bool) -> None:
+def _report(directory: Path, made: Made, force: bool) -> None:
     """Say what was made, and what goes where."""
     show(f"in {directory.resolve()}:")
     if made.server:
@@ -184,20 +184,20 @@ def _report(directory: Path, made: certs.Made, force: bool) -> None:
 
 def _run(args: argparse.Namespace) -> bool:
     """Do what was asked for; return whether all is well."""
-    from sipyco_tools._certs import directory as certs
+    from sipyco_tools._certs.check import check
+    from sipyco_tools._certs.directory import CLIENTS, make, remove
 
     directory: Path = args.directory
     if args.remove is not None:
-        certs.remove(directory, args.remove)
-        show(f"removed {args.remove} from {directory / certs.CLIENTS}")
+        remove(directory, args.remove)
+        show(f"removed {args.remove} from {directory / CLIENTS}")
         show("the server needs the new clients.pem, without a restart; open connections stay so")
         return True
     if not args.check:
-        days = args.days or _DAYS
-        made = certs.make(directory, args.host, args.client, days, args.force)
+        made = make(directory, args.host, args.client, args.days or _DAYS, args.force)
         _report(directory, made, args.force)
     wanted = args.days if args.check and args.days else _WARNING_DAYS
-    findings = certs.check(directory, wanted)
+    findings = check(directory, wanted)
     for finding in findings:
         show(f"{'ok ' if finding.good else 'BAD'} {finding.text}")
     return not args.check or all(finding.good for finding in findings)
