@@ -8,7 +8,7 @@ import pytest
 
 from sipyco_tools._logging import lines
 from sipyco_tools._logging.lines import Entry, EntryReader, Refused
-from sipyco_tools._logging.server import _LogSession
+from sipyco_tools._logging.session import LogSession
 from support.records import recorded
 
 
@@ -45,18 +45,18 @@ def test_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])
-def test_a_conversation_however_its_bytes_arrive(step: int) -> None:
+def test_a_session_however_its_bytes_arrive(step: int) -> None:
     said = b"ARTIQ logging\nsrc:WARNING<2>:name:\xc3\xa9\nb\ns:TRACE:n:t\ns:x:y\n"
-    conversation = _LogSession(100, 10)
+    session = LogSession(100, 10)
     with recorded() as records:
         for start in range(0, len(said), step):
-            conversation.receive(said[start : start + step])
+            session.receive(said[start : start + step])
     assert records == [
         ("name", 30, "é\nb", "src"),
         ("n", 5, "t", "s"),
         ("print", 20, "x:y", "s"),
     ]
-    assert conversation.rest() == ""
+    assert session.rest() == ""
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_a_conversation_however_its_bytes_arrive(step: int) -> None:
     ],
 )
 def test_what_is_refused(said: bytes, reason: str, line: str) -> None:
-    conversation = _LogSession(100, 10)
+    session = LogSession(100, 10)
     with pytest.raises(Refused, match=reason) as caught:
-        conversation.receive(said)
+        session.receive(said)
     assert caught.value.line == line
 
 
 def test_what_is_left_of_an_entry_is_known() -> None:
-    conversation = _LogSession(100, 10)
-    conversation.receive(b"ARTIQ logging\ns:ERROR<3>:n:a\nb\nhalf a li")
-    assert conversation.rest() == "s:n:a\nb\nhalf a li"
+    session = LogSession(100, 10)
+    session.receive(b"ARTIQ logging\ns:ERROR<3>:n:a\nb\nhalf a li")
+    assert session.rest() == "s:n:a\nb\nhalf a li"

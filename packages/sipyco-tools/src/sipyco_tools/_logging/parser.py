@@ -1,4 +1,4 @@
-"""The output of a child process becomes log records. What a line means, `_log_lines` knows."""
+"""The parser of the output of a child process, which becomes log records. No pipes here."""
 
 from __future__ import annotations
 
@@ -78,4 +78,4 @@ class LogParser:
             source = str(self.source_cb())
         except Exception:  # noqa: BLE001  (the child must go on, and its record not be lost)
             source = "unknown"
-        emit_entry(entry.name, entry.level, entry.message, source)
+        emit_entry(entry._replace(source=source))
