@@ -50,17 +50,71 @@ class NewFile:
         replace: whether it may take the place of another file. That passes on its owner and group,
             too, if the process may give them. A symbolic link is followed; another hard link keeps
             the old content.
-    """
 
-    __slots__ = ("data", "mode", "path", "replace")
+    Attributes:
+        data: its content.
+    """
 
     def __init__(
         self, path: str | PathLike[str], data: bytes, mode: int = 0o7777, *, replace: bool = True
     ) -> None:
-        self.path = path
         self.data = data
-        self.mode = mode
-        self.replace = replace
+        self._path = os.fspath(path)
+        self._mode = mode
+        self._replace = replace
+        self._target = os.path.realpath(path) if replace else os.path.abspath(path)
+        self._directory = os.path.dirname(self._target)
+        self._written = ""  # the name under which it is on the disk
+
+    def _write(self) -> None:
+        """Write the content under a temporary name, or under its own if none is to be replaced."""
+        old, name = None, self._target
+        if self._replace:
+            old = _status(self._target)
+            name = f"{_PREFIX}{os.urandom(_DIGITS // 2).hex()}{_SUFFIX}"
+            name = os.path.join(self._directory, name)
+        # From the first moment it is readable by nobody who may not read it in the end.
+        mode = self._mode & 0o666 & (old.st_mode if old else 0o666)
+        try:
+            # O_EXCL: what somebody else makes in the meantime, a link perhaps, is not written to.
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except (FileNotFoundError, PermissionError) as exc:
+            # The file itself may well be there, and writable: what it takes must be said.
+            text = f"{exc.strerror}: no file can be made in {self._directory}"
+            raise OSError(exc.errno, text) from exc
+        self._written = name
+        with open(descriptor, "wb") as file:
+            if self._replace:
+                _remove_abandoned(self._directory, os.fstat(descriptor).st_mtime)
+            if old:
+                _keep_owner(descriptor, old)
+                mode = self._mode & stat.S_IMODE(old.st_mode)
+                if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+                    os.chmod(name, mode)
+            file.write(self.data)
+            file.flush()
+            os.fsync(descriptor)
+
+    def _rename(self) -> None:
+        """Give it its name, if that is another one."""
+        if self._written == self._target:
+            return
+        for _ in range(_ATTEMPTS):
+            if not self._written:
+                self._write()
+            try:
+                os.replace(self._written, self._target)
+                return
+            except FileNotFoundError:
+                self._written = ""  # somebody took it for left behind
+        raise FileNotFoundError(errno.ENOENT, "its temporary file is removed each time")
+
+    def _discard(self) -> None:
+        """Remove what was written, unless it has replaced another file."""
+        try:
+            os.unlink(self._written)
+        except OSError:
+            pass  # renamed already, or lost with its disk: the first error says more
 
 
 def replace_text(filename: str | PathLike[str], text: str) -> None:
@@ -99,81 +153,21 @@ def write_files(files: Iterable[NewFile]) -> None:
         OSError: the directory or the disk does not allow it, or what is to be replaced is no
             regular file. Its `filename` is the path that was given.
     """
-    writes = [_Write(file) for file in files]
+    files = list(files)
     try:
-        for write in writes:
-            write.to_disk()
-        for write in writes:
-            write.rename()
+        for file in files:
+            file._write()
+        for file in files:
+            file._rename()
     except BaseException as exc:
-        for each in writes:
-            each.discard()
+        for each in files:
+            each._discard()
         if isinstance(exc, OSError):
             # A full disk names no file, and other errors the temporary one.
-            raise OSError(exc.errno, exc.strerror, os.fspath(write.file.path)) from exc
+            raise OSError(exc.errno, exc.strerror, file._path) from exc
         raise
-    for directory in {write.directory for write in writes}:
+    for directory in {file._directory for file in files}:
         _flush_directory(directory)
-
-
-class _Write:
-    """The writing of one file: to the disk, and then to its name."""
-
-    def __init__(self, file: NewFile) -> None:
-        self.file = file
-        self.target = (os.path.realpath if file.replace else os.path.abspath)(file.path)
-        self.directory = os.path.dirname(self.target)
-        self.written = ""  # the name under which it is on the disk
-
-    def to_disk(self) -> None:
-        """Write the content under a temporary name, or under its own if none is to be replaced."""
-        old, name = None, self.target
-        if self.file.replace:
-            old = _status(self.target)
-            name = f"{_PREFIX}{os.urandom(_DIGITS // 2).hex()}{_SUFFIX}"
-            name = os.path.join(self.directory, name)
-        # From the first moment it is readable by nobody who may not read it in the end.
-        mode = self.file.mode & 0o666 & (old.st_mode if old else 0o666)
-        try:
-            # O_EXCL: what somebody else makes in the meantime, a link perhaps, is not written to.
-            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        except (FileNotFoundError, PermissionError) as exc:
-            # The file itself may well be there, and writable: what it takes must be said.
-            text = f"{exc.strerror}: no file can be made in {self.directory}"
-            raise OSError(exc.errno, text) from exc
-        self.written = name
-        with open(descriptor, "wb") as file:
-            if self.file.replace:
-                _remove_abandoned(self.directory, os.fstat(descriptor).st_mtime)
-            if old:
-                _keep_owner(descriptor, old)
-                mode = self.file.mode & stat.S_IMODE(old.st_mode)
-                if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
-                    os.chmod(name, mode)
-            file.write(self.file.data)
-            file.flush()
-            os.fsync(descriptor)
-
-    def rename(self) -> None:
-        """Give it its name, if that is another one."""
-        if self.written == self.target:
-            return
-        for _ in range(_ATTEMPTS):
-            if not self.written:
-                self.to_disk()
-            try:
-                os.replace(self.written, self.target)
-                return
-            except FileNotFoundError:
-                self.written = ""  # somebody took it for left behind
-        raise FileNotFoundError(errno.ENOENT, "its temporary file is removed each time")
-
-    def discard(self) -> None:
-        """Remove what was written, unless it has replaced another file."""
-        try:
-            os.unlink(self.written)
-        except OSError:
-            pass  # renamed already, or lost with its disk: the first error says more
 
 
 def _status(target: str) -> os.stat_result | None:
@@ -220,29 +214,24 @@ def _remove_abandoned(directory: str, now: float) -> None:
     _looked[directory] = moment
     try:
         with os.scandir(directory) as entries:
-            for entry in entries:
-                if _is_temporary(entry.name):
-                    _remove_if_abandoned(entry, now)
+            for entry in filter(_is_temporary, entries):
+                try:
+                    if now - entry.stat(follow_symlinks=False).st_mtime >= _ABANDONED:
+                        os.unlink(entry)
+                except OSError:
+                    pass  # it has gone, or is somebody else's
     except OSError:
         pass  # one may be allowed to make files in a directory, and not to list it
 
 
-def _is_temporary(name: str) -> bool:
-    digits = name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+def _is_temporary(entry: os.DirEntry[str]) -> bool:
+    digits = entry.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
     return (
-        name == f"{_PREFIX}{digits}{_SUFFIX}"
+        entry.name == f"{_PREFIX}{digits}{_SUFFIX}"
         and len(digits) == _DIGITS
         and set(digits) <= set("0123456789abcdef")
+        and entry.is_file(follow_symlinks=False)
     )
-
-
-def _remove_if_abandoned(entry: os.DirEntry[str], now: float) -> None:
-    try:
-        status = entry.stat(follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode) and now - status.st_mtime >= _ABANDONED:
-            os.unlink(entry)
-    except OSError:
-        pass  # it has gone, or is somebody else's
 
 
 def _flush_directory(directory: str) -> None:
