@@ -17,6 +17,7 @@ from sipyco_rpc.net.tls import client_ssl_contexts
 from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import (
     check_host,
     checked_pause,
@@ -49,6 +50,7 @@ class _Methods(NamedTuple):
     document: Callable[[str], Documentation]
 
 
+@set_module("sipyco_rpc.pc_rpc")
 class BestEffortClient(RemoteTarget):
     """A client that never raises a network error: for what is nice to have, not needed.
 
