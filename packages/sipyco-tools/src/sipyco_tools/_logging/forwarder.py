@@ -15,6 +15,7 @@ from sipyco_rpc.support.process_bound import (
     leave_descriptor,
     not_copyable,
 )
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import (
     check_host,
     checked_pause,
@@ -26,7 +27,7 @@ from sipyco_tools._logging.loop_thread import LoopThread, close_with_worker, loo
 from sipyco_tools._logging.queue import EntryQueue
 from sipyco_tools._logging.sender import LogSender
 from sipyco_tools._logging.text import entry_text, is_entry, safe_name, shortened
-from sipyco_tools.asyncio_tools import TaskObject
+from sipyco_tools._task_object import TaskObject
 
 logger = logging.getLogger("sipyco.logs")
 
@@ -36,6 +37,7 @@ _THREAD_TIMEOUT: Final = 2.5  # seconds for a thread to do so, and to close the 
 _OWN: Final = "sipyco_log_forwarder"  # marks records that are not to be forwarded
 
 
+@set_module("sipyco_tools.logging_tools")
 class LogForwarder(logging.Handler, TaskObject):
     """Send log records to a log server.
 

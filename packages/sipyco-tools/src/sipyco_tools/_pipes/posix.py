@@ -12,6 +12,7 @@ import os
 from typing import Any, BinaryIO, Final, cast
 
 from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
+from sipyco_rpc.support.set_module import set_module
 from sipyco_tools._pipes.streams import AsyncioComm, Inherited
 from sipyco_tools._pipes.transports import Pipes
 
@@ -19,6 +20,7 @@ from sipyco_tools._pipes.transports import Pipes
 _PARENTS: Final = "have that process talk to its parent, or fork before it makes its end"
 
 
+@set_module("sipyco_tools.pipe_ipc")
 class AsyncioParentComm(AsyncioComm):
     """The parent's end.
 
@@ -26,9 +28,8 @@ class AsyncioParentComm(AsyncioComm):
         process: the child, after `create_subprocess`.
     """
 
-    process: asyncio.subprocess.Process
-
     def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process
         self.__fds: list[int] = []  # that nothing else closes
         self.__pipes = Pipes()
         self.__watching: asyncio.Task[None] | None = None
@@ -123,6 +124,7 @@ def _parsed(address: str) -> tuple[int, int]:
     return reads, writes
 
 
+@set_module("sipyco_tools.pipe_ipc")
 class AsyncioChildComm(AsyncioComm):
     """The child's end, for programs with asyncio.
 
@@ -164,6 +166,7 @@ class AsyncioChildComm(AsyncioComm):
         self.__pipes.close()
 
 
+@set_module("sipyco_tools.pipe_ipc")
 class ChildComm:
     """The child's end, for programs without asyncio.
 

@@ -13,6 +13,7 @@ import secrets
 import sys
 from typing import Any, cast
 
+from sipyco_rpc.support.set_module import set_module
 from sipyco_tools._pipes.streams import AsyncioComm, new_reader
 
 assert sys.platform == "win32"  # for type checkers, too
@@ -47,6 +48,7 @@ class _OnePeer(asyncio.StreamReaderProtocol):
             self.connected.set_result(_writer_of(self.reader, self, transport))
 
 
+@set_module("sipyco_tools.pipe_ipc")
 class AsyncioParentComm(AsyncioComm):
     """The parent's end.
 
@@ -54,9 +56,8 @@ class AsyncioParentComm(AsyncioComm):
         process: the child, after `create_subprocess`.
     """
 
-    process: asyncio.subprocess.Process
-
     def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process
         # Nobody can guess it, so that nobody else connects.
         self.__address = rf"\\.\pipe\sipyco-{os.getpid()}-{secrets.token_hex(16)}"
         self.__watching: asyncio.Task[None] | None = None
@@ -111,6 +112,7 @@ class AsyncioParentComm(AsyncioComm):
         self.writer.close()
 
 
+@set_module("sipyco_tools.pipe_ipc")
 class AsyncioChildComm(AsyncioComm):
     """The child's end, for programs with asyncio.
 
@@ -142,6 +144,7 @@ class AsyncioChildComm(AsyncioComm):
             self.writer.close()
 
 
+@set_module("sipyco_tools.pipe_ipc")
 class ChildComm:
     """The child's end, for programs without asyncio.
 
