@@ -62,12 +62,6 @@ def get_argparser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(args: argparse.Namespace) -> None:
-    config = SimpleSSLConfig(*args.ssl) if args.ssl else None
-    with Client(args.server, args.port, None, args.timeout, config) as client:
-        args.run(client, args)
-
-
 def _report(args: argparse.Namespace, exc: Exception) -> None:
     """Say what went wrong, on one line."""
     if args.json:
@@ -92,7 +86,9 @@ def _main() -> None:
     if args.json and args.action in (None, "interactive"):
         parser.error("--json goes with list-targets, list-methods and call, not with a prompt")
     try:
-        _run(args)
+        config = SimpleSSLConfig(*args.ssl) if args.ssl else None
+        with Client(args.server, args.port, None, args.timeout, config) as client:
+            args.run(client, args)
     except UsageError as exc:
         if args.json:
             show(json_error(exc))

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final, cast
 from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
 from sipyco_rpc.support.set_module import set_module
 from sipyco_tools._pipes.streams import AsyncioComm, Inherited
-from sipyco_tools._pipes.transports import Pipes
+from sipyco_tools._pipes.transports import Pipes, keep_from_children
 
 # What a process that was forked is to do without the pipe of the one before it.
 _PARENTS: Final = "have that process talk to its parent, or fork before it makes its end"
@@ -153,7 +153,6 @@ class AsyncioChildComm(AsyncioComm):
             OSError: there are no such pipes.
         """
         reads, writes = self.__fds
-        _keep_from_children(reads, writes)
         self.reader = await self.__pipes.open_reader(reads)
         try:
             self.writer = await self.__pipes.open_writer(writes)
@@ -180,7 +179,8 @@ class ChildComm:
 
     def __init__(self, address: str) -> None:
         reads, writes = _parsed(address)
-        _keep_from_children(reads, writes)
+        keep_from_children(reads)
+        keep_from_children(writes)
         self.__reader: BinaryIO = os.fdopen(reads, "rb", io.DEFAULT_BUFFER_SIZE)
         self.__writer: BinaryIO = os.fdopen(writes, "wb", io.DEFAULT_BUFFER_SIZE)
         after_fork_in_child(self.__after_fork)
@@ -220,9 +220,3 @@ class ChildComm:
             self.__writer.close()
         except BrokenPipeError:
             pass  # the parent has gone, and with it whom the rest was for
-
-
-def _keep_from_children(*fds: int) -> None:
-    """Keep the pipes from the processes that the child starts: their end would not show."""
-    for fd in fds:
-        os.set_inheritable(fd, False)

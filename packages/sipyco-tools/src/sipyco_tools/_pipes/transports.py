@@ -31,8 +31,14 @@ class _ReadProtocol(asyncio.StreamReaderProtocol):
         return False  # it is of no more use: asyncio closes it in any case, uvloop only so
 
 
+def keep_from_children(fd: int) -> None:
+    """Keep a pipe from processes that this one starts: its end would not show."""
+    os.set_inheritable(fd, False)
+
+
 async def _attached(connect: Callable[..., Any], protocol: Any, fd: int, mode: str) -> Any:
     """Return the transport of a descriptor, which is closed if there can be none."""
+    keep_from_children(fd)
     pipe = os.fdopen(fd, mode, 0)
     try:
         transport, _ = await connect(lambda: protocol, pipe)
