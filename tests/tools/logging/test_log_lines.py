@@ -14,34 +14,34 @@ from support.records import recorded
 
 def test_entries_of_one_and_of_many_lines() -> None:
     reader = EntryReader()
-    assert reader.first("s", "INFO:n:m") == Entry("s", logging.INFO, "n", "m")
-    assert reader.first("s", "WARNING<3>:n:a") is None
-    assert reader.within
-    assert reader.more("b:c") is None
-    assert reader.more("") == Entry("s", logging.WARNING, "n", "a\nb:c\n")
-    assert not reader.within
-    assert reader.end() is None
-    assert reader.first("s", "just text") == Entry("s", logging.INFO, "print", "just text")
+    assert reader.begin("s", "INFO:n:m") == Entry("s", logging.INFO, "n", "m")
+    assert reader.begin("s", "WARNING<3>:n:a") is None
+    assert reader.in_entry
+    assert reader.add("b:c") is None
+    assert reader.add("") == Entry("s", logging.WARNING, "n", "a\nb:c\n")
+    assert not reader.in_entry
+    assert reader.finish() is None
+    assert reader.begin("s", "just text") == Entry("s", logging.INFO, "print", "just text")
 
 
 def test_an_entry_may_end_early() -> None:
     reader = EntryReader()
-    reader.first("s", "ERROR<3>:n:a")
-    reader.more("b")
-    assert reader.end() == Entry("s", logging.ERROR, "n", "a\nb")
+    reader.begin("s", "ERROR<3>:n:a")
+    reader.add("b")
+    assert reader.finish() == Entry("s", logging.ERROR, "n", "a\nb")
 
 
 def test_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MAX_ENTRY", 10)
     reader = EntryReader(max_lines=3)
     with pytest.raises(Refused, match="received 4 lines, where the limit is 3"):
-        reader.first("s", "ERROR<4>:n:a")
-    assert not reader.within
-    reader.first("s", "ERROR<3>:n:aaaa")
-    reader.more("bbbb")
+        reader.begin("s", "ERROR<4>:n:a")
+    assert not reader.in_entry
+    reader.begin("s", "ERROR<3>:n:aaaa")
+    reader.add("bbbb")
     with pytest.raises(Refused, match="more than 10 characters"):
-        reader.more("cccc")
-    assert reader.end() == Entry("s", logging.ERROR, "n", "aaaa\nbbbb")
+        reader.add("cccc")
+    assert reader.finish() == Entry("s", logging.ERROR, "n", "aaaa\nbbbb")
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])

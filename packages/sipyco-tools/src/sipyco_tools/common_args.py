@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from sipyco_rpc.support.validation import checked_port
 from sipyco_tools._cli.arguments import add_ssl_option, listening_port
-from sipyco_tools._logging.format import multiline_log_config
+from sipyco_tools._logging.records import multiline_log_config
 
 __all__ = [
     "bind_address_from_args",

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sipyco_tools._cli.output import FAILED, complain, run_command, show
+from sipyco_tools._cli.output import FAILED, run_command, show, show_error
 
 if TYPE_CHECKING:
     from sipyco_tools._certs.directory import Made
@@ -39,7 +39,7 @@ examples:
   sipyco_certs certs --host 192.168.1.100 --host mylab.example --client alice --client bob
   sipyco_certs certs --client carol          # one more client of the same server
   sipyco_certs certs --remove bob            # the server trusts bob no longer
-  sipyco_certs certs --check --days 60       # until when is each good?
+  sipyco_certs certs --check --days 60       # until when is each valid?
 
 exit status: 0; 1 if something is there already or cannot be done, or a check found a problem;
 2 for a wrong command line.
@@ -122,8 +122,8 @@ def get_argparser() -> argparse.ArgumentParser:
         "--days",
         metavar="DAYS",
         type=_days,
-        help=f"how long new certificates are good (default: {_DAYS}); with --check, how long all "
-        f"should still be good (default: {_WARNING_DAYS})",
+        help=f"how long new certificates are valid (default: {_DAYS}); with --check, how long all "
+        f"should still be valid (default: {_WARNING_DAYS})",
     )
     parser.add_argument(
         "--force", action="store_true", help="replace what you name with --host and --client"
@@ -213,12 +213,12 @@ def _main() -> None:
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != "cryptography":
             raise
-        complain(
+        show_error(
             f"{_PROGRAM}: it needs the library cryptography: pip install 'sipyco-tools[certs]'"
         )
         sys.exit(FAILED)
     except (OSError, ValueError) as exc:
-        complain(f"{_PROGRAM}: {exc}")
+        show_error(f"{_PROGRAM}: {exc}")
         sys.exit(FAILED)
 
 

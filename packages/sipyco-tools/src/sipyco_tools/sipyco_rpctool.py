@@ -9,7 +9,7 @@ from typing import Final
 
 from sipyco_rpc.pc_rpc import Client, SimpleSSLConfig
 from sipyco_tools._cli import arguments
-from sipyco_tools._cli.output import FAILED, OutputError, complain, run_command, show
+from sipyco_tools._cli.output import FAILED, OutputError, run_command, show, show_error
 from sipyco_tools._rpctool.actions import add_actions
 from sipyco_tools._rpctool.values import UsageError, json_error, remote_notes
 
@@ -76,8 +76,8 @@ def _report(args: argparse.Namespace, exc: Exception) -> None:
         if isinstance(exc, (OSError, EOFError)) and getattr(exc, "filename", None) is None:
             text = f"connection error: {args.server} port {args.port}: {text}"
     if args.verbose:
-        complain("".join(shown).rstrip("\n"))
-    complain(f"{_PROGRAM}: {' '.join(text.split())}")
+        show_error("".join(shown).rstrip("\n"))
+    show_error(f"{_PROGRAM}: {' '.join(text.split())}")
 
 
 def _main() -> None:

@@ -50,7 +50,7 @@ def flush() -> None:
             sys.stdout.flush()
 
 
-def complain(text: str) -> None:
+def show_error(text: str) -> None:
     """Write a line to standard error, if that can be written to."""
     if sys.stderr is not None:  # `print` would take standard output for it
         try:
@@ -85,13 +85,13 @@ def run_command(program: str, command: Callable[[], None]) -> None:
         sys.exit(INTERRUPTED)
     except OutputError as exc:
         if not isinstance(exc.__cause__, BrokenPipeError):
-            complain(f"{program}: {exc}")
+            show_error(f"{program}: {exc}")
         _drop_output()
         sys.exit(FAILED)
 
 
 def _drop_output() -> None:
-    """Have the interpreter not complain when it flushes once more, at its end."""
+    """Have the interpreter not show_error when it flushes once more, at its end."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -22,9 +22,9 @@ from sipyco_rpc.support.validation import (
     checked_port,
     format_address,
 )
-from sipyco_tools._logging.format import MultilineFormatter
 from sipyco_tools._logging.loop_thread import LoopThread, close_with_worker, loop_of_program
 from sipyco_tools._logging.queue import EntryQueue
+from sipyco_tools._logging.records import MultilineFormatter
 from sipyco_tools._logging.sender import LogSender
 from sipyco_tools._logging.text import entry_text, is_entry, safe_name, shortened
 from sipyco_tools._task_object import TaskObject

@@ -9,8 +9,8 @@ from typing import Final
 
 from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
-from sipyco_tools._logging.format import emit_entry
 from sipyco_tools._logging.lines import MAX_LINE, Entry, EntryReader, Refused
+from sipyco_tools._logging.records import emit_entry
 
 _READ_SIZE: Final = 64 * 1024  # bytes; a pipe holds no more
 
@@ -37,10 +37,13 @@ class LogParser:
     def line_input(self, line: str) -> None:
         """Take one line, without its newline."""
         try:
-            entry = self._entries.more(line) if self._entries.within else self._first(line)
+            if self._entries.in_entry:
+                entry = self._entries.add(line)
+            else:
+                entry = self._entries.begin("", line)
         except Refused:
             # Nothing is lost: what there is of the entry comes first, and then the line.
-            self._log(self._entries.end())
+            self._log(self._entries.finish())
             entry = Entry("", logging.INFO, "print", line)
         self._log(entry)
 
@@ -61,10 +64,7 @@ class LogParser:
         if lines.pending_size:
             for line in lines.feed(b"\n"):
                 self._take(line)
-        self._log(self._entries.end())
-
-    def _first(self, line: str) -> Entry | None:
-        return self._entries.first("", line)
+        self._log(self._entries.finish())
 
     def _take(self, line: bytes | bytearray | LineTooLong) -> None:
         if isinstance(line, LineTooLong):

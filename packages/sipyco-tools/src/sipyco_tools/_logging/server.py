@@ -74,7 +74,7 @@ class Server(AsyncioServer):
             self._warn("%s, dropping connection to %r: %r", exc, peer, exc.line)
         finally:
             if rest := session.rest():
-                self._warn("the connection to %r ended in the midst of a message: %r", peer, rest)
+                self._warn("the connection to %r ended in the middle of a message: %r", peer, rest)
 
     async def _receive(self, reader: asyncio.StreamReader, session: LogSession) -> None:
         while data := await reader.read(_READ_SIZE):

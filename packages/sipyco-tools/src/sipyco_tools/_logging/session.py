@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
-from sipyco_tools._logging.format import emit_entry
 from sipyco_tools._logging.lines import EntryReader, Refused
+from sipyco_tools._logging.records import emit_entry
 
 __all__: list[str] = []
 
@@ -48,7 +48,7 @@ class LogSession:
 
     def rest(self) -> str:
         """Return what there is of an entry that is not complete."""
-        entry = self._entries.end()
+        entry = self._entries.finish()
         parts = [] if entry is None else [f"{entry.source}:{entry.name}:{entry.message}"]
         if self._lines.pending:
             parts.append(_text(self._lines.pending))
@@ -63,13 +63,13 @@ class LogSession:
             text = line.decode()
         except UnicodeDecodeError:
             raise Refused("received a message that is not UTF-8", _text(line)) from None
-        if self._entries.within:
-            entry = self._entries.more(text)
+        if self._entries.in_entry:
+            entry = self._entries.add(text)
         else:
             source, colon, rest = text.partition(":")
             if not colon:
                 raise Refused("received improperly formatted message", text)
-            entry = self._entries.first(source, rest)
+            entry = self._entries.begin(source, rest)
         if entry is not None:
             emit_entry(entry)
 

@@ -1,4 +1,4 @@
-"""Log records as text, written and read. No loggers here, and no sockets."""
+"""The text format of log records, written and read. No loggers here, and no sockets."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pprint import pformat
 from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import Client
-from sipyco_tools._cli.output import OutputError, complain, flush, show
+from sipyco_tools._cli.output import OutputError, flush, show, show_error
 from sipyco_tools._rpctool.values import UsageError, each, evaluate, remote_notes
 
 __all__: list[str] = []
@@ -106,7 +106,7 @@ def _keep_history(readline: Any) -> None:
         readline.set_history_length(_HISTORY_LENGTH)
         readline.write_history_file(_HISTORY.expanduser())
     except OSError:
-        pass  # a home that cannot be written to is no reason to complain at every exit
+        pass  # a home that cannot be written to is no reason to show_error at every exit
 
 
 def run(client: Client, methods: Mapping[str, Any]) -> None:
@@ -159,7 +159,7 @@ def _evaluate(line: str, names: dict[str, Any]) -> None:
                 show(pformat(value))
                 flush()
     except KeyboardInterrupt:
-        complain("interrupted")
+        show_error("interrupted")
     except OutputError:
         raise
     except _ConnectionLost as lost:

@@ -1,4 +1,4 @@
-"""Values from the command line, and values for it. No connections here."""
+"""Values typed by a user, and values shown: expressions, JSON. No connections here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What programs do with log records: write, filter and pass them on. No sockets here."""
+"""Log records in this process: formatted, filtered, and emitted for others. No sockets here."""
 
 from __future__ import annotations
 
