@@ -69,7 +69,7 @@ class EntryQueue:
                 self._dropped += _records_in(self._entries.popleft())
 
     def take(self) -> bytes | None:
-        """Take the entry to send next, if there is one; then call `sent` or `put_back`."""
+        """Take the entry to send next, if there is one; then call `done`."""
         with self._lock:
             if self._dropped:
                 self._sending = self._notice()
@@ -86,15 +86,11 @@ class EntryQueue:
         notice.records = count
         return notice
 
-    def sent(self) -> None:
-        """Let go of the entry that was taken."""
-        self._sending = None
-
-    def put_back(self) -> None:
-        """Put the entry that was taken back in its place, unless it was sent."""
-        with self._lock:
-            entry, self._sending = self._sending, None
-            if entry is not None:
+    def done(self, sent: bool) -> None:
+        """Let go of the entry that was taken, or have it back in its place if it was not sent."""
+        entry, self._sending = self._sending, None
+        if entry is not None and not sent:
+            with self._lock:
                 self._entries.appendleft(entry)
 
     def retry(self, entry: bytes) -> None:

@@ -131,11 +131,11 @@ class LogSender:
                 self._settled.set()
                 await self._wake.wait()
                 continue
+            sent = False
             try:
-                if await connection.send(entry):
-                    self._queue.sent()
+                sent = await connection.send(entry)
             finally:
-                self._queue.put_back()  # unless it was sent
+                self._queue.done(sent)
 
     def _unreachable(self, reason: BaseException) -> None:
         """Say so once, however often it is tried."""
