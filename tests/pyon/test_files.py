@@ -81,6 +81,10 @@ def test_several_files_are_written_all_or_none(
     write_files(files)
     assert (old.read_bytes(), new.read_bytes()) == (b"1", b"2")
     assert sorted(os.listdir(tmp_path)) == ["new", "old"]
+    new.write_bytes(b"somebody's")
+    with pytest.raises(FileExistsError):
+        write_files(files)  # once more, which removes nothing but what it has written itself
+    assert new.read_bytes() == b"somebody's"
 
 
 @pytest.mark.parametrize("there", ["a file", "a link to nothing"])

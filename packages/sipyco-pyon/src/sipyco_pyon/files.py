@@ -68,7 +68,7 @@ class NewFile:
 
     def _write(self) -> None:
         """Write the content under a temporary name, or under its own if none is to be replaced."""
-        old, name = None, self._target
+        self._written, old, name = "", None, self._target
         if self._replace:
             old = _status(self._target)
             name = f"{_PREFIX}{os.urandom(_DIGITS // 2).hex()}{_SUFFIX}"
