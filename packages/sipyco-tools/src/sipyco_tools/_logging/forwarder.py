@@ -16,12 +16,7 @@ from sipyco_rpc.support.process_bound import (
     not_copyable,
 )
 from sipyco_rpc.support.set_module import set_module
-from sipyco_rpc.support.validation import (
-    check_host,
-    checked_pause,
-    checked_port,
-    format_address,
-)
+from sipyco_rpc.support.validation import check_host, checked_pause, checked_port, format_address
 from sipyco_tools._logging.loop_thread import LoopThread, close_with_worker, loop_of_program
 from sipyco_tools._logging.queue import EntryQueue
 from sipyco_tools._logging.records import MultilineFormatter

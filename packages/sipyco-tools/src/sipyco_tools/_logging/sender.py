@@ -25,11 +25,8 @@ class LogSender:
     """Sends the entries of a queue while `run` runs, in one event loop.
 
     Args:
-        host: of the log server.
-        port: its TCP port.
         contexts: gives the TLS context of each connection.
         pause: seconds until it is tried again to connect.
-        queue: of the entries.
         log: logs, as `Logger.log`, something about the sender itself.
 
     Attributes:
