@@ -294,7 +294,8 @@ def test_the_end_of_the_program_waits_for_a_limited_time() -> None:
     display.released.clear()
     with rpc_server({"t": display}, threaded=True) as port:
         program = PROGRAM.format(
-            before="from sipyco_rpc import _fired; _fired.TIMEOUT = 0.01", after=""
+            before="from sipyco_rpc._client import unawaited_calls as u; u.TIMEOUT = 0.01",
+            after="",
         )
         command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", program, str(port)]
         ended = subprocess.run(command, timeout=DEADLINE, capture_output=True, check=True)
@@ -307,8 +308,8 @@ def test_the_end_of_the_program_waits_for_a_limited_time() -> None:
 def test_at_the_very_end_of_the_program_a_call_is_refused(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fire_and_forget, "_ending", False)
-    fire_and_forget._finish_all()
+    monkeypatch.setattr(fire_and_forget._shared, "ending", False)
+    fire_and_forget._shared.finish()
     FFProxy(Display()).show(1)
     assert caplog.messages == ["skipping show: the program ends"]
 

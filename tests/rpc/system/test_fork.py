@@ -196,7 +196,8 @@ def test_a_fork_while_other_threads_hold_the_locks_of_clients() -> None:
         with Client(HOST, port) as client, BestEffortClient(HOST, port, "t") as best:
             proxy = FFProxy(Target())
             turns = client._Client__connection.turns  # type: ignore[attr-defined]
-            locks = [turns.guard, best._BestEffortClient__connection.lock, fire_and_forget._lock]
+            reconnecting = best._BestEffortClient__connection
+            locks = [turns.guard, reconnecting.lock, fire_and_forget._shared.lock]
             held, release = threading.Event(), threading.Event()
 
             def hold() -> None:

@@ -1,11 +1,10 @@
-"""Calls that nobody waits for: a slow display must not slow the experiment."""
+"""A proxy whose calls run in the background: a slow display must not slow the experiment."""
 
 from __future__ import annotations
 
 import atexit
 import inspect
 import logging
-import os
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -14,7 +13,7 @@ from typing import Any, Self
 from sipyco_rpc._client.argument_copies import captured
 from sipyco_rpc._client.timeouts import key_of
 from sipyco_rpc._client.unawaited_calls import FiredCall, finish, under_way
-from sipyco_rpc.support.process_bound import not_copyable
+from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
 
 __all__ = ["FFProxy"]
 
@@ -84,12 +83,11 @@ class FFProxy:
 
     def __take_turn(self, fired: FiredCall) -> bool:
         """Make a call the latest one, unless that still runs."""
-        with _lock:
-            before = self.__call
-            busy = before is not None and before.running
-            if not busy and not _ending:
-                self.__call = fired
+        with _shared.lock:
+            busy = self.__call is not None and not self.__call.ended
+            if not busy and not _shared.ending:
                 under_way.add(fired)
+                self.__call = fired
                 return True
         reason = "the previous call still runs" if busy else "the program ends"
         logger.warning("skipping %s: %s", fired.name, reason)
@@ -151,23 +149,30 @@ def _tell(fired: FiredCall, exc: Exception) -> None:
         logger.warning("%s raised an exception", fired.name, exc_info=exc)
 
 
-_lock = threading.RLock()  # a signal handler may call while its thread is in here
-_ending = False  # the program ends: nobody would wait for what is begun now
+class _Shared:
+    """What all proxies have in common.
+
+    Attributes:
+        lock: is taken to begin a call.
+        ending: the program ends: nobody would wait for what is begun now.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # a signal handler may call while its thread is in here
+        self.ending = False
+        after_fork_in_child(self._after_fork)
+
+    def finish(self) -> None:
+        """Wait, for a limited time, for all calls, and allow no more."""
+        finish(list(under_way), "the program ends")
+        self.ending = True
+
+    def _after_fork(self) -> None:
+        self.lock = threading.RLock()
+        for call in under_way:
+            call.ended = True  # its thread is the parent's
+        under_way.clear()
 
 
-@atexit.register
-def _finish_all() -> None:
-    global _ending
-    finish(list(under_way), "the program ends")
-    _ending = True
-
-
-def _forget_all() -> None:
-    """Forget, in a new process, the threads of its parent."""
-    global _lock
-    _lock = threading.RLock()
-    under_way.clear()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget_all)
+_shared = _Shared()
+atexit.register(_shared.finish)
