@@ -17,7 +17,6 @@ from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.net.tls import client_ssl_contexts
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import (
     check_host,
     checked_pause,
@@ -127,7 +126,6 @@ class _BestEffortConnection(ReconnectingConnection):
         return self._listing
 
 
-@set_module("sipyco_rpc.pc_rpc")
 class BestEffortClient(RemoteTarget):
     """A client that never raises a network error: for what is nice to have, not needed.
 

@@ -11,7 +11,6 @@ import sys
 
 from sipyco_pyon import pyon
 from sipyco_rpc.support.quoting import safe_str, short_repr
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire import exception_chains as chains
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -28,13 +27,15 @@ __all__ = [
 ]
 
 
-@set_module("sipyco_rpc.packed_exceptions")
 class GenericRemoteException(Exception):
     """An exception of the remote side of a class that does not exist here.
 
     Its text is what Python would print as the last line of the remote traceback.
     """
 
+
+# The address that peers read, and that pickles hold: it lasts when this file moves.
+GenericRemoteException.__module__ = "sipyco_rpc.packed_exceptions"
 
 _CLASSES: Final = {
     name: value
