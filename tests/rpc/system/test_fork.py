@@ -197,7 +197,7 @@ def test_a_fork_while_other_threads_hold_the_locks_of_clients() -> None:
             proxy = FFProxy(Target())
             turns = client._Client__connection.turns  # type: ignore[attr-defined]
             reconnecting = best._BestEffortClient__connection
-            locks = [turns.guard, reconnecting.lock, fire_and_forget._shared.lock]
+            locks = [turns.guard, reconnecting._lock, fire_and_forget._shared.lock]
             held, release = threading.Event(), threading.Event()
 
             def hold() -> None:

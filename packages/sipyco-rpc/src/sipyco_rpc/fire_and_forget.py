@@ -7,7 +7,6 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from sipyco_rpc._client.argument_copies import captured
@@ -106,12 +105,7 @@ class FFProxy:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.__finish("leaving the block")
 
 

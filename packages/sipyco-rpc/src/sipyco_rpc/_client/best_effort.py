@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sipyco_rpc._client.best_effort_iterator import Items, generators_in
 from sipyco_rpc._client.blocking.connection import BlockingConnection
-from sipyco_rpc._client.blocking.iterator import RemoteIterator
-from sipyco_rpc._client.reconnect import NETWORK_ERRORS, ReconnectingConnection
+from sipyco_rpc._client.reconnect import ReconnectingConnection
 from sipyco_rpc._client.remote_method import RemoteMethod
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.net.tls import client_ssl_contexts
@@ -29,101 +23,6 @@ from sipyco_rpc.wire.session import AutoTarget
 
 if TYPE_CHECKING:
     from sipyco_rpc.net.tls import SimpleSSLConfig
-
-logger = logging.getLogger("sipyco.pc_rpc")
-
-
-class _BestEffortConnection(ReconnectingConnection):
-    """The connection of a client, and what is known of the methods while there is none.
-
-    Args:
-        where: the host and port, for log records.
-        first_timeout: as for `ReconnectingConnection`.
-        retry: as for `ReconnectingConnection`.
-        target_name: as for `BestEffortClient`.
-        open_unselected: makes a connection, within so many seconds.
-
-    Attributes:
-        methods: the names that may be called; None before the first connection.
-    """
-
-    def __init__(
-        self,
-        where: str,
-        first_timeout: float | None,
-        retry: float,
-        target_name: str | type[AutoTarget],
-        open_unselected: Callable[[float | None], BlockingConnection],
-    ) -> None:
-        super().__init__(where, first_timeout, retry)
-        self.methods: frozenset[str] | None = None
-        self._target_name = target_name
-        self._open_unselected = open_unselected
-        self._listing: dict[str, Any] | None = None
-        # Of methods known to be generators: what such a call gives is looped over.
-        self._generators: set[str] = set()
-
-    def open(self, timeout: float | None) -> BlockingConnection:
-        connection = self._open_unselected(timeout)
-        try:
-            connection.select(self._target_name)
-        except BaseException:
-            connection.close()
-            raise
-        connection.timeout = None
-        self.methods = connection.session.methods
-        self._listing = None
-        return connection
-
-    @property
-    def selected_target(self) -> str | None:
-        """The name of the target, or None if that is not known yet."""
-        connection = self.current
-        if connection is not None:
-            return connection.session.selected_target
-        return self._target_name if isinstance(self._target_name, str) else None
-
-    @property
-    def label(self) -> str:
-        """The target, and where it is."""
-        return f"`{self.selected_target}` on {self.where}"
-
-    @property
-    def listing(self) -> dict[str, Any] | None:
-        """The server's listing, which is asked for once for each connection."""
-        return self.list_methods() if self._listing is None else self._listing
-
-    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a method; errors are those of `BlockingConnection.call`, but for the network's."""
-        connection = self.get()
-        if connection is None:
-            if name not in self._generators:
-                return None
-            logger.warning("`%s` gives no items: there is no connection to %s", name, self.where)
-            return Items(None, None)
-        what = f"call of `{connection.session.selected_target}.{name}`"
-        try:
-            result = connection.call(name, args, kwargs)
-        except NETWORK_ERRORS as exc:
-            self.note_loss(connection, what, exc)
-            return Items(None, None) if name in self._generators else None
-        if not isinstance(result, RemoteIterator):
-            return result
-        self._generators.add(name)
-        return Items(result, partial(self.note_loss, connection, what))
-
-    def list_methods(self) -> dict[str, Any] | None:
-        """Ask for signatures and docstrings; give None without a connection."""
-        connection = self.get()
-        if connection is None:
-            return None
-        try:
-            self._listing = connection.list_methods()
-        except NETWORK_ERRORS as exc:
-            self.note_loss(connection, "listing the methods", exc)
-            return None
-        self._generators.update(generators_in(self._listing))
-        return self._listing
 
 
 class BestEffortClient(RemoteTarget):
@@ -181,13 +80,13 @@ class BestEffortClient(RemoteTarget):
         contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
         key = object()
 
-        def connect(timeout: float | None) -> BlockingConnection:
+        def open_socket(timeout: float | None) -> BlockingConnection:
             return BlockingConnection(host, port, timeout, contexts(), max_line, key)
 
         # Attributes are name-mangled, so that none hides a remote method.
         self.__key = key  # for `call_timeout`
-        self.__connection = _BestEffortConnection(
-            format_address(host, port), firstcon_timeout, retry, target_name, connect
+        self.__connection = ReconnectingConnection(
+            format_address(host, port), target_name, open_socket, firstcon_timeout, retry
         )
         self.__connection.connect()
 
@@ -243,10 +142,5 @@ class BestEffortClient(RemoteTarget):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close_rpc()

@@ -1,68 +1,74 @@
-"""A blocking connection that is made again whenever it breaks: a thread, with back-off."""
+"""The connection of a `BestEffortClient`: a thread makes it again whenever it breaks."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
+from sipyco_rpc._client.best_effort_iterator import Items, generators_in
+from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.process_bound import after_fork_in_child
 
 if TYPE_CHECKING:
     from sipyco_rpc._client.blocking.connection import BlockingConnection
+    from sipyco_rpc.wire.session import AutoTarget
 
 logger = logging.getLogger("sipyco.pc_rpc")
 
-NETWORK_ERRORS: Final = (OSError, EOFError)
+_NETWORK_ERRORS: Final = (OSError, EOFError)
 _ATTEMPT_TIMEOUT: Final = 5.0  # seconds, at least, for one attempt in the background
 _JOIN_TIMEOUT: Final = 1.0  # seconds for an attempt in the background to notice `close`
 
 
 class ReconnectingConnection:
-    """Keeps one connection to a server, from `connect` until `close`.
-
-    A derived class says how to make it, in `open`.
+    """One connection at a time, from `connect` until `close`; without one, calls give nothing.
 
     Args:
         where: the host and port, for log records.
+        target_name: which target to select.
+        open_socket: makes a `BlockingConnection`, in so many seconds, or without a limit.
         first_timeout: for an attempt that a caller waits for, in seconds; None for none.
         retry: pause before the first attempt in the background, in seconds.
 
     Attributes:
         current: the connection; None while there is none.
-        closing: set once there is to be none any more.
-        lock: guards the connection and the thread that renews it.
+        methods: the names that may be called; None before the first connection.
     """
 
-    def __init__(self, where: str, first_timeout: float | None, retry: float) -> None:
+    def __init__(
+        self,
+        where: str,
+        target_name: str | type[AutoTarget],
+        open_socket: Callable[[float | None], BlockingConnection],
+        first_timeout: float | None,
+        retry: float,
+    ) -> None:
         self.where = where
         self.current: BlockingConnection | None = None
-        self.closing = threading.Event()
-        self.lock = threading.Lock()
+        self.methods: frozenset[str] | None = None
+        self._target_name = target_name
+        self._open_socket = open_socket
         self._first_timeout = first_timeout
         self._retry = retry
+        self._listing: dict[str, Any] | None = None
+        # Of methods known to be generators: what such a call gives is looped over.
+        self._generators: set[str] = set()
+        self._lock = threading.Lock()  # guards the connection and the thread that renews it
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._threadless = False  # no thread could be started to reconnect; that was said
         self._forked = False  # the next caller connects: this process has not done so
         after_fork_in_child(self._after_fork)
 
-    def open(self, timeout: float | None) -> BlockingConnection:
-        """Make a connection.
-
-        Args:
-            timeout: for all of it, in seconds; None for none.
-
-        Raises:
-            OSError, EOFError: there is none for now.
-        """
-        raise NotImplementedError
-
     def connect(self) -> None:
         """Connect; if the network does not let us, go on trying in the background."""
         try:
             self._connect(self._first_timeout)
-        except NETWORK_ERRORS as exc:
+        except _NETWORK_ERRORS as exc:
             logger.warning(
                 "could not connect to %s, trying again in the background: %s", self.where, exc
             )
@@ -73,10 +79,10 @@ class ReconnectingConnection:
         connection = self.current
         if connection is not None:
             return connection
-        with self.lock:
+        with self._lock:
             thread, forked = self._thread, self._forked
             trying = thread is not None and thread.is_alive()
-            if self.current is not None or self.closing.is_set() or trying:
+            if self.current is not None or self._closing.is_set() or trying:
                 return self.current
             if forked:
                 self._thread = threading.current_thread()  # others need not try
@@ -87,20 +93,94 @@ class ReconnectingConnection:
         try:
             self.connect()
         finally:
-            with self.lock:
+            with self._lock:
                 if self._thread is threading.current_thread():
                     self._thread = None
         return self.current
 
-    def note_loss(self, connection: BlockingConnection, what: str, exc: BaseException) -> None:
-        """Warn of a connection that broke, and have another one made.
+    @property
+    def selected_target(self) -> str | None:
+        """The name of the target, or None if that is not known yet."""
+        connection = self.current
+        if connection is not None:
+            return connection.session.selected_target
+        return self._target_name if isinstance(self._target_name, str) else None
 
-        Args:
-            connection: on which something failed.
-            what: failed, such as "listing the methods".
-            exc: is raised again if it is none of the network: what a method raises has a
-                traceback, what the arguments raise breaks no connection, and a `TimeoutError` is
-                that of `call_timeout`.
+    @property
+    def label(self) -> str:
+        """The target, and where it is."""
+        return f"`{self.selected_target}` on {self.where}"
+
+    @property
+    def listing(self) -> dict[str, Any] | None:
+        """The server's listing, which is asked for once for each connection."""
+        return self.list_methods() if self._listing is None else self._listing
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method; errors are those of `BlockingConnection.call`, but for the network's."""
+        connection = self.get()
+        if connection is None:
+            if name not in self._generators:
+                return None
+            logger.warning("`%s` gives no items: there is no connection to %s", name, self.where)
+            return Items(None, None)
+        what = f"call of `{connection.session.selected_target}.{name}`"
+        try:
+            result = connection.call(name, args, kwargs)
+        except _NETWORK_ERRORS as exc:
+            self._note_loss(connection, what, exc)
+            return Items(None, None) if name in self._generators else None
+        if not isinstance(result, RemoteIterator):
+            return result
+        self._generators.add(name)
+        return Items(result, partial(self._note_loss, connection, what))
+
+    def list_methods(self) -> dict[str, Any] | None:
+        """Ask for signatures and docstrings; give None without a connection."""
+        connection = self.get()
+        if connection is None:
+            return None
+        try:
+            listing = self._listing = connection.list_methods()
+        except _NETWORK_ERRORS as exc:
+            self._note_loss(connection, "listing the methods", exc)
+            return None
+        self._generators.update(generators_in(listing))
+        return listing
+
+    def close(self) -> None:
+        """Close the connection, or stop trying to make one. May be repeated."""
+        self._closing.set()
+        with self._lock:
+            connection, self.current = self.current, None
+            thread, self._thread = self._thread, None
+        if connection is not None:
+            connection.close()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_JOIN_TIMEOUT)
+
+    def _connect(self, timeout: float | None) -> None:
+        connection = self._open_socket(timeout)
+        try:
+            connection.select(self._target_name)
+            connection.timeout = None
+            with self._lock:
+                if self._closing.is_set():
+                    raise ConnectionAbortedError("the client was closed")
+                self.methods = connection.session.methods
+                self._listing = None
+                self.current = connection
+        except BaseException:
+            connection.close()
+            raise
+
+    def _note_loss(self, connection: BlockingConnection, what: str, exc: BaseException) -> None:
+        """Warn of a connection that broke in a call, and have another one made.
+
+        Raises:
+            BaseException: the error, if it is none of the network: what a method raises has a
+                traceback, what arguments raise breaks no connection, and a `TimeoutError` is that
+                of `call_timeout`.
         """
         if (
             isinstance(exc, TimeoutError)
@@ -108,17 +188,17 @@ class ReconnectingConnection:
             or connection.wire.closed is None
         ):
             raise exc
-        if not self.closing.is_set():
+        if not self._closing.is_set():
             logger.warning("%s failed, reconnecting in the background: %s", what, exc)
             self._replace(connection)
 
     def _replace(self, broken: BlockingConnection | None) -> None:
         """Drop a broken connection and have a new one made, unless that is under way."""
-        with self.lock:
-            if broken is not self.current or self.closing.is_set():
+        with self._lock:
+            if broken is not self.current or self._closing.is_set():
                 return
             self.current = None
-            failure: RuntimeError | None = None
+            failure = None
             try:
                 thread = threading.Thread(
                     target=self._keep_trying, name=f"reconnect to {self.where}", daemon=True
@@ -137,36 +217,14 @@ class ReconnectingConnection:
         if broken is not None:
             broken.close()
 
-    def close(self) -> None:
-        """Close the connection, or stop trying to make one. May be repeated."""
-        self.closing.set()
-        with self.lock:
-            connection, self.current = self.current, None
-            thread, self._thread = self._thread, None
-        if connection is not None:
-            connection.close()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_JOIN_TIMEOUT)
-
-    def _connect(self, timeout: float | None) -> None:
-        connection = self.open(timeout)
-        try:
-            with self.lock:
-                if self.closing.is_set():
-                    raise ConnectionAbortedError("the client was closed")
-                self.current = connection
-        except BaseException:
-            connection.close()
-            raise
-
     def _keep_trying(self) -> None:
         for pause in backoff(self._retry):
-            if self.closing.wait(pause):
+            if self._closing.wait(pause):
                 return
             try:
                 self._connect(max(_ATTEMPT_TIMEOUT, self._retry))
             except Exception as exc:  # noqa: BLE001  (what the server raises may be anything)
-                if self.closing.is_set():
+                if self._closing.is_set():
                     return
                 # The first failure was a warning; its repetitions would fill the log.
                 logger.debug("could not connect to %s: %s", self.where, exc)
@@ -175,10 +233,10 @@ class ReconnectingConnection:
                 return
 
     def _after_fork(self) -> None:
-        closed = self.closing.is_set()
-        self.lock = threading.Lock()
-        self.closing = threading.Event()
+        closed = self._closing.is_set()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
         if closed:
-            self.closing.set()
+            self._closing.set()
         self.current = self._thread = None
         self._forked = True
