@@ -347,7 +347,7 @@ def test_a_thread_that_cannot_be_started_is_said_and_the_next_call_works(
         patch.setattr(threading.Thread, where, lambda *args, **kwargs: how())
         proxy.show(1)
         proxy.ff_join()
-    assert caplog.messages == [f"skipping show: it could not be begun: {reason}"]
+    assert caplog.messages == [f"skipping show: it could not be started: {reason}"]
     proxy.show(2)
     proxy.ff_join()
     assert display.shown == [(2,)]
@@ -392,7 +392,7 @@ def test_arguments_that_cannot_be_copied_are_said(caplog: pytest.LogCaptureFixtu
     assert got is not circle
     assert got[0] is got
     proxy.show(deep)
-    assert caplog.messages[0].startswith("skipping show: it could not be begun: RecursionError")
+    assert caplog.messages[0].startswith("skipping show: it could not be started: RecursionError")
     proxy.show(2)
     proxy.ff_join()
     assert display.shown[1:] == [(2,)]

@@ -73,7 +73,7 @@ class FFProxy:
                     fired.end()  # it will not run: the next one may
                     if isinstance(exc, Exception):
                         reason = f"{type(exc).__name__}: {exc}" if str(exc) else repr(exc)
-                        logger.warning("skipping %s: it could not be begun: %s", name, reason)
+                        logger.warning("skipping %s: it could not be started: %s", name, reason)
                         return
                 if not isinstance(exc, Exception):
                     raise
@@ -124,7 +124,7 @@ def _start(
                 raise TypeError("it gives a coroutine, which nobody would await")
         except Exception as exc:  # noqa: BLE001  (whatever it is, it becomes a warning)
             if not fired.dropped:
-                _tell(fired, exc)
+                _log_failure(fired, exc)
         finally:
             fired.end()
 
@@ -133,7 +133,7 @@ def _start(
     fired.worker.start()
 
 
-def _tell(fired: FiredCall, exc: Exception) -> None:
+def _log_failure(fired: FiredCall, exc: Exception) -> None:
     """Log what a call has raised."""
     lost = isinstance(exc, (OSError, EOFError)) and not hasattr(exc, "parent_traceback")
     if fired.key is not None and lost:

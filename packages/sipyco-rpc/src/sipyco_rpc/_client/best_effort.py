@@ -1,4 +1,4 @@
-"""The client that outlives its server: network errors become warnings. No bytes here."""
+"""The client to which network errors are warnings. It outlives its server. No threads here."""
 
 from __future__ import annotations
 

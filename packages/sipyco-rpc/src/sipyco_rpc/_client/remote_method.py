@@ -72,15 +72,10 @@ class RemoteMethod:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        from sipyco_rpc._client import signatures  # takes longer to load than all the rest
+        # It takes longer to load than all the rest.
+        from sipyco_rpc._client.signatures import signature_of
 
-        found = self._documented()
-        if found is None:
-            return signatures.ANY
-        try:
-            return signatures.signature_from(found[0])
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return signatures.ANY  # a listing is a peer's word; help must not fail on it
+        return signature_of(self._documented())
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]

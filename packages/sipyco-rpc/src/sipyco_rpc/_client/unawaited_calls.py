@@ -1,4 +1,4 @@
-"""Calls that nobody waits for, until somebody closes what they are made on. No threads here."""
+"""The calls of `FFProxy` that have not ended, and waiting for them. No threads are made here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FiredCall:
         self.ended = False
         self.dropped = False
         self.worker: threading.Thread | None = None
-        self._unclaimed = [None]
+        self._claimed = threading.Lock()
         # Not an event: Ctrl-C may leave the lock in that in a state that hangs others.
         self._gate = threading.Lock()
         self._gate.acquire()
@@ -46,11 +46,7 @@ class FiredCall:
 
     def claim(self) -> bool:
         """Take it, to run it or to give it up: only the first one gets it."""
-        try:
-            self._unclaimed.pop()
-        except IndexError:
-            return False
-        return True
+        return self._claimed.acquire(blocking=False)
 
     def end(self) -> None:
         """Note that it has ended."""
