@@ -144,16 +144,12 @@ def _log_failure(fired: FiredCall, exc: Exception) -> None:
 
 
 class _Shared:
-    """What all proxies have in common.
-
-    Attributes:
-        lock: is taken to begin a call.
-        ending: the program ends: nobody would wait for what is begun now.
-    """
+    """What all proxies have in common."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # a signal handler may call while its thread is in here
-        self.ending = False
+        # To begin a call; a signal handler may do so while its thread is in here.
+        self.lock = threading.RLock()
+        self.ending = False  # the program ends: nobody would wait for what is begun now
         after_fork_in_child(self._after_fork)
 
     def finish(self) -> None:

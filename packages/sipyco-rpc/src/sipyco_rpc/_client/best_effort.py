@@ -88,7 +88,7 @@ class BestEffortClient(RemoteTarget):
         self.__connection = ReconnectingConnection(
             format_address(host, port), target_name, open_socket, firstcon_timeout, retry
         )
-        self.__connection.connect()
+        self.__connection.get()
 
     __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
 

@@ -25,13 +25,13 @@ _JOIN_TIMEOUT: Final = 1.0  # seconds for an attempt in the background to notice
 
 
 class ReconnectingConnection:
-    """One connection at a time, from `connect` until `close`; without one, calls give nothing.
+    """One connection at a time, from the first `get` until `close`; without one, calls give None.
 
     Args:
         where: the host and port, for log records.
         target_name: which target to select.
-        open_socket: makes a `BlockingConnection`, in so many seconds, or without a limit.
-        first_timeout: for an attempt that a caller waits for, in seconds; None for none.
+        open_socket: makes a connection, within the seconds that it is given, if any.
+        first_timeout: for the first attempt of a process, in seconds; None for none.
         retry: pause before the first attempt in the background, in seconds.
 
     Attributes:
@@ -61,11 +61,27 @@ class ReconnectingConnection:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._threadless = False  # no thread could be started to reconnect; that was said
-        self._forked = False  # the next caller connects: this process has not done so
+        self._untried = True  # this process has not tried to connect yet
         after_fork_in_child(self._after_fork)
 
-    def connect(self) -> None:
-        """Connect; if the network does not let us, go on trying in the background."""
+    def get(self) -> BlockingConnection | None:
+        """Return the connection, if there is one; else see that somebody tries to make one.
+
+        The first who asks in a process connects. Later attempts are made in the background.
+        """
+        connection = self.current
+        if connection is not None:
+            return connection
+        with self._lock:
+            trying = self._thread is not None and self._thread.is_alive()
+            if self.current is not None or self._closing.is_set() or trying:
+                return self.current
+            first, self._untried = self._untried, False
+            if first:
+                self._thread = threading.current_thread()  # others need not try
+        if not first:
+            self._replace(None)
+            return self.current
         try:
             self._connect(self._first_timeout)
         except _NETWORK_ERRORS as exc:
@@ -73,25 +89,6 @@ class ReconnectingConnection:
                 "could not connect to %s, trying again in the background: %s", self.where, exc
             )
             self._replace(None)
-
-    def get(self) -> BlockingConnection | None:
-        """Return the connection, if there is one; else see that somebody tries to make one."""
-        connection = self.current
-        if connection is not None:
-            return connection
-        with self._lock:
-            thread, forked = self._thread, self._forked
-            trying = thread is not None and thread.is_alive()
-            if self.current is not None or self._closing.is_set() or trying:
-                return self.current
-            if forked:
-                self._thread = threading.current_thread()  # others need not try
-                self._forked = False
-        if not forked:
-            self._replace(None)
-            return self.current
-        try:
-            self.connect()
         finally:
             with self._lock:
                 if self._thread is threading.current_thread():
@@ -239,4 +236,4 @@ class ReconnectingConnection:
         if closed:
             self._closing.set()
         self.current = self._thread = None
-        self._forked = True
+        self._untried = True

@@ -151,11 +151,9 @@ def _key_of(message: str) -> object:
         import ast  # takes long to load, and is rarely needed
 
         key: object = ast.literal_eval(message)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return _Verbatim(message)
-    except (OSError, ImportError):
-        return _Verbatim(message)  # no descriptor is left to load it with
-    return key
+        return key
+    except (ValueError, SyntaxError, MemoryError, RecursionError, OSError, ImportError):
+        return _Verbatim(message)  # of the last two: no descriptor is left to load `ast` with
 
 
 def _is_syntax_location(details: Any) -> bool:
