@@ -6,8 +6,6 @@ import asyncio
 import logging
 import warnings
 
-from sipyco_rpc.support.set_module import set_module
-
 logger = logging.getLogger("sipyco.tools")
 
 
@@ -22,7 +20,6 @@ def current_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_event_loop()
 
 
-@set_module("sipyco_tools.asyncio_tools")
 class TaskObject:
     """An object with a task: override `_do` with what is to be done.
 

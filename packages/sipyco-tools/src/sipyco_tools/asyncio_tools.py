@@ -25,6 +25,8 @@ __all__ = [
     "atexit_register_coroutine",
 ]
 
+TaskObject.__module__ = __name__  # what pickles hold: it lasts when a file moves
+
 logger = logging.getLogger("sipyco.tools")
 
 

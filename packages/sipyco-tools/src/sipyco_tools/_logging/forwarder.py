@@ -15,7 +15,6 @@ from sipyco_rpc.support.process_bound import (
     leave_descriptor,
     not_copyable,
 )
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import check_host, checked_pause, checked_port, format_address
 from sipyco_tools._logging.loop_thread import LoopThread, close_with_worker, loop_of_program
 from sipyco_tools._logging.queue import EntryQueue
@@ -32,7 +31,6 @@ _THREAD_TIMEOUT: Final = 2.5  # seconds for a thread to do so, and to close the 
 _OWN: Final = "sipyco_log_forwarder"  # marks records that are not to be forwarded
 
 
-@set_module("sipyco_tools.logging_tools")
 class LogForwarder(logging.Handler, TaskObject):
     """Send log records to a log server.
 

@@ -12,7 +12,6 @@ import os
 from typing import Any, BinaryIO, Final, cast
 
 from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
-from sipyco_rpc.support.set_module import set_module
 from sipyco_tools._pipes.streams import AsyncioComm, Inherited
 from sipyco_tools._pipes.transports import Pipes, keep_from_children
 
@@ -20,7 +19,6 @@ from sipyco_tools._pipes.transports import Pipes, keep_from_children
 _PARENTS: Final = "have that process talk to its parent, or fork before it makes its end"
 
 
-@set_module("sipyco_tools.pipe_ipc")
 class AsyncioParentComm(AsyncioComm):
     """The parent's end.
 
@@ -124,7 +122,6 @@ def _parsed(address: str) -> tuple[int, int]:
     return reads, writes
 
 
-@set_module("sipyco_tools.pipe_ipc")
 class AsyncioChildComm(AsyncioComm):
     """The child's end, for programs with asyncio.
 
@@ -165,7 +162,6 @@ class AsyncioChildComm(AsyncioComm):
         self.__pipes.close()
 
 
-@set_module("sipyco_tools.pipe_ipc")
 class ChildComm:
     """The child's end, for programs without asyncio.
 
