@@ -50,7 +50,7 @@ _STEP: Final = 0.1  # seconds between two steps of a structure
 _SEND_BUFFER: Final = 64 * 1024  # bytes: a subscriber that is stopped is soon behind
 _MAX_BACKLOG: Final = 512 * 1024  # bytes, for the same reason
 _RECORD: Final = re.compile(r"record (\d+) line 0 of (\d)")
-_DROPPED: Final = re.compile(r"(\d+) log messages were dropped, as they could not be sent")
+_DROPPED: Final = re.compile(r"(\d+) log messages? (?:was|were) dropped, as ")
 _SOURCE: Final = re.compile(r"peer(\d+)")
 
 _PEERS: Final[dict[str, Callable[[Situation], Any]]] = {

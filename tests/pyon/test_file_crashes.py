@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import pytest
 
-from sipyco_pyon import _files, pyon
+from sipyco_pyon import files, pyon
 
 DEADLINE = 30.0  # seconds until a test that waits has failed
 POSIX = pytest.mark.skipif(os.name != "posix", reason="the means of this test are those of POSIX")
@@ -94,7 +94,7 @@ def test_a_file_is_whole_after_kills_at_random_moments(tmp_path: Path) -> None:
 
 KILLED_AT_A_STEP = """
 import builtins, os, signal, sys
-from sipyco_pyon import _files, pyon
+from sipyco_pyon import files, pyon
 
 path, step = sys.argv[1:]
 
@@ -128,7 +128,7 @@ def then(name, call, before=False):
         return result
     return wrapper
 
-_files.open = lambda *args: Killing(builtins.open(*args))
+files.open = lambda *args: Killing(builtins.open(*args))
 os.open = then("made", os.open)
 os.fsync = then("flushed", os.fsync)
 os.replace = then("renamed", os.replace)
@@ -196,7 +196,7 @@ def test_a_directory_is_searched_once_in_a_while(
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: searched.append(path) or scandir(path))
     clock = [1000.0]
-    monkeypatch.setattr(_files.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(files.time, "monotonic", lambda: clock[0])
     pyon.store_file(tmp_path / "a", 1)
     clock[0] += 599
     pyon.store_file(tmp_path / "b", 1)
@@ -209,9 +209,9 @@ def test_a_directory_is_searched_once_in_a_while(
 def test_the_memory_of_what_was_searched_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_files, "_looked", {str(i): 0.0 for i in range(256)})
+    monkeypatch.setattr(files, "_looked", {str(i): 0.0 for i in range(256)})
     pyon.store_file(tmp_path / "a", 1)
-    assert list(_files._looked) == [os.path.realpath(tmp_path)]
+    assert list(files._looked) == [os.path.realpath(tmp_path)]
 
 
 def test_who_was_only_slow_writes_once_more(
@@ -285,7 +285,7 @@ def test_a_disk_that_is_full_at_some_step(
             patch.setattr(os, step.removeprefix("os."), fail)
         else:
             ordinary = builtins.open
-            patch.setattr(_files, "open", lambda *a: Full(ordinary(*a), step), raising=False)
+            patch.setattr(files, "open", lambda *a: Full(ordinary(*a), step), raising=False)
         with pytest.raises(OSError) as caught:
             pyon.store_file(path, "new")
     assert str(caught.value) == f"[Errno 28] No space left on device: {str(path)!r}"
@@ -493,7 +493,7 @@ def test_a_secret_is_one_from_the_first_moment(
         modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
         return fdopen(descriptor, mode)
 
-    monkeypatch.setattr(_files, "open", noting, raising=False)
+    monkeypatch.setattr(files, "open", noting, raising=False)
     umask = os.umask(0)
     try:
         pyon.store_file(path, "new")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sipyco_pyon import migrate, pyon, pyon_v1
+from sipyco_pyon.files import NewFile, read_text, replace_text, write_files
 
 
 def test_store_and_load(tmp_path: Path) -> None:
@@ -54,6 +55,66 @@ def test_what_cannot_be_encoded_touches_nothing(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         pyon.store_file(path, object())
     assert os.listdir(tmp_path) == []
+
+
+def test_several_files_are_written_all_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    replace_text(old, "é")
+    fsync, left = os.fsync, 1
+
+    def until_it_is_full(descriptor: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    files = [NewFile(old, b"1"), NewFile(new, b"2", replace=False)]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", until_it_is_full)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            write_files(files)
+    assert caught.value.filename == str(new)
+    assert (os.listdir(tmp_path), read_text(old)) == (["old"], "é")
+    write_files(files)
+    assert (old.read_bytes(), new.read_bytes()) == (b"1", b"2")
+    assert sorted(os.listdir(tmp_path)) == ["new", "old"]
+    new.write_bytes(b"somebody's")
+    with pytest.raises(FileExistsError):
+        write_files(files)  # once more, which removes nothing but what it has written itself
+    assert new.read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("there", ["a file", "a link to nothing"])
+def test_what_may_not_be_replaced_is_left_alone(there: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    if there == "a file":
+        second.write_text("somebody's")
+    else:
+        second.symlink_to("third")
+    with pytest.raises(FileExistsError) as caught:
+        write_files([NewFile(first, b"1", replace=False), NewFile(second, b"2", replace=False)])
+    assert caught.value.filename == str(second)
+    assert os.listdir(tmp_path) == ["second"]
+    assert second.is_symlink() or second.read_text() == "somebody's"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such bits")
+def test_a_file_has_no_more_permissions_than_it_may_have(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.touch()
+    for before, after in ((0o666, 0o640), (0o604, 0o600), (0o440, 0o440)):
+        old.chmod(before)
+        write_files([NewFile(old, b"", 0o640)])
+        assert stat.S_IMODE(old.stat().st_mode) == after
+    umask = os.umask(0o004)
+    try:
+        write_files([NewFile(new, b"", 0o646, replace=False)])
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(new.stat().st_mode) == 0o642
 
 
 def convert(path: Path) -> subprocess.CompletedProcess[str]:

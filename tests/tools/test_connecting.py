@@ -16,7 +16,7 @@ from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_tools import common_args, sipyco_rpctool
 from sipyco_tools._logging import connection as connection_module
 from sipyco_tools._logging.connection import LogConnection
-from sipyco_tools._logging.server import BANNER
+from sipyco_tools._logging.session import BANNER
 from sipyco_tools.logging_tools import LogForwarder, Server
 from support.addresses import ends_of_two, first_address_dead
 from support.certificates import paths_of

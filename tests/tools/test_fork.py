@@ -93,7 +93,8 @@ def test_a_forwarder_that_has_a_thread_works_on_both_sides_of_a_fork(
         logger.info("parent, before")
         until(lambda: len(fwd) == 1)
 
-        thread = forwarder._own_ident
+        assert forwarder._thread is not None
+        thread = forwarder._thread.ident
 
         def start_first() -> str:
             loop = asyncio.new_event_loop()
@@ -154,7 +155,7 @@ def test_a_fork_while_another_thread_logs_leaves_no_lock_held(logger: logging.Lo
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with forwarder._mutex:
+        with forwarder._queue._lock:
             held.set()
             assert release.wait(DEADLINE)
 

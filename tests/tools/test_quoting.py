@@ -52,4 +52,4 @@ def test_a_message_without_its_end_is_escaped_and_whole(caplog: pytest.LogCaptur
     message = complaint(BANNER + b"s:INFO<3>:n:" + LONG + b"\nmore", caplog)
     assert message.isprintable()
     expected = r"s:n:\x1b[2J\r\u2028\u202e\x9b\x00" + "x" * 50_000 + r"\nmore"
-    assert message.endswith(f" ended in the midst of a message: '{expected}'")
+    assert message.endswith(f" ended in the middle of a message: '{expected}'")

@@ -6,7 +6,7 @@ from typing import Final
 
 from dev.fuzz.memory import recorded
 from sipyco_tools._logging.lines import Refused
-from sipyco_tools._logging.server import BANNER, _LogSession
+from sipyco_tools._logging.session import BANNER, LogSession
 from sipyco_tools._logging.text import safe_name
 
 __all__ = ["one_input"]
@@ -25,17 +25,17 @@ def one_input(data: bytes) -> None:
 
 def _logged(data: bytes, step: int) -> tuple[list[tuple[str, str, str]], str]:
     """Give what is logged, and why the connection is closed."""
-    conversation = _LogSession(_MAX_LINE, _MAX_LINES)
+    session = LogSession(_MAX_LINE, _MAX_LINES)
     refused = ""
     with recorded("fwd") as log:
         try:
             for start in range(0, len(data), step):
-                conversation.receive(data[start : start + step])
+                session.receive(data[start : start + step])
         except Refused as exc:
             refused = str(exc)
             if refused == "received an unknown banner":
                 assert not BANNER.startswith(data[: len(BANNER)])
-        rest = conversation.rest()
+        rest = session.rest()
         assert isinstance(rest, str)
     records = [(record.__dict__["source"], record.name, record.getMessage()) for record in log]
     return records, refused

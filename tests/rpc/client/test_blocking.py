@@ -21,7 +21,15 @@ from sipyco_rpc.wire.frames import FrameError
 from sipyco_rpc.wire.routing import ReplyRouter
 from support.certificates import paths_of
 from support.gates import GatedTarget
-from support.peers import DEADLINE, HOST, Peer, running_server, scripted_server, until
+from support.peers import (
+    DEADLINE,
+    HOST,
+    Peer,
+    connection_of,
+    running_server,
+    scripted_server,
+    until,
+)
 from support.transports import secured
 
 ITEM = b'{"status":"item","ret":0}'
@@ -72,10 +80,6 @@ def handshake(peer: Peer) -> None:
     peer.send(b'{"targets":["test"],"description":null,"features":["pyon_v2","frames"]}\n')
     assert peer.line() == b"test pyon_v2 frames\n"
     send(peer, (0, b'{"__jsonclass__":["set",[["f","g"]]]}'))
-
-
-def connection_of(client: Any) -> Any:
-    return vars(client)[f"_{type(client).__name__}__connection"]
 
 
 def waits_for_the_socket(thread: threading.Thread) -> bool:

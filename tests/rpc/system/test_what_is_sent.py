@@ -26,7 +26,7 @@ from sipyco_rpc.wire.server_session import ServerSession
 from support.certificates import paths_of
 from support.event_loops import every_loop, loop_factory
 from support.fake_transport import FakeTransport
-from support.peers import DEADLINE, HOST, rpc_server, until
+from support.peers import DEADLINE, HOST, connection_of, rpc_server, until
 from support.transports import secured
 
 numpy: Any = pytest.importorskip("numpy")
@@ -703,7 +703,7 @@ def test_a_call_that_waits_for_another_thread_takes_its_arguments_when_it_is_mad
         threads = [threading.Thread(target=client.wait)]
         threads[0].start()
         assert entered.wait(DEADLINE)
-        connection = vars(client)[f"_{kind.__name__}__connection"]
+        connection = connection_of(client)
         threads.append(threading.Thread(target=client.keep, args=(array, nested)))
         threads[1].start()
         until(lambda: len(connection.turns.waiting) == 1)

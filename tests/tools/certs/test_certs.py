@@ -549,7 +549,7 @@ def test_two_at_the_same_time_take_turns(
         finally:
             os.close(descriptor)
 
-    read, write_all = directory._read, directory.write_all
+    read, write_files = directory.read_bundle, directory.write_files
 
     def reading(path: Path) -> Any:
         if not kept_out:
@@ -557,11 +557,11 @@ def test_two_at_the_same_time_take_turns(
         return read(path)
 
     def writing(files: Any) -> None:
-        write_all(files)
+        write_files(files)
         somebody_else("after it has written")
 
-    monkeypatch.setattr(directory, "_read", reading)
-    monkeypatch.setattr(directory, "write_all", writing)
+    monkeypatch.setattr(directory, "read_bundle", reading)
+    monkeypatch.setattr(directory, "write_files", writing)
     assert certs(copy, *arguments).status == 0
     assert kept_out == ["before it reads", "after it has written"]
 
@@ -851,7 +851,7 @@ def test_expired_and_future_certificates_are_told_apart(
 ) -> None:
     from datetime import UTC, datetime
 
-    from sipyco_tools._certs import directory
+    from sipyco_tools._certs import check
 
     class Clock(datetime):
         year_now = 2000
@@ -860,7 +860,7 @@ def test_expired_and_future_certificates_are_told_apart(
         def now(cls, tz: Any = None) -> Any:
             return datetime(cls.year_now, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr(directory, "datetime", Clock)
+    monkeypatch.setattr(check, "datetime", Clock)
     done = certs(made, "--check")
     assert done.status == 1
     assert re.search(rf"^BAD alice.pem: alice: not valid before {DATE}$", done.out, re.M)

@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dev.faults.proxy import FaultProxy
-from sipyco_tools._logging import forwarder
+from sipyco_tools._logging import sender
 from sipyco_tools.logging_tools import LogForwarder, Server
 from support.feeds import comes_true, serving
 from support.peers import HOST
@@ -29,7 +29,10 @@ pytestmark = pytest.mark.one_python
 
 QUEUE = 8  # records that a forwarder keeps
 ATTEMPTS = 3  # that it makes to send one record
-DROPPED = re.compile(r"(\d+) log messages were dropped, as they could not be sent")
+DROPPED = re.compile(
+    r"(1) log message was dropped, as it could not be sent|"
+    r"(\d+) log messages were dropped, as they could not be sent"
+)
 
 Record = tuple[str, int, str, Any]
 
@@ -65,7 +68,7 @@ class Log:
     def dropped(self) -> list[int]:
         """Give the numbers of dropped records, as the log tells them."""
         matches = [DROPPED.fullmatch(text) for _, _, text, _ in self._records]
-        return [int(match[1]) for match in matches if match]
+        return [int(match[1] or match[2]) for match in matches if match]
 
 
 @contextmanager
@@ -112,9 +115,8 @@ class Program:
 
     def under_way(self) -> int:
         """Tell how many records have left the forwarder, and neither came nor were counted."""
-        queued = sum(map(forwarder._records_in, self._forwarder._queue))
         known = len(set(self._log.numbers())) + sum(self._log.dropped())
-        return self.count - queued - self._forwarder._dropped - known
+        return self.count - self._forwarder._queue.unsent - known
 
 
 async def settled(made: Program) -> None:
@@ -126,8 +128,8 @@ async def settled(made: Program) -> None:
 def impatient() -> Iterator[None]:
     """Wait less for tunnels and resets, which nothing here needs: a proxy resets at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forwarder, "_PROBATION", 0.02)
-        patch.setattr(forwarder, "_LONG_PROBATION", 0.05)
+        patch.setattr(sender, "_PROBATION", 0.02)
+        patch.setattr(sender, "_LONG_PROBATION", 0.05)
         yield
 
 
@@ -154,7 +156,7 @@ def test_after_outages_every_record_has_come_or_is_counted(
                         await settled(made)
                         proxy.cut()
                         if noticed:
-                            await comes_true(lambda: not forwarder._reachable)
+                            await comes_true(lambda: not forwarder._sender.reachable)
                         made.emit(down)
                         proxy.mend()
                     await settled(made)

@@ -17,7 +17,8 @@ import pytest
 from dev.faults.proxy import FaultProxy
 from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.net.tls import SimpleSSLConfig
-from sipyco_tools._logging import connection, forwarder
+from sipyco_tools._logging import connection, queue, sender
+from sipyco_tools._logging import forwarder as forwarder_module
 from sipyco_tools._logging.connection import LogConnection
 from sipyco_tools.logging_tools import LogForwarder, Server, SourceFilter
 from support.certificates import paths_of
@@ -212,7 +213,7 @@ def dropping(logger: logging.Logger, port: int = 1) -> tuple[LogForwarder, bytes
     forwarder = attached(logger, port, queue_size=2, reconnect_timer=1000.0)
     for i in range(5):
         logger.info("%d", i)
-    notice = forwarder._next()
+    notice = forwarder._queue.take()
     assert notice is not None
     assert notice.endswith(b":3 log messages were dropped, as they could not be sent\n")
     return forwarder, notice
@@ -220,26 +221,28 @@ def dropping(logger: logging.Logger, port: int = 1) -> tuple[LogForwarder, bytes
 
 def test_a_count_that_was_not_sent_is_not_lost(logger: logging.Logger) -> None:
     forwarder, notice = dropping(logger)
-    forwarder._send_again(notice)  # the connection broke; there is no room to keep it
-    again = forwarder._next()
+    forwarder._queue.retry(notice)  # the connection broke; there is no room to keep it
+    again = forwarder._queue.take()
     assert again == notice
     logger.info("5")  # the queue was full: one more goes
-    assert forwarder._next() == notice.replace(b":3 log", b":1 log")
+    assert forwarder._queue.take() == notice.replace(
+        b":3 log messages were dropped, as they", b":1 log message was dropped, as it"
+    )
     forwarder, notice = dropping(logger)
-    forwarder._next()
-    forwarder._send_again(notice)  # there is room
+    forwarder._queue.take()
+    forwarder._queue.retry(notice)  # there is room
     logger.info("6")  # it is the oldest now, and has to go
-    assert forwarder._next() == notice
+    assert forwarder._queue.take() == notice
 
 
 def test_a_count_that_is_refused_whenever_it_comes_is_not_lost(logger: logging.Logger) -> None:
     forwarder, notice = dropping(logger)
-    forwarder._next()
-    for _ in range(forwarder._ATTEMPTS - 1):
-        forwarder._send_again(notice)
-        assert forwarder._next() is notice
-    forwarder._send_again(notice)
-    assert forwarder._next() == notice
+    forwarder._queue.take()
+    for _ in range(queue._ATTEMPTS - 1):
+        forwarder._queue.retry(notice)
+        assert forwarder._queue.take() is notice
+    forwarder._queue.retry(notice)
+    assert forwarder._queue.take() == notice
 
 
 def test_stop_counts_what_a_notice_stands_for(
@@ -247,8 +250,8 @@ def test_stop_counts_what_a_notice_stands_for(
 ) -> None:
     async def main() -> None:
         forwarder, notice = dropping(logger)
-        forwarder._next()
-        forwarder._send_again(notice)
+        forwarder._queue.take()
+        forwarder._queue.retry(notice)
         await forwarder.stop()
 
     run(main)
@@ -439,7 +442,7 @@ def test_a_message_that_is_refused_whenever_it_comes_does_not_stop_the_others(
                 forwarder = attached(logger, port)
                 forwarder.start()
                 logger.info("1\n2\n3\n4")
-                await comes_true(lambda: any("1 log messages were" in r[2] for r in records))
+                await comes_true(lambda: any("1 log message was" in r[2] for r in records))
                 logger.info("next")
                 await comes_true(lambda: any(r[2] == "next" for r in records))
                 await forwarder.stop()
@@ -459,14 +462,14 @@ def test_who_cannot_connect_says_so_once_and_not_to_itself(
         try:
             logger.info("kept")
             attempts = 0
-            real = forwarder.async_open_connection
+            real = sender.async_open_connection
 
             async def counted(*args: Any, **kwargs: Any) -> Any:
                 nonlocal attempts
                 attempts += 1
                 return await real(*args, **kwargs)
 
-            with mock.patch.object(forwarder, "async_open_connection", counted):
+            with mock.patch.object(sender, "async_open_connection", counted):
                 await comes_true(lambda: attempts >= 3)
             assert len(own_messages(caplog)) == 1
             assert own_messages(caplog)[0].startswith(
@@ -488,7 +491,7 @@ def test_who_cannot_connect_says_so_once_and_not_to_itself(
 
 
 def test_stop_sends_what_waits(logger: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarder, "_FLUSH_TIMEOUT", 2 * DEADLINE)  # it is not needed
+    monkeypatch.setattr(forwarder_module, "_FLUSH_TIMEOUT", 2 * DEADLINE)  # it is not needed
 
     async def main() -> None:
         sink = Sink()
@@ -512,7 +515,7 @@ def test_stop_says_what_it_could_not_send(
         forwarder = attached(logger, port, reconnect_timer=1000.0)
         await forwarder.stop()  # it may never have been started
         forwarder.start()
-        await comes_true(lambda: forwarder._waiting)
+        await comes_true(lambda: forwarder._sender and forwarder._sender.retrying)
         logger.info("1")
         logger.info("2")
         await forwarder.stop()
@@ -601,9 +604,11 @@ def test_no_record_of_a_thread_is_left_behind() -> None:
 def test_a_closed_loop_is_no_error(logger: logging.Logger) -> None:
     forwarder = LogForwarder(HOST, 1)
     logger.addHandler(forwarder)
-    loop = asyncio.new_event_loop()
-    forwarder._loop = loop
-    loop.close()
+
+    async def started() -> sender.LogSender:
+        return sender.LogSender(HOST, 1, lambda: None, 1.0, forwarder._queue, forwarder._log)
+
+    forwarder._sender = asyncio.run(started())
     logger.error("nobody listens")
     assert len(forwarder._queue) == 1
 

@@ -79,7 +79,9 @@ def test_a_record_that_was_made_of_less_than_all_is_written(
     assert MultilineFormatter().format(record) == "INFO:None:ready"
     forwarder = LogForwarder(HOST, 1066)
     forwarder.emit(record)
-    assert [entry.split(b":", 1)[1] for entry in forwarder._queue] == [b"INFO:None:ready\n"]
+    entry = forwarder._queue.take()
+    assert entry is not None
+    assert entry.split(b":", 1)[1] == b"INFO:None:ready\n"
     assert capsys.readouterr().err == ""
 
 

@@ -23,7 +23,7 @@ from support.feeds import RawPeer, serving
         ),
         (
             b"ARTIQ logging\ns:INFO<2>:n:a\n",
-            "the connection to {!r} ended in the midst of a message: 's:n:a'",
+            "the connection to {!r} ended in the middle of a message: 's:n:a'",
         ),
     ],
     ids=["banners", "lines", "ends"],

@@ -8,55 +8,55 @@ import pytest
 
 from sipyco_tools._logging import lines
 from sipyco_tools._logging.lines import Entry, EntryReader, Refused
-from sipyco_tools._logging.server import _LogSession
+from sipyco_tools._logging.session import LogSession
 from support.records import recorded
 
 
 def test_entries_of_one_and_of_many_lines() -> None:
     reader = EntryReader()
-    assert reader.first("s", "INFO:n:m") == Entry("s", logging.INFO, "n", "m")
-    assert reader.first("s", "WARNING<3>:n:a") is None
-    assert reader.within
-    assert reader.more("b:c") is None
-    assert reader.more("") == Entry("s", logging.WARNING, "n", "a\nb:c\n")
-    assert not reader.within
-    assert reader.end() is None
-    assert reader.first("s", "just text") == Entry("s", logging.INFO, "print", "just text")
+    assert reader.begin("s", "INFO:n:m") == Entry("s", logging.INFO, "n", "m")
+    assert reader.begin("s", "WARNING<3>:n:a") is None
+    assert reader.in_entry
+    assert reader.add("b:c") is None
+    assert reader.add("") == Entry("s", logging.WARNING, "n", "a\nb:c\n")
+    assert not reader.in_entry
+    assert reader.finish() is None
+    assert reader.begin("s", "just text") == Entry("s", logging.INFO, "print", "just text")
 
 
 def test_an_entry_may_end_early() -> None:
     reader = EntryReader()
-    reader.first("s", "ERROR<3>:n:a")
-    reader.more("b")
-    assert reader.end() == Entry("s", logging.ERROR, "n", "a\nb")
+    reader.begin("s", "ERROR<3>:n:a")
+    reader.add("b")
+    assert reader.finish() == Entry("s", logging.ERROR, "n", "a\nb")
 
 
 def test_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MAX_ENTRY", 10)
     reader = EntryReader(max_lines=3)
     with pytest.raises(Refused, match="received 4 lines, where the limit is 3"):
-        reader.first("s", "ERROR<4>:n:a")
-    assert not reader.within
-    reader.first("s", "ERROR<3>:n:aaaa")
-    reader.more("bbbb")
+        reader.begin("s", "ERROR<4>:n:a")
+    assert not reader.in_entry
+    reader.begin("s", "ERROR<3>:n:aaaa")
+    reader.add("bbbb")
     with pytest.raises(Refused, match="more than 10 characters"):
-        reader.more("cccc")
-    assert reader.end() == Entry("s", logging.ERROR, "n", "aaaa\nbbbb")
+        reader.add("cccc")
+    assert reader.finish() == Entry("s", logging.ERROR, "n", "aaaa\nbbbb")
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])
-def test_a_conversation_however_its_bytes_arrive(step: int) -> None:
+def test_a_session_however_its_bytes_arrive(step: int) -> None:
     said = b"ARTIQ logging\nsrc:WARNING<2>:name:\xc3\xa9\nb\ns:TRACE:n:t\ns:x:y\n"
-    conversation = _LogSession(100, 10)
+    session = LogSession(100, 10)
     with recorded() as records:
         for start in range(0, len(said), step):
-            conversation.receive(said[start : start + step])
+            session.receive(said[start : start + step])
     assert records == [
         ("name", 30, "é\nb", "src"),
         ("n", 5, "t", "s"),
         ("print", 20, "x:y", "s"),
     ]
-    assert conversation.rest() == ""
+    assert session.rest() == ""
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_a_conversation_however_its_bytes_arrive(step: int) -> None:
     ],
 )
 def test_what_is_refused(said: bytes, reason: str, line: str) -> None:
-    conversation = _LogSession(100, 10)
+    session = LogSession(100, 10)
     with pytest.raises(Refused, match=reason) as caught:
-        conversation.receive(said)
+        session.receive(said)
     assert caught.value.line == line
 
 
 def test_what_is_left_of_an_entry_is_known() -> None:
-    conversation = _LogSession(100, 10)
-    conversation.receive(b"ARTIQ logging\ns:ERROR<3>:n:a\nb\nhalf a li")
-    assert conversation.rest() == "s:n:a\nb\nhalf a li"
+    session = LogSession(100, 10)
+    session.receive(b"ARTIQ logging\ns:ERROR<3>:n:a\nb\nhalf a li")
+    assert session.rest() == "s:n:a\nb\nhalf a li"

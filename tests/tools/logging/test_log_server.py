@@ -84,7 +84,7 @@ def test_an_entry_without_its_end_is_told_of(caplog: pytest.LogCaptureFixture) -
                 peer.socket.shutdown(1)
                 assert await peer.ends() == b""
         assert caplog.messages == [
-            f"the connection to {own!r} ended in the midst of a message: 's:n:a'"
+            f"the connection to {own!r} ended in the middle of a message: 's:n:a'"
         ]
 
     asyncio.run(main())

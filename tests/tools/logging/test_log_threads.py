@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sipyco_tools._logging import forwarder as forwarder_module
-from sipyco_tools._logging import loop_thread
+from sipyco_tools._logging import loop_thread, sender
 from sipyco_tools.logging_tools import LogForwarder, Server
 from support.peers import DEADLINE, HOST, running_server, until
 from support.programs import free_port
@@ -166,7 +166,7 @@ def test_it_can_be_stopped_in_another_loop_than_it_was_started_in(
     forwarder = asyncio.run(start())
     logger.info("late")
     asyncio.run(forwarder.stop())
-    assert caplog.messages == [f"1 log messages were not sent to {HOST} port {port}"]
+    assert caplog.messages == [f"1 log message was not sent to {HOST} port {port}"]
     forwarder.close()
     assert len(caplog.messages) == 1
 
@@ -190,20 +190,20 @@ def test_the_end_of_a_program_does_not_wait_for_the_lock_that_it_holds(
     assert threads() == []
     assert [message.split(" to ")[0] for message in caplog.messages] == [
         "no connection",
-        "1 log messages were not sent",
+        "1 log message was not sent",
     ]
 
 
 def test_what_the_thread_logs_is_not_forwarded(
     logger: logging.Logger, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = forwarder_module.async_open_connection
+    real = sender.async_open_connection
 
     async def talkative(*args: Any, **kwargs: Any) -> Any:
         logger.info("connecting")
         return await real(*args, **kwargs)
 
-    monkeypatch.setattr(forwarder_module, "async_open_connection", talkative)
+    monkeypatch.setattr(sender, "async_open_connection", talkative)
     with recorded() as records:
         forwarder = forwarding(logger, port)
         logger.info("of the script")

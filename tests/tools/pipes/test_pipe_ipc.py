@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_tools._pipes import streams
 from sipyco_tools.pipe_ipc import AsyncioChildComm, AsyncioParentComm, ChildComm
 from support.event_loops import every_loop, loop_factory
 from support.peers import DEADLINE
@@ -370,6 +371,26 @@ def test_the_blocking_end_closes_what_the_parent_has_left() -> None:
     child.close()
     os.close(other)
     assert descriptors() == before
+
+
+def test_a_line_that_is_too_long_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MAX_LINE", 100)
+
+    async def test() -> None:
+        (reads, parent_writes), (parent_reads, writes) = os.pipe(), os.pipe()
+        child = AsyncioChildComm(f"{reads},{writes}")
+        await child.connect()
+        os.write(parent_writes, b"x" * 100 + b"\n" + b"y" * 101 + b"\nnext\n")
+        assert await child.readline() == b"x" * 100 + b"\n"
+        with pytest.raises(ValueError, match="received a line of more than 100 bytes"):
+            await child.readline()
+        assert await child.readline() == b"next\n"
+        child.close()
+        os.close(parent_reads)
+        os.close(parent_writes)
+        await asyncio.sleep(0)  # transports close in the next pass of the loop
+
+    run(test)
 
 
 def test_the_blocking_end_reads_as_files_do() -> None:

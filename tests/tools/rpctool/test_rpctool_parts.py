@@ -11,7 +11,7 @@ import pytest
 
 from sipyco_tools import sipyco_rpctool
 from sipyco_tools._rpctool import shell
-from sipyco_tools._rpctool.values import Namespace, UsageError, json_text, parse_arguments
+from sipyco_tools._rpctool.values import UsageError, evaluate, json_text, parse_arguments
 from support.peers import HOST, rpc_server
 
 
@@ -125,7 +125,7 @@ def test_what_is_no_error_of_the_connection_is_shown_and_the_prompt_goes_on(
 )
 def test_functions_in_an_expression_find_the_names(expression: str, value: Any) -> None:
     pytest.importorskip("numpy")
-    assert Namespace({"double": lambda x: 2 * x}).evaluate(expression) == value
+    assert evaluate(expression, {"double": lambda x: 2 * x}) == value
 
 
 def test_an_argument_with_functions_finds_numpy() -> None:
@@ -138,7 +138,7 @@ def test_an_argument_with_functions_finds_numpy() -> None:
 
 
 def test_a_method_named_np_is_that_method() -> None:
-    assert Namespace(np=lambda: 5).evaluate("[np() for _ in 'ab']") == [5, 5]
+    assert evaluate("[np() for _ in 'ab']", {"np": lambda: 5}) == [5, 5]
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "65536", "68836", "3e3", "", "http", "\u0663.5"])
@@ -193,7 +193,7 @@ def test_without_numpy_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch
 
 def test_a_value_that_is_no_document_is_written_as_it_shows() -> None:
     assert json_text({"result": [range(3), 1]}) == '{"result":["range(0, 3)",1]}'
-    assert Namespace(a=1).evaluate("a + 1") == 2
+    assert evaluate("a + 1", {"a": 1}) == 2
 
 
 def test_a_server_that_says_little_is_listed_all_the_same(

@@ -11,12 +11,12 @@ import os
 import sys
 
 from sipyco_pyon._compat import beyond_digit_limit
-from sipyco_pyon._files import read_text, replace_text
 from sipyco_pyon._plain_json import plain_json
 from sipyco_pyon._reader import read, read_with_options
 from sipyco_pyon._registry import _numpy_scalar as _numpy_scalar  # programs iterate over it
 from sipyco_pyon._registry import deregister, register
 from sipyco_pyon._writer import Writer
+from sipyco_pyon.files import read_text, replace_text
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from os import PathLike
 from typing import Any
 
 from sipyco_pyon._cycles import circular_reference_error
-from sipyco_pyon._files import read_text, replace_text
 from sipyco_pyon._v1_reader import check_size, read
 from sipyco_pyon._v1_writer import Writer
+from sipyco_pyon.files import read_text, replace_text
 
 __all__ = ["decode", "encode", "load_file", "store_file"]
 

@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import logging
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.net.signals import SignalHandler
 from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_tools._task_object import TaskObject, current_loop
 
 __all__ = [
     "AsyncioServer",
@@ -25,60 +25,9 @@ __all__ = [
     "atexit_register_coroutine",
 ]
 
+TaskObject.__module__ = __name__  # what pickles hold: it lasts when a file moves
+
 logger = logging.getLogger("sipyco.tools")
-
-
-def _current_loop() -> asyncio.AbstractEventLoop:
-    """Return the running loop, or the one that was set for this thread before it runs.
-
-    Raises:
-        RuntimeError: there is neither.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # programs set loops, still
-        return asyncio.get_event_loop()
-
-
-class TaskObject:
-    """An object with a task: override `_do` with what is to be done.
-
-    Attributes:
-        task: the task, after `start`.
-    """
-
-    task: asyncio.Task[None]
-
-    def start(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Begin the task.
-
-        Args:
-            loop: where to run; by default the running loop, or the one that was set.
-        """
-
-        async def log_exceptions() -> None:
-            try:
-                await self._do()
-            except asyncio.CancelledError:
-                raise
-            except Exception:
-                logger.exception("unhandled exception in %s", type(self).__name__)
-
-        self.task = (loop or _current_loop()).create_task(log_exceptions())
-
-    async def stop(self) -> None:
-        """Cancel the task and wait until it has ended. May be repeated."""
-        task: asyncio.Task[None] | None = getattr(self, "task", None)
-        if task is None or task.done():
-            return
-        loop = task.get_loop()
-        if loop is asyncio.get_running_loop():
-            task.cancel()
-            await asyncio.wait([task])
-        elif not loop.is_closed():  # in another thread, or of a process that has forked
-            loop.call_soon_threadsafe(task.cancel)
-
-    async def _do(self) -> None:
-        raise NotImplementedError("override `_do`")
 
 
 class Condition:
@@ -119,7 +68,7 @@ class BackgroundTaskPool:
 
     def create(self, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Begin to run a coroutine."""
-        task = (self._loop or _current_loop()).create_task(coro)
+        task = (self._loop or current_loop()).create_task(coro)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -144,7 +93,7 @@ def atexit_register_coroutine(
     """
     if loop is None:
         try:
-            loop = _current_loop()
+            loop = current_loop()
         except RuntimeError:
             pass  # one is made then
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from sipyco_rpc.support.validation import checked_port
-from sipyco_tools._logging.format import multiline_log_config
+from sipyco_tools._cli.arguments import add_ssl_option, listening_port
+from sipyco_tools._logging.records import multiline_log_config
 
 __all__ = [
     "bind_address_from_args",
@@ -49,13 +50,6 @@ def init_logger_from_args(args: argparse.Namespace) -> None:
     multiline_log_config(logging.WARNING + args.quiet * 10 - args.verbose * 10)
 
 
-def _port(text: str) -> int:
-    try:
-        return checked_port(text, listening=True)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from None
-
-
 def simple_network_args(
     parser: argparse.ArgumentParser, default_port: Ports, ssl: bool = False
 ) -> None:
@@ -91,7 +85,7 @@ def simple_network_args(
             "-p",
             "--port",
             default=checked_port(default_port, listening=True),
-            type=_port,
+            type=listening_port,
             help="TCP port to listen on (default: %(default)d)",
         )
     else:
@@ -99,18 +93,12 @@ def simple_network_args(
             group.add_argument(
                 f"--port-{name}",
                 default=checked_port(default, listening=True),
-                type=_port,
+                type=listening_port,
                 metavar="PORT",
                 help=f"TCP port for {purpose} connections (default: %(default)d)",
             )
     if ssl:
-        group.add_argument(
-            "--ssl",
-            nargs=3,
-            metavar=("CERT", "KEY", "PEER"),
-            help="use TLS: PEM files with our certificate, its key, and the certificates of "
-            "those who may connect",
-        )
+        add_ssl_option(group, "the certificates of those who may connect")
 
 
 def bind_address_from_args(args: argparse.Namespace) -> list[str] | None:

@@ -1,8 +1,10 @@
-"""Log records of all programs in one place, and one way to set logging up in all of them."""
+"""Logging of several programs: one text format, and a log server that all send records to."""
 
 from __future__ import annotations
 
-from sipyco_tools._logging.format import (
+from sipyco_tools._logging.forwarder import LogForwarder
+from sipyco_tools._logging.parser import LogParser
+from sipyco_tools._logging.records import (
     TRACE,
     MultilineFormatter,
     SourceFilter,
@@ -10,9 +12,7 @@ from sipyco_tools._logging.format import (
     multiline_log_config,
     parse_log_message,
 )
-from sipyco_tools._logging.format import _fwd_logger as _fwd_logger  # programs use it
-from sipyco_tools._logging.forwarder import LogForwarder
-from sipyco_tools._logging.parser import LogParser
+from sipyco_tools._logging.records import _fwd_logger as _fwd_logger  # programs use it
 from sipyco_tools._logging.server import Server
 
 __all__ = [
@@ -26,3 +26,7 @@ __all__ = [
     "multiline_log_config",
     "parse_log_message",
 ]
+
+# The address that pickles hold: it lasts when a file moves.
+for _name in set(__all__) - {"TRACE"}:
+    globals()[_name].__module__ = __name__

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sipyco_tools._cli.output import FAILED, complain, run_command, show
+from sipyco_tools._cli.output import FAILED, run_command, show, show_error
 
 if TYPE_CHECKING:
-    from sipyco_tools._certs import directory as certs
+    from sipyco_tools._certs.directory import Made
 
 __all__ = ["get_argparser", "main"]
 
@@ -39,7 +39,7 @@ examples:
   sipyco_certs certs --host 192.168.1.100 --host mylab.example --client alice --client bob
   sipyco_certs certs --client carol          # one more client of the same server
   sipyco_certs certs --remove bob            # the server trusts bob no longer
-  sipyco_certs certs --check --days 60       # until when is each good?
+  sipyco_certs certs --check --days 60       # until when is each valid?
 
 exit status: 0; 1 if something is there already or cannot be done, or a check found a problem;
 2 for a wrong command line.
@@ -122,8 +122,8 @@ def get_argparser() -> argparse.ArgumentParser:
         "--days",
         metavar="DAYS",
         type=_days,
-        help=f"how long new certificates are good (default: {_DAYS}); with --check, how long all "
-        f"should still be good (default: {_WARNING_DAYS})",
+        help=f"how long new certificates are valid (default: {_DAYS}); with --check, how long all "
+        f"should still be valid (default: {_WARNING_DAYS})",
     )
     parser.add_argument(
         "--force", action="store_true", help="replace what you name with --host and --client"
@@ -156,7 +156,7 @@ def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) ->
         parser.error("--force replaces what you name: give --host or --client")
 
 
-def _report(directory: Path, made: certs.Made, force: bool) -> None:
+def _report(directory: Path, made: Made, force: bool) -> None:
     """Say what was made, and what goes where."""
     show(f"in {directory.resolve()}:")
     if made.server:
@@ -184,20 +184,20 @@ def _report(directory: Path, made: certs.Made, force: bool) -> None:
 
 def _run(args: argparse.Namespace) -> bool:
     """Do what was asked for; return whether all is well."""
-    from sipyco_tools._certs import directory as certs
+    from sipyco_tools._certs.check import check
+    from sipyco_tools._certs.directory import CLIENTS, make, remove
 
     directory: Path = args.directory
     if args.remove is not None:
-        certs.remove(directory, args.remove)
-        show(f"removed {args.remove} from {directory / certs.CLIENTS}")
+        remove(directory, args.remove)
+        show(f"removed {args.remove} from {directory / CLIENTS}")
         show("the server needs the new clients.pem, without a restart; open connections stay so")
         return True
     if not args.check:
-        days = args.days or _DAYS
-        made = certs.make(directory, args.host, args.client, days, args.force)
+        made = make(directory, args.host, args.client, args.days or _DAYS, args.force)
         _report(directory, made, args.force)
     wanted = args.days if args.check and args.days else _WARNING_DAYS
-    findings = certs.check(directory, wanted)
+    findings = check(directory, wanted)
     for finding in findings:
         show(f"{'ok ' if finding.good else 'BAD'} {finding.text}")
     return not args.check or all(finding.good for finding in findings)
@@ -213,12 +213,12 @@ def _main() -> None:
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != "cryptography":
             raise
-        complain(
+        show_error(
             f"{_PROGRAM}: it needs the library cryptography: pip install 'sipyco-tools[certs]'"
         )
         sys.exit(FAILED)
     except (OSError, ValueError) as exc:
-        complain(f"{_PROGRAM}: {exc}")
+        show_error(f"{_PROGRAM}: {exc}")
         sys.exit(FAILED)
 
 

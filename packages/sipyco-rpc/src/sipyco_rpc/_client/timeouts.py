@@ -1,4 +1,4 @@
-"""Limits and error messages that all clients have in common. No sockets here."""
+"""Time limits of calls, which all clients have in common. No sockets here."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def call_timeout(client: object, seconds: float | None) -> Iterator[None]:
         seconds: the limit for each call; None for no limit.
 
     Raises:
-        ValueError: `seconds` is no such number.
+        TypeError: `client` is none of these.
+        ValueError: `seconds` is not a positive number.
     """
     seconds = checked_timeout(seconds, "a timeout")
     key = key_of(client)

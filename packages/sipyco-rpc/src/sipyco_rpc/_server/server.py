@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc._server.connection import ServerConnection
 from sipyco_rpc._server.listing import checked_allowed_methods, document_function
@@ -63,8 +63,8 @@ class Server(AsyncioServer):
             allowed method is not there; or with such limits nobody could be served.
     """
 
-    _asks: ClassVar[bool] = True
-    _offers: ClassVar[str] = "call its methods"
+    _asks = True
+    _offers = "call its methods"
 
     def __init__(
         self,

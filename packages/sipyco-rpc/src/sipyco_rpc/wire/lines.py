@@ -28,6 +28,9 @@ class LineTooLong(ValueError):
         self.size = size
         self.limit = limit
 
+    def __reduce__(self) -> tuple[type[LineTooLong], tuple[int, int]]:
+        return type(self), (self.size, self.limit)  # a pool of processes hangs without it
+
 
 class OutOfMemory(LineTooLong, MemoryError):
     """There was not enough memory for a line or message, and it was dropped."""

@@ -36,7 +36,7 @@ class Description(NamedTuple):
 
     Attributes:
         name: the common name of its subject; empty if there is none.
-        hosts: the addresses and host names that it is good for.
+        hosts: the addresses and host names that it is valid for.
         since: from when it is valid, in UTC.
         until: when it expires, in UTC.
     """
@@ -54,7 +54,7 @@ def make_pair(name: str, hosts: list[str], days: int) -> Pair:
         name: of its subject.
         hosts: addresses and host names of a server, which may be a client of others, too; or
             nothing for a client, which cannot be a server.
-        days: how long it is good.
+        days: how long it is valid.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key()

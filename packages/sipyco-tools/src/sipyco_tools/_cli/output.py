@@ -1,4 +1,4 @@
-"""What the commands write: shown whatever the encoding is, failing by name. No protocols here.
+"""The output of commands: written in any encoding, and its failures told from others.
 
 `print` raises an `OSError` for a full disk, as a socket does for a lost connection, and leaves
 what it could not write to the end of the interpreter, which complains once more.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
-from typing import Final, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
 __all__: list[str] = []
 
@@ -22,34 +23,34 @@ class OutputError(Exception):
     """Standard output takes nothing; the reason is the cause, and the text."""
 
 
-def _refuse(exc: OSError) -> NoReturn:
-    raise OutputError(f"standard output: {type(exc).__name__}: {exc}") from exc
+@contextmanager
+def _output() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise OutputError(f"standard output: {type(exc).__name__}: {exc}") from exc
 
 
 def show(text: str = "", end: str = "\n") -> None:
-    """Write to standard output; what is there is out after `flush`.
+    """Write to standard output; what there is is out after `flush`.
 
     Raises:
         OutputError: it cannot be written.
     """
     if sys.stdout is None:  # as `>&-` has it; `print` would say nothing
         raise OutputError("standard output is closed")
-    try:
+    with _output():
         print(text, end=end)
-    except OSError as exc:
-        _refuse(exc)
 
 
 def flush() -> None:
     """Write what waits; errors are those of `show`."""
     if sys.stdout is not None:
-        try:
+        with _output():
             sys.stdout.flush()
-        except OSError as exc:
-            _refuse(exc)
 
 
-def complain(text: str) -> None:
+def show_error(text: str) -> None:
     """Write a line to standard error, if that can be written to."""
     if sys.stderr is not None:  # `print` would take standard output for it
         try:
@@ -84,13 +85,13 @@ def run_command(program: str, command: Callable[[], None]) -> None:
         sys.exit(INTERRUPTED)
     except OutputError as exc:
         if not isinstance(exc.__cause__, BrokenPipeError):
-            complain(f"{program}: {exc}")
+            show_error(f"{program}: {exc}")
         _drop_output()
         sys.exit(FAILED)
 
 
 def _drop_output() -> None:
-    """Have the interpreter not complain when it flushes once more, at its end."""
+    """Have the interpreter not show_error when it flushes once more, at its end."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""One connection to a log server: what was sent, and whether it may be lost. No records here."""
+"""A connection to a log server, which knows what may have been lost. No log records here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from socket import SO_ERROR, SOL_SOCKET
 from typing import Final
 
 from sipyco_rpc.net.server import abort, close_writer
-from sipyco_tools._logging.server import BANNER
+from sipyco_tools._logging.session import BANNER
 
 __all__: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Lines become log entries. No sockets here, and no loggers."""
+"""A reader that makes log entries of lines, within limits. No sockets here, and no loggers."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class EntryReader:
         self._size = 0
 
     @property
-    def within(self) -> bool:
+    def in_entry(self) -> bool:
         """Whether more lines of an entry are to come."""
         return self._entry is not None
 
-    def first(self, source: str, text: str) -> Entry | None:
+    def begin(self, source: str, text: str) -> Entry | None:
         """Take the first line of an entry, without its source.
 
         Returns:
@@ -80,20 +80,20 @@ class EntryReader:
         self._size = len(message)
         return None
 
-    def more(self, line: str) -> Entry | None:
+    def add(self, line: str) -> Entry | None:
         """Take another line of the entry; return it once it is complete.
 
         Raises:
-            Refused: it has become too long. `end` gives what there is of it.
+            Refused: it has become too long. `finish` gives what there is of it.
         """
         self._size += len(line)
         if self._size > MAX_ENTRY:
             raise Refused(f"received a message of more than {MAX_ENTRY} characters", line)
         self._lines.append(line)
         self._missing -= 1
-        return None if self._missing else self.end()
+        return None if self._missing else self.finish()
 
-    def end(self) -> Entry | None:
+    def finish(self) -> Entry | None:
         """Return the entry as far as it has come, or None if there is none under way."""
         entry, self._entry = self._entry, None
         if entry is None:

@@ -1,8 +1,9 @@
-"""A loop in a thread of its own, for programs that have none. What it runs is not known here."""
+"""An event loop in a thread, for programs that have none. What it runs is not known here."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 import warnings
@@ -10,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+from weakref import ref
 
 __all__: list[str] = []
 
@@ -65,16 +67,13 @@ class _InPlace(ThreadPoolExecutor):
 
 
 class LoopThread:
-    """Runs a coroutine until it is told to end.
+    """Runs a coroutine in a thread until it is told to end.
 
     The thread does not keep the program from ending.
 
     Args:
         name: of the thread.
         main: is called in the thread, with the event that tells it to end.
-
-    Raises:
-        RuntimeError: no thread can be started.
     """
 
     def __init__(
@@ -85,6 +84,13 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(_InPlace())
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread.
+
+        Raises:
+            RuntimeError: none can be started.
+        """
         try:
             self._thread.start()
         except BaseException:
@@ -92,8 +98,13 @@ class LoopThread:
             raise
 
     @property
+    def ident(self) -> int:
+        """The identity of the thread, as in log records; no such one before it runs."""
+        return self._thread.ident or -1
+
+    @property
     def runs(self) -> bool:
-        """Whether it has not ended; it has in a process that was forked."""
+        """Whether it was started, and has not ended."""
         return self._thread.is_alive()
 
     def end(self) -> None:
@@ -103,13 +114,29 @@ class LoopThread:
         except RuntimeError:
             pass  # it has ended
 
-    def wait(self, timeout: float) -> bool:
-        """Wait until it has ended, and tell whether it has."""
-        self._thread.join(timeout)
-        return not self.runs
+    def wait(self, timeout: float) -> None:
+        """Wait until it has ended."""
+        if self.runs:
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._main(self._end))
         finally:
             self._loop.close()
+
+
+def close_with_worker(handler: logging.Handler) -> None:
+    """Have a worker of `multiprocessing`, which may end without `logging.shutdown`, close it."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or multiprocessing.parent_process() is None:
+        return
+    finalize = getattr(sys.modules.get("multiprocessing.util"), "Finalize", None)
+    if finalize is not None:  # it is not documented
+        finalize(None, _close, args=(ref(handler),), exitpriority=0)
+
+
+def _close(handler: ref[logging.Handler]) -> None:
+    alive = handler()
+    if alive is not None:
+        alive.close()

@@ -1,4 +1,4 @@
-"""The output of a child process becomes log records. What a line means, `_log_lines` knows."""
+"""The parser of the output of a child process, which becomes log records. No pipes here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
-from sipyco_tools._logging.format import emit_entry
 from sipyco_tools._logging.lines import MAX_LINE, Entry, EntryReader, Refused
+from sipyco_tools._logging.records import emit_entry
 
 _READ_SIZE: Final = 64 * 1024  # bytes; a pipe holds no more
 
@@ -35,10 +35,13 @@ class LogParser:
     def line_input(self, line: str) -> None:
         """Take one line, without its newline."""
         try:
-            entry = self._entries.more(line) if self._entries.within else self._first(line)
+            if self._entries.in_entry:
+                entry = self._entries.add(line)
+            else:
+                entry = self._entries.begin("", line)
         except Refused:
             # Nothing is lost: what there is of the entry comes first, and then the line.
-            self._log(self._entries.end())
+            self._log(self._entries.finish())
             entry = Entry("", logging.INFO, "print", line)
         self._log(entry)
 
@@ -59,10 +62,7 @@ class LogParser:
         if lines.pending_size:
             for line in lines.feed(b"\n"):
                 self._take(line)
-        self._log(self._entries.end())
-
-    def _first(self, line: str) -> Entry | None:
-        return self._entries.first("", line)
+        self._log(self._entries.finish())
 
     def _take(self, line: bytes | bytearray | LineTooLong) -> None:
         if isinstance(line, LineTooLong):
@@ -78,4 +78,4 @@ class LogParser:
             source = str(self.source_cb())
         except Exception:  # noqa: BLE001  (the child must go on, and its record not be lost)
             source = "unknown"
-        emit_entry(entry.name, entry.level, entry.message, source)
+        emit_entry(entry._replace(source=source))

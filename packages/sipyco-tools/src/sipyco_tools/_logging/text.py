@@ -1,4 +1,4 @@
-"""Log records as text, written and read. No loggers here, and no sockets."""
+"""The text format of log records, written and read. No loggers here, and no sockets."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def level_name(level: int | None) -> str:
     A record that `logging.makeLogRecord` has made may have none: then it is INFO.
     """
     if level is None:
-        return _NAMES[logging.INFO]
-    for known in (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG):
+        level = logging.INFO
+    for known, name in _NAMES.items():  # from the highest on
         if level >= known:
-            return _NAMES[known]
+            return name
     return "TRACE"
 
 

@@ -1,4 +1,8 @@
-"""Pipes to child processes on POSIX systems: two anonymous ones, one for each direction."""
+"""Pipes to child processes on POSIX systems: two anonymous ones, one for each direction.
+
+Not a socket: its address would be of another form than that which children and parents of older
+versions read, and could not end in one direction alone.
+"""
 
 from __future__ import annotations
 
@@ -7,77 +11,12 @@ import io
 import os
 from typing import Any, BinaryIO, Final, cast
 
-from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
-from sipyco_tools._pipes.streams import MAX_LINE, AsyncioComm, Inherited
+from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
+from sipyco_tools._pipes.streams import AsyncioComm, Inherited
+from sipyco_tools._pipes.transports import Pipes, keep_from_children
 
 # What a process that was forked is to do without the pipe of the one before it.
 _PARENTS: Final = "have that process talk to its parent, or fork before it makes its end"
-
-_LAST_WORDS: Final = 1.0  # seconds for what a process wrote before it ended to be read
-
-
-class _WriteProtocol(asyncio.StreamReaderProtocol):
-    """Of a pipe that is written to: asyncio has no public class for that."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(asyncio.StreamReader(loop=loop), loop=loop)
-
-
-class _ReadProtocol(asyncio.StreamReaderProtocol):
-    """Of a pipe that is read from.
-
-    Attributes:
-        received: how many bytes have come.
-    """
-
-    def __init__(self, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(reader, loop=loop)
-        self.received = 0
-
-    def data_received(self, data: bytes) -> None:
-        self.received += len(data)
-        super().data_received(data)
-
-    def eof_received(self) -> bool:
-        super().eof_received()
-        return False  # it is of no more use: asyncio closes it in any case, uvloop only so
-
-
-async def _open_reader(
-    fd: int,
-) -> tuple[asyncio.StreamReader, asyncio.ReadTransport, _ReadProtocol]:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=MAX_LINE, loop=loop)
-    pipe = os.fdopen(fd, "rb", 0)
-    try:
-        transport, protocol = await loop.connect_read_pipe(
-            lambda: _ReadProtocol(reader, loop), pipe
-        )
-    except BaseException:
-        pipe.close()
-        raise
-    return reader, transport, protocol
-
-
-async def _open_writer(fd: int) -> asyncio.StreamWriter:
-    loop = asyncio.get_running_loop()
-    pipe = os.fdopen(fd, "wb", 0)
-    try:
-        transport, protocol = await loop.connect_write_pipe(_WriteProtocol, pipe)
-    except BaseException:
-        pipe.close()
-        raise
-    return asyncio.StreamWriter(cast(Any, transport), protocol, None, loop)
-
-
-def _leave(comm: AsyncioComm, reading: asyncio.ReadTransport | None, advice: str) -> None:
-    """Leave the streams to the process that this one was forked from."""
-    leave_descriptor(reading)
-    writer = comm.__dict__.get("writer")
-    if isinstance(writer, asyncio.StreamWriter):
-        leave_descriptor(writer.transport)
-    comm.reader = comm.writer = cast(Any, Inherited(advice))
 
 
 class AsyncioParentComm(AsyncioComm):
@@ -85,17 +24,13 @@ class AsyncioParentComm(AsyncioComm):
 
     Attributes:
         process: the child, after `create_subprocess`.
-        reader: of what the child sends, after `create_subprocess`.
-        writer: of what is sent to it, likewise.
     """
 
-    process: asyncio.subprocess.Process
-
     def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process
         self.__fds: list[int] = []  # that nothing else closes
-        self.__read_transport: asyncio.ReadTransport | None = None
+        self.__pipes = Pipes()
         self.__watching: asyncio.Task[None] | None = None
-        self.__loop: asyncio.AbstractEventLoop | None = None  # of the streams
         self.__starting = False
         after_fork_in_child(self.__after_fork)
         try:
@@ -114,9 +49,10 @@ class AsyncioParentComm(AsyncioComm):
         if self.__starting:
             return None  # this may be the process to talk to, before it is what it is to be
         self.__close_fds()
-        _leave(self, self.__read_transport, "start another process from this one")
-        self.__read_transport = self.__watching = None
-        return self.__loop
+        self.__pipes.leave()
+        self.__watching = None
+        self.reader = self.writer = cast(Any, Inherited("start another process from this one"))
+        return self.__pipes.loop
 
     def get_address(self) -> str:
         """Return what the child's end needs to know, for its command line."""
@@ -140,12 +76,11 @@ class AsyncioParentComm(AsyncioComm):
             raise RuntimeError("a process has been started already")
         parent_reads, child_writes, child_reads, parent_writes = self.__fds
         kwargs["pass_fds"] = (*kwargs.get("pass_fds", ()), child_reads, child_writes)
-        self.__loop = asyncio.get_running_loop()
         try:
             self.__fds.remove(parent_reads)
-            self.reader, self.__read_transport, read = await _open_reader(parent_reads)
+            self.reader = await self.__pipes.open_reader(parent_reads)
             self.__fds.remove(parent_writes)
-            self.writer = await _open_writer(parent_writes)
+            self.writer = await self.__pipes.open_writer(parent_writes)
             self.__starting = True
             self.process = await asyncio.create_subprocess_exec(*args, **kwargs)
         except BaseException:
@@ -154,7 +89,7 @@ class AsyncioParentComm(AsyncioComm):
         finally:
             self.__starting = False
         self.__close_fds()  # of the child: else its end would never show
-        self.__watching = asyncio.create_task(self.__close_after_process(read))
+        self.__watching = asyncio.create_task(self.__close_after_process())
 
     def close(self) -> None:
         """Close our ends; the child goes on, and sees the end. May be repeated.
@@ -164,32 +99,16 @@ class AsyncioParentComm(AsyncioComm):
         self.__close_fds()
         if self.__watching is not None:
             self.__watching.cancel()
-        if self.__read_transport is not None:
-            self.__read_transport.close()
-        if isinstance(self.__dict__.get("writer"), asyncio.StreamWriter):
-            _abort(self.writer)
+        self.__pipes.abort()
 
     def __close_fds(self) -> None:
         while self.__fds:
             os.close(self.__fds.pop())
 
-    async def __close_after_process(self, read: _ReadProtocol) -> None:
+    async def __close_after_process(self) -> None:
         await self.process.wait()
-        _abort(self.writer)
-        transport = self.__read_transport
-        assert transport is not None
-        # What the process wrote before it ended is still read. Processes that it has started may
-        # have the pipe, too: their end is not waited for.
-        received = -1
-        while not transport.is_closing() and received != read.received:
-            received = read.received
-            await asyncio.sleep(_LAST_WORDS)
-        transport.close()
-
-
-def _abort(writer: asyncio.StreamWriter) -> None:
-    if not writer.transport.is_closing():  # asyncio fails to abort a pipe that has broken
-        writer.transport.abort()
+        self.__pipes.abort_writing()
+        await self.__pipes.read_rest()  # what it wrote before it ended
 
 
 def _parsed(address: str) -> tuple[int, int]:
@@ -216,14 +135,13 @@ class AsyncioChildComm(AsyncioComm):
     def __init__(self, address: str) -> None:
         self.address = address
         self.__fds = _parsed(address)
-        self.__read_transport: asyncio.ReadTransport | None = None
-        self.__loop: asyncio.AbstractEventLoop | None = None
+        self.__pipes = Pipes()
         after_fork_in_child(self.__after_fork)
 
     def __after_fork(self) -> asyncio.AbstractEventLoop | None:
-        _leave(self, self.__read_transport, _PARENTS)
-        self.__read_transport = None
-        return self.__loop
+        self.__pipes.leave()
+        self.reader = self.writer = cast(Any, Inherited(_PARENTS))
+        return self.__pipes.loop
 
     async def connect(self) -> None:
         """Open the pipes.
@@ -232,21 +150,16 @@ class AsyncioChildComm(AsyncioComm):
             OSError: there are no such pipes.
         """
         reads, writes = self.__fds
-        self.__loop = asyncio.get_running_loop()
-        _keep_from_children(reads, writes)
-        self.reader, self.__read_transport, _ = await _open_reader(reads)
+        self.reader = await self.__pipes.open_reader(reads)
         try:
-            self.writer = await _open_writer(writes)
+            self.writer = await self.__pipes.open_writer(writes)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Send what waits, and close the pipes. May be repeated."""
-        if self.__read_transport is not None:
-            self.__read_transport.close()
-        if isinstance(self.__dict__.get("writer"), asyncio.StreamWriter):
-            self.writer.close()
+        self.__pipes.close()
 
 
 class ChildComm:
@@ -262,7 +175,8 @@ class ChildComm:
 
     def __init__(self, address: str) -> None:
         reads, writes = _parsed(address)
-        _keep_from_children(reads, writes)
+        keep_from_children(reads)
+        keep_from_children(writes)
         self.__reader: BinaryIO = os.fdopen(reads, "rb", io.DEFAULT_BUFFER_SIZE)
         self.__writer: BinaryIO = os.fdopen(writes, "wb", io.DEFAULT_BUFFER_SIZE)
         after_fork_in_child(self.__after_fork)
@@ -302,9 +216,3 @@ class ChildComm:
             self.__writer.close()
         except BrokenPipeError:
             pass  # the parent has gone, and with it whom the rest was for
-
-
-def _keep_from_children(*fds: int) -> None:
-    """Keep the pipes from the processes that the child starts: their end would not show."""
-    for fd in fds:
-        os.set_inheritable(fd, False)

@@ -1,4 +1,4 @@
-"""What both ends of `pipe_ipc` have in common, on all systems. No pipes here."""
+"""The streams of `pipe_ipc`, as both ends have them on all systems. No pipes here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.support.process_bound import belongs_to_parent, not_copyable
 
 MAX_LINE: Final = 100 * MIB  # a worker sends the arrays of an experiment in one line
+
+
+def new_reader() -> asyncio.StreamReader:
+    """Make a reader of lines as long as they may be, for the running loop."""
+    return asyncio.StreamReader(limit=MAX_LINE, loop=asyncio.get_running_loop())
 
 
 class Inherited:
@@ -29,11 +34,11 @@ class Inherited:
 
 
 class AsyncioComm:
-    """One end, once it is connected.
+    """One end, for programs with asyncio.
 
     Attributes:
-        reader: of what comes.
-        writer: of what is sent.
+        reader: of what the other end sends, once there is a connection.
+        writer: of what is sent to it, likewise.
     """
 
     reader: asyncio.StreamReader
@@ -70,7 +75,10 @@ class AsyncioComm:
         Raises:
             ValueError: it is longer than 100 MiB.
         """
-        return await self.reader.readline()
+        try:
+            return await self.reader.readline()
+        except ValueError as exc:
+            raise ValueError(f"received a line of more than {MAX_LINE} bytes, the limit") from exc
 
     async def read(self, n: int = -1) -> bytes:
         """Read at most n bytes, as soon as there are some; by default all until the end."""

@@ -13,7 +13,7 @@ import secrets
 import sys
 from typing import Any, cast
 
-from sipyco_tools._pipes.streams import MAX_LINE, AsyncioComm
+from sipyco_tools._pipes.streams import AsyncioComm, new_reader
 
 assert sys.platform == "win32"  # for type checkers, too
 
@@ -35,10 +35,9 @@ class _OnePeer(asyncio.StreamReaderProtocol):
     """Of the parent's end, which is for one child."""
 
     def __init__(self, connected: asyncio.Future[asyncio.StreamWriter]) -> None:
-        loop = asyncio.get_running_loop()
-        self.reader = asyncio.StreamReader(limit=MAX_LINE, loop=loop)
+        self.reader = new_reader()
         self.connected = connected
-        super().__init__(self.reader, loop=loop)
+        super().__init__(self.reader, loop=asyncio.get_running_loop())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -53,13 +52,10 @@ class AsyncioParentComm(AsyncioComm):
 
     Attributes:
         process: the child, after `create_subprocess`.
-        reader: of what the child sends, after `create_subprocess`.
-        writer: of what is sent to it, likewise.
     """
 
-    process: asyncio.subprocess.Process
-
     def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process
         # Nobody can guess it, so that nobody else connects.
         self.__address = rf"\\.\pipe\sipyco-{os.getpid()}-{secrets.token_hex(16)}"
         self.__watching: asyncio.Task[None] | None = None
@@ -132,7 +128,7 @@ class AsyncioChildComm(AsyncioComm):
             RuntimeError: the loop is not a Proactor loop.
         """
         loop = _proactor_loop()
-        reader = asyncio.StreamReader(limit=MAX_LINE, loop=loop)
+        reader = new_reader()
         transport, protocol = await loop.create_pipe_connection(
             lambda: asyncio.StreamReaderProtocol(reader, loop=loop), self.address
         )

@@ -11,8 +11,8 @@ from pprint import pformat
 from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import Client
-from sipyco_tools._cli.output import OutputError, complain, flush, show
-from sipyco_tools._rpctool.values import Namespace, UsageError, each, remote_notes
+from sipyco_tools._cli.output import OutputError, flush, show, show_error
+from sipyco_tools._rpctool.values import UsageError, each, evaluate, remote_notes
 
 __all__: list[str] = []
 
@@ -77,24 +77,18 @@ def _items(result: Iterator[Any]) -> Iterator[Any]:
         yield from result
 
 
-class _Completer:
-    """Complete the names of methods, for `readline`."""
-
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
-
-    def __call__(self, text: str, state: int) -> str | None:
-        matching = [name for name in self._names if name.startswith(text)]
-        return matching[state] if state < len(matching) else None
-
-
 def _set_up_readline(names: list[str]) -> Any:
     """Give the prompt completion and history, where the system has `readline`."""
     try:
         import readline
     except ImportError:
         return None
-    readline.set_completer(_Completer(names))
+
+    def complete(text: str, state: int) -> str | None:
+        matching = [name for name in names if name.startswith(text)]
+        return matching[state] if state < len(matching) else None
+
+    readline.set_completer(complete)
     readline.set_completer_delims(" \t\n()[]{},=+-*/'\"")
     # Since Python 3.13 it is said; before, the docstring tells.
     backend = getattr(readline, "backend", None)
@@ -112,7 +106,7 @@ def _keep_history(readline: Any) -> None:
         readline.set_history_length(_HISTORY_LENGTH)
         readline.write_history_file(_HISTORY.expanduser())
     except OSError:
-        pass  # a home that cannot be written to is no reason to complain at every exit
+        pass  # a home that cannot be written to is no reason to show_error at every exit
 
 
 def run(client: Client, methods: Mapping[str, Any]) -> None:
@@ -130,7 +124,7 @@ def run(client: Client, methods: Mapping[str, Any]) -> None:
     """
     if sys.stdin is None:  # as `<&-` has it
         raise UsageError("standard input is closed")
-    names = Namespace({name: _Method(name, getattr(client, name)) for name in methods})
+    names = {name: _Method(name, getattr(client, name)) for name in methods}
     readline = _set_up_readline(sorted([*methods, "np"])) if sys.stdin.isatty() else None
     try:
         _read_and_evaluate(client, names)
@@ -139,7 +133,7 @@ def run(client: Client, methods: Mapping[str, Any]) -> None:
             _keep_history(readline)
 
 
-def _read_and_evaluate(client: Client, names: Namespace) -> None:
+def _read_and_evaluate(client: Client, names: dict[str, Any]) -> None:
     while True:
         flush()
         try:
@@ -158,14 +152,14 @@ def _read_and_evaluate(client: Client, names: Namespace) -> None:
             _evaluate(line.strip(), names)
 
 
-def _evaluate(line: str, names: Namespace) -> None:
+def _evaluate(line: str, names: dict[str, Any]) -> None:
     try:
-        for value in each(names.evaluate(line)):
+        for value in each(evaluate(line, names)):
             if value is not None:
                 show(pformat(value))
                 flush()
     except KeyboardInterrupt:
-        complain("interrupted")
+        show_error("interrupted")
     except OutputError:
         raise
     except _ConnectionLost as lost:

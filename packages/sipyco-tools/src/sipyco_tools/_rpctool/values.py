@@ -1,4 +1,4 @@
-"""Values from the command line, and values for it. No connections here."""
+"""Values typed by a user, and values shown: expressions, JSON. No connections here."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ class UsageError(Exception):
     """An argument that cannot be used; the text says how to write it."""
 
 
-class Namespace:
-    """Names for expressions: those given, and `np`, which is imported when it is used."""
+def evaluate(expression: str, names: dict[str, Any]) -> Any:
+    """Evaluate a Python expression that the user of this program typed.
 
-    def __init__(self, names: Mapping[str, Any] | None = None, **more: Any) -> None:
-        # One dictionary, and a plain one: a function in an expression (`lambda`, a generator
-        # expression) finds names nowhere else.
-        self._globals = {**(names or {}), **more}
-
-    def evaluate(self, expression: str) -> Any:
-        """Evaluate a Python expression that the user of this program typed."""
-        tree = ast.parse(expression, "<argument>", "eval")
-        if "np" not in self._globals and any(
-            isinstance(node, ast.Name) and node.id == "np" for node in ast.walk(tree)
-        ):
-            self._globals["np"] = _numpy()
-        return eval(compile(tree, "<argument>", "eval"), self._globals)  # noqa: S307
+    Args:
+        expression: its text.
+        names: what it may name, besides `np`, which is imported when it is used. A plain
+            dictionary: a function in an expression (`lambda`, a generator expression) finds names
+            nowhere else.
+    """
+    tree = ast.parse(expression, "<argument>", "eval")
+    if "np" not in names and any(
+        isinstance(node, ast.Name) and node.id == "np" for node in ast.walk(tree)
+    ):
+        names["np"] = _numpy()
+    return eval(compile(tree, "<argument>", "eval"), names)  # noqa: S307
 
 
 def _numpy() -> Any:
@@ -46,7 +45,7 @@ def _numpy() -> Any:
 
 def _value(text: str, expression: str) -> Any:
     try:
-        return Namespace().evaluate(expression)
+        return evaluate(expression, {})
     except UsageError:
         raise
     except Exception as exc:
@@ -98,11 +97,7 @@ def remote_notes(exc: BaseException) -> list[str]:
 
 def json_text(document: Mapping[str, Any]) -> str:
     """Write a document for other programs: PYON v2, which is JSON, on one line."""
-
-    def as_text(value: Any) -> Any:
-        return repr(value)
-
-    return pyon.encode(document, default=as_text)
+    return pyon.encode(document, default=repr)
 
 
 def json_error(exc: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What programs do with log records: write, filter and pass them on. No sockets here."""
+"""Log records in this process: formatted, filtered, and emitted for others. No sockets here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from sipyco_tools._logging.lines import Entry
 from sipyco_tools._logging.text import TRACE as TRACE
 from sipyco_tools._logging.text import entry_text, parsed
 
@@ -89,10 +90,10 @@ def log_with_name(
     _fwd_logger.handle(record)
 
 
-def emit_entry(name: str, level: int, message: str, source: str) -> None:
+def emit_entry(entry: Entry) -> None:
     """Log what another program has logged; an error in a handler is printed, and no more."""
     try:
-        log_with_name(name, level, message, extra={"source": source})
+        log_with_name(entry.name, entry.level, entry.message, extra={"source": entry.source})
     except Exception:  # noqa: BLE001  (the records that follow may find a handler that works)
         traceback.print_exc()
 

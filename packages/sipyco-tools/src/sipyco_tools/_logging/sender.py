@@ -1,0 +1,147 @@
+"""The sending of log entries: connects to the log server, sends what a queue has, reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from sipyco_rpc.net.keepalive import async_open_connection
+from sipyco_rpc.support.validation import format_address
+from sipyco_tools._logging.connection import LogConnection
+from sipyco_tools._logging.queue import EntryQueue
+
+__all__: list[str] = []
+
+# Seconds for a tunnel whose server is away to end what it has accepted: at first, where programs
+# want to see their records at once, and after an outage, when more is at stake.
+_PROBATION: Final = 0.1
+_LONG_PROBATION: Final = 0.5
+
+
+class LogSender:
+    """Sends the entries of a queue while `run` runs, in one event loop.
+
+    Args:
+        contexts: gives the TLS context of each connection.
+        pause: seconds until it is tried again to connect.
+        log: logs, as `Logger.log`, something about the sender itself.
+
+    Attributes:
+        reachable: whether the server was, as far as the log has been told.
+        retrying: whether it waits to try again to connect.
+        transport: of the connection, if there is one.
+        loop: in which it was made.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        contexts: Callable[[], ssl.SSLContext | None],
+        pause: float,
+        queue: EntryQueue,
+        log: Callable[..., None],
+    ) -> None:
+        self.reachable = True
+        self.retrying = False
+        self.transport: asyncio.WriteTransport | None = None
+        self.loop = asyncio.get_running_loop()
+        self._address = host, port
+        self._contexts = contexts
+        self._pause = pause
+        self._queue = queue
+        self._log = log
+        self._wake = asyncio.Event()  # there is something to send, or the connection has ended
+        self._waking = False  # one call in the loop is enough, however many entries come
+        self._settled = asyncio.Event()  # all has been sent, or nothing can be for now
+
+    def wake(self) -> None:
+        """Have it look at the queue, to which something was added. From any thread."""
+        if self._waking:
+            return
+        self._waking = True  # before the call, which may be made at once
+        try:
+            self.loop.call_soon_threadsafe(self._look)
+        except RuntimeError:
+            self._waking = False  # the loop has been closed; the entries wait for another
+
+    def _look(self) -> None:
+        self._waking = False
+        self._wake.set()
+
+    async def flush(self, timeout: float) -> None:
+        """Wait until all has been sent, or nothing can be for now, in bounded time."""
+        if self.retrying or self._queue.all_sent or self.loop is not asyncio.get_running_loop():
+            return
+        self._settled.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._settled.wait()
+        except TimeoutError:
+            pass
+
+    async def run(self) -> None:
+        """Send entries until this is cancelled."""
+        host, port = self._address
+        try:
+            while True:
+                self.retrying = False
+                try:
+                    reader, writer = await async_open_connection(host, port, ssl=self._contexts())
+                except (OSError, EOFError) as exc:
+                    self._unreachable(exc)
+                else:
+                    await self._serve(reader, writer)
+                self.retrying = True
+                self._settled.set()
+                await asyncio.sleep(self._pause)
+        finally:
+            self._settled.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send what there is until the connection ends."""
+        connection = LogConnection(reader, writer, self._wake)
+        self.transport = writer.transport
+        try:
+            await connection.begin(_PROBATION if self.reachable else _LONG_PROBATION)
+            if not connection.ended and not self.reachable:
+                self.reachable = True
+                where = format_address(*self._address)
+                self._log(logging.INFO, "connected to the log server at %s again", where)
+            await self._send_all(connection)
+            in_doubt = await connection.in_doubt()
+        finally:
+            self.transport = None
+            await connection.close()
+        self._unreachable(connection.error or EOFError("it closed the connection"))
+        if in_doubt is not None:
+            self._queue.retry(in_doubt)
+
+    async def _send_all(self, connection: LogConnection) -> None:
+        while not connection.ended:
+            self._wake.clear()
+            entry = self._queue.take()
+            if entry is None:
+                self._settled.set()
+                await self._wake.wait()
+                continue
+            sent = False
+            try:
+                sent = await connection.send(entry)
+            finally:
+                self._queue.done(sent)
+
+    def _unreachable(self, reason: BaseException) -> None:
+        """Say so once, however often it is tried."""
+        if self.reachable:
+            self.reachable = False
+            self._log(
+                logging.WARNING,
+                "no connection to the log server at %s: %s; trying every %g seconds",
+                format_address(*self._address),
+                str(reason) or type(reason).__name__,
+                self._pause,
+            )
