@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 settings.register_profile(
     "sipyco", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -35,3 +36,14 @@ def warnings_are_errors_in_programs_too() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONWARNINGS", "error")
         yield
+
+
+@given(st.none())
+def _draw(value: None) -> None:
+    """Use Hypothesis: at first it counts who refers to its generator of random numbers."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hypothesis_has_counted() -> None:
+    """Let it count before a test of leaks freezes what the garbage collector would find."""
+    _draw()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, Final
-
-from sipyco_pyon import pyon
 
 __all__ = ["canonical", "outcome"]
 
@@ -40,7 +39,7 @@ def canonical(value: Any) -> Any:
         return (cls.__name__, *pairs)
     if cls is slice:
         return ("slice", *map(canonical, (value.start, value.stop, value.step)))
-    if pyon.is_fraction(value):
+    if type(value) is Fraction:
         return ("Fraction", value.numerator, value.denominator)
     if cls.__module__ == "numpy":
         dtype = value.dtype

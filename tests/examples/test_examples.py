@@ -15,6 +15,8 @@ from support.certificates import identity
 from support.peers import DEADLINE, HOST, until
 from support.programs import EXAMPLES, free_port
 
+pytestmark = pytest.mark.one_python
+
 
 @pytest.fixture
 def has_ipv6() -> bool:

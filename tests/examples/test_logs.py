@@ -13,9 +13,10 @@ from support.environment import without_durations
 from support.peers import DEADLINE, HOST
 from support.programs import end, example, free_port
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="Windows ends programs without a signal"
-)
+pytestmark = [
+    pytest.mark.one_python,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows ends programs without a signal"),
+]
 
 
 def sees(server: subprocess.Popen[str], *wanted: str) -> None:

@@ -16,6 +16,8 @@ from sipyco.pc_rpc import Client
 from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
 
+pytestmark = pytest.mark.one_python
+
 pytest.importorskip("numpy")
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")

@@ -19,9 +19,10 @@ from support.programs import EXAMPLES, end, example, free_port
 
 READING = re.compile(r"(cryostat 4(\.\d+)?|oven 6[12]\d(\.\d+)?|room 29\d(\.\d+)?) K\n")
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="Windows ends programs without a signal"
-)
+pytestmark = [
+    pytest.mark.one_python,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows ends programs without a signal"),
+]
 
 
 def expect(stream: IO[str], line: str) -> None:

@@ -1,6 +1,7 @@
 """Every component over every transport, in every event loop.
 
-The rows are in `rpc`, `sync`, … (`component` tells what one is), the columns in `transports`. The
+The rows are in `rpc`, `sync`, … (`component` tells what one is), the columns in
+`support.transports` and `support.event_loops`. The
 scenarios below are written once, for all of them.
 """
 
@@ -16,9 +17,10 @@ import pytest
 from dev.faults.proxy import FaultProxy
 from matrix import logs, rexec, rpc, rpctool, sync
 from matrix.component import ROWS, Component
-from matrix.transports import LOOPS, TRANSPORTS
+from support.event_loops import every_loop, loop_factory
 from support.peers import DEADLINE
 from support.records import recorded
+from support.transports import TRANSPORTS, every_transport
 
 __all__ = ["logs", "rexec", "rpc", "rpctool", "sync"]  # they add their rows when they are loaded
 
@@ -98,12 +100,12 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@every_loop
+@every_transport
 @pytest.mark.parametrize("component", ROWS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_what_is_sent_arrives(scenario: str, component: str, transport: str, loop: str) -> None:
-    ends = TRANSPORTS[transport]()
+    ends, factory = TRANSPORTS[transport](), loop_factory(loop)
 
     async def main() -> None:
         async with asyncio.timeout(DEADLINE):
@@ -116,6 +118,6 @@ def test_what_is_sent_arrives(scenario: str, component: str, transport: str, loo
                 await made.stop()
 
     with recorded("asyncio", logging.WARNING) as complaints:
-        with asyncio.Runner(debug=False, loop_factory=LOOPS[loop]) as runner:  # twice as fast
+        with asyncio.Runner(debug=False, loop_factory=factory) as runner:  # twice as fast
             runner.run(main())
     assert complaints == []

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.one_python
+
 PROGRAM = Path(__file__).parents[2] / ".ci" / "coverage_check.py"
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.one_python
+
 PACKAGES = ["sipyco_pyon", "sipyco_rpc", "sipyco_sync", "sipyco_tools"]
 ELSEWHERE = {"sipyco_tools._pipes.windows"}  # it needs what asyncio has on Windows only
 ENTRY = re.compile(r"^ {4}(\S.*)$", re.MULTILINE)
@@ -71,8 +73,9 @@ def exported(package: str) -> set[str]:
     """Return where everything is defined that is in the `__all__` of a public module."""
     public = [name for name in modules(package) if "._" not in name]
     found = [importlib.import_module(name) for name in public]
-    offered = [(module, name) for module in found for name in getattr(module, "__all__", ())]
-    objects = [getattr(module, name) for module, name in offered]
+    objects = [
+        getattr(module, name) for module in found for name in getattr(module, "__all__", ())
+    ]
     return {f"{o.__module__}.{o.__qualname__}" for o in objects if hasattr(o, "__qualname__")}
 
 

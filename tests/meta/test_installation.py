@@ -15,6 +15,8 @@ from zipfile import ZipFile
 
 import pytest
 
+pytestmark = pytest.mark.one_python
+
 ROOT = Path(__file__).parents[2]
 MEMBERS = {path.parent.name: path.parent for path in ROOT.glob("packages/*/pyproject.toml")}
 

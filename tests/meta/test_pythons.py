@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.one_python
+
 ROOT = Path(__file__).parents[2]
 PROJECTS = sorted(ROOT.glob("packages/*/pyproject.toml"))
 

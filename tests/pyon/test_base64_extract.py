@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sipyco_pyon import pyon
-from sipyco_pyon._base64_extract import CUT_FROM, Cuts
+from sipyco_pyon._base64_extract import EXTRACT_FROM, extract_base64
 
-SIZES = [CUT_FROM // 4 * 3 + extra for extra in (0, 1, 2, 3, 7000, 49152, 150_000)]
+SIZES = [EXTRACT_FROM // 4 * 3 + extra for extra in (0, 1, 2, 3, 7000, 49152, 150_000)]
 
 
 def base64_of(size: int) -> str:
@@ -32,13 +32,14 @@ def in_all_forms(text: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_long_bytes_are_cut(size: int) -> None:
+def test_long_bytes_are_extracted(size: int) -> None:
     value = base64.b64decode(base64_of(size))
     for text in in_all_forms(f"[1,{bytes_of(base64_of(size))}]"):
         assert pyon.decode(text) == [1, value]
         if not isinstance(text, memoryview):
-            assert len(Cuts(text).rest()) < 100
-            assert list(Cuts(text).values.values()) == [value]
+            rest, extracted = extract_base64(text)
+            assert len(rest) < 100
+            assert list(extracted.values()) == [value]
 
 
 @pytest.mark.parametrize(
@@ -59,12 +60,12 @@ def test_long_bytes_are_cut(size: int) -> None:
 )
 def test_other_strings_are_not(text: str) -> None:
     for source in in_all_forms(text.replace("%s", base64_of(9000)))[:3]:
-        assert Cuts(source).rest() is source
+        assert extract_base64(source) == (source, {})
 
 
 def test_a_text_that_is_long_otherwise_is_left_whole() -> None:
     for text in ("1" * 600, "[" + "1," * 5000 + "1]", '["' + "é" * 9000 + '"]', '"' * 9000):
-        assert Cuts(text).rest() is text
+        assert extract_base64(text) == (text, {})
 
 
 class Counted:
@@ -150,8 +151,8 @@ documents = st.lists(
 @example(bytes_of(LONG) + "x")
 @example(" " + bytes_of(LONG) + " \n")
 @example("\ufeff" + bytes_of(LONG))
-def test_cutting_makes_no_difference(text: str) -> None:
-    # With an option of `json.loads` nothing is cut.
+def test_extracting_makes_no_difference(text: str) -> None:
+    # With an option of `json.loads` nothing is extracted.
     for source in in_all_forms(text):
         assert outcome(source) == outcome(source, parse_float=float)
 
@@ -169,7 +170,7 @@ def test_bytes_that_are_no_text_are_refused_alike(noise: bytes, position: int) -
     assert outcome(data) == outcome(data, parse_float=float)
 
 
-def test_what_stands_for_a_cut_cannot_be_guessed() -> None:
+def test_what_stands_for_what_was_extracted_cannot_be_guessed() -> None:
     code = "from sipyco_pyon._base64_extract import _TOKEN; print(_TOKEN)"
     tokens = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
@@ -180,7 +181,7 @@ def test_what_stands_for_a_cut_cannot_be_guessed() -> None:
 
 
 def test_a_string_that_looks_like_it_is_a_string() -> None:
-    (name,) = Cuts(bytes_of(LONG)).values
+    _, (name,) = extract_base64(bytes_of(LONG))
     text = (
         f'["{name}",{bytes_of(LONG)},{{"a":"{name}"}},{{"__jsonclass__":["tuple",[["{name}"]]]}}]'
     )
@@ -190,7 +191,7 @@ def test_a_string_that_looks_like_it_is_a_string() -> None:
         pyon.decode(f"[{bytes_of(name)}]")
 
 
-def test_an_error_behind_a_cut_is_where_it_is() -> None:
+def test_an_error_behind_what_was_extracted_is_where_it_is() -> None:
     text = f"[{bytes_of(LONG)},?]"
     for source in in_all_forms(text):
         with pytest.raises(json.JSONDecodeError) as caught:

@@ -165,10 +165,10 @@ def test_a_conversion_that_is_interrupted_late_is_undone(
 
 KILLED = """
 import os, signal, sys
-from sipyco_pyon import _migrate
+from sipyco_pyon import migrate
 
 os.replace = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
-_migrate.migrate(sys.argv[1])
+migrate.migrate(sys.argv[1])
 """
 
 

@@ -37,6 +37,20 @@ def test_importing_loads_little() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_arrays_do_without_json() -> None:
+    pytest.importorskip("numpy")
+    code = (
+        "import sys, numpy; from sipyco_pyon import pyon; had = 'json' in sys.modules\n"
+        "for size in (3, 1000, 100_000):\n"
+        "    value, buffers = numpy.arange(size), []\n"
+        "    pyon.decode(pyon.encode_bytes(value))\n"
+        "    text = pyon.encode_bytes([value], buffer_callback=buffers.append)\n"
+        "    pyon.decode(text, buffers=[bytearray(buffer) for buffer in buffers])\n"
+        "assert had or 'json' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize(
     "text",
     ["[1", "{", '{"a"', '"abc', "[1 2]", "[1]x", "x", "", "[" + "9" * 5000, '"' + "x" * 100_000],

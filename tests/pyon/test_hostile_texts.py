@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sipyco_pyon import _v1_text, pyon, pyon_v1
+from sipyco_pyon import _v1_reader, pyon, pyon_v1
 
 BOTH = pytest.mark.parametrize("module", [pyon, pyon_v1], ids=["v2", "v1"])
 DIGITS = 100_000  # of the longest integer
@@ -239,7 +239,7 @@ def test_a_text_that_is_not_mostly_strings_is_not_too_long(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python's parser takes some 500 times of the memory: 60 GB for the longest line."""
-    monkeypatch.setattr(_v1_text, "MAX_ITEMS", FEW)
+    monkeypatch.setattr(_v1_reader, "MAX_ITEMS", FEW)
     with pytest.raises(ValueError, match="it has more than 1000 items; an array is one"):
         pyon_v1.decode(text)
 
@@ -247,7 +247,7 @@ def test_a_text_that_is_not_mostly_strings_is_not_too_long(
 def test_a_file_of_ours_may_have_any_length(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_v1_text, "MAX_ITEMS", FEW)
+    monkeypatch.setattr(_v1_reader, "MAX_ITEMS", FEW)
     path = tmp_path / "datasets.pyon"
     pyon_v1.store_file(path, [0.5] * FEW)
     assert pyon_v1.load_file(path) == [0.5] * FEW
@@ -268,8 +268,8 @@ def test_a_list_that_is_too_long_takes_no_memory() -> None:
 
 def test_long_lists_of_numbers_are_not_too_long() -> None:
     """Publishers of before 2025 send them."""
-    _v1_text.check_size("[" + "-1.2345678901234567e-05, " * 500_000 + "]")
-    _v1_text.check_size("[" + "-1, " * 1_500_000 + "]")
+    _v1_reader.check_size("[" + "-1.2345678901234567e-05, " * 500_000 + "]")
+    _v1_reader.check_size("[" + "-1, " * 1_500_000 + "]")
 
 
 @pytest.mark.parametrize(
@@ -277,12 +277,12 @@ def test_long_lists_of_numbers_are_not_too_long() -> None:
 )
 def test_what_makes_many_nodes_counts(item: str) -> None:
     """A sign is part of a number only where it cannot be an operator."""
-    assert _v1_text._items(item * 1000, 0, len(item) * 1000) >= 1000
+    assert _v1_reader._items(item * 1000, 0, len(item) * 1000) >= 1000
 
 
 @pytest.mark.parametrize("prefix", ["f", "F", "rf", "fR", "t", "Rt"])
 def test_expressions_cannot_hide_in_strings(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_v1_text, "MAX_ITEMS", FEW)
+    monkeypatch.setattr(_v1_reader, "MAX_ITEMS", FEW)
     with pytest.raises(ValueError, match="not part of PYON v1: a string with expressions in it"):
         pyon_v1.decode(f'[{prefix}"{{' + "0," * (FEW // 2) + '}"]')
 

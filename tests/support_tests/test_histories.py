@@ -21,6 +21,8 @@ from support.histories import (
     judge,
 )
 
+pytestmark = pytest.mark.one_python
+
 A, B = Connected("A"), Connected("B", best_effort=True)
 OWN = Answered("A", 1, (1, b""))
 LOST = Failed("A", 1, EOFError("lost"))

@@ -255,11 +255,11 @@ def test_names_are_refused_where_there_are_not_as_many_fields() -> None:
         setitem(np.zeros(3, "i4,i4"), "nosuch", 1)
 
 
-@pytest.mark.parametrize("index", [2, -3, True, 10**30])
+@pytest.mark.parametrize("index", [2, -3, True, 2**64 - 1])
 def test_a_record_has_as_many_fields_as_it_has(index: int) -> None:
     with pytest.raises(IndexError, match=f"expected the index of one of 2 fields, got {index}$"):
         setitem(np.zeros(3, "i4,i4"), index, 1, [0])
-    with pytest.raises(IndexError, match="expected the index of one of 2 fields, got <int,"):
+    with pytest.raises(IndexError, match=r"expected the index of one of 2 fields, got <int>$"):
         setitem(np.zeros(3, "i4,i4"), 10**5000, 1, [0])
 
 

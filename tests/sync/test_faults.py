@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,8 @@ from support.feeds import comes_true
 from support.mods import NUMBERS, VALUES, change
 from support.peers import HOST
 from support.records import recorded
+
+pytestmark = pytest.mark.one_python
 
 BACKLOG = 20_000  # bytes that may wait for one subscriber
 BUFFER = 4096  # bytes that a socket holds, so that a stall is felt soon

@@ -10,18 +10,16 @@ from typing import Any
 
 import pytest
 
-from matrix.transports import LOOPS
 from sipyco_sync.broadcast import Broadcaster, Receiver
 from sipyco_sync.sync_struct import Notifier, Publisher, Subscriber, ThreadSubscriber
 from support.certificates import paths_of
+from support.event_loops import every_loop, loop_factory
 from support.feeds import comes_true, port_of, serving
 from support.forks import in_child, outcome
 from support.peers import DEADLINE, HOST, running_server, until
+from support.transports import secured
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-
-secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-every_loop = pytest.mark.parametrize("loop", LOOPS)
 
 
 @every_loop
@@ -48,7 +46,7 @@ def test_subscribers_and_receivers_may_connect_anew_in_a_child(tls: bool, loop: 
         return "connected anew"
 
     with running_server(lambda: Publisher({"n": notifier}), **ours) as port:
-        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
             subscriber, copies = runner.run(connected(port))
             assert in_child(lambda: asyncio.run(anew(subscriber, port))) == "connected anew"
             notifier["after"] = port
@@ -104,7 +102,7 @@ def test_servers_in_a_child_have_no_peers_and_may_be_started_anew(loop: str) -> 
                     await comes_true(lambda: copies == [{"x": 1, "z": 7}])
                     await comes_true(lambda: messages == ["ours"])
 
-    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
 
 
@@ -244,5 +242,5 @@ def test_servers_that_are_started_again_in_another_loop(loop: str, stopped: bool
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # of what is dropped, as it should be
         for number in (1, 2, 3):
-            with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
                 runner.run(run(number))

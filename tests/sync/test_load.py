@@ -22,9 +22,12 @@ from support.peers import DEADLINE, HOST
 
 PROGRAM = Path(__file__).with_name("publisher_program.py")
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="memory is measured as Linux tells it"
-)
+pytestmark = [
+    pytest.mark.one_python,
+    pytest.mark.skipif(
+        not Path("/proc/self/status").exists(), reason="memory is measured as Linux tells it"
+    ),
+]
 
 decoded = functools.lru_cache(maxsize=4096)(pyon.decode)  # the same lines come to all
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from sipyco_sync.sync_struct import Notifier, Publisher, Subscriber, process_mod
 from support.feeds import BANNER, RawPeer, comes_true, serving
 from support.mods import LARGEST, NUMBERS, VALUES, change
 from support.peers import HOST
+
+pytestmark = pytest.mark.one_python
 
 LIMIT = 20_000  # bytes of backlog
 STEPS = st.one_of(

@@ -20,6 +20,7 @@ from sipyco_tools._logging.server import BANNER
 from sipyco_tools.logging_tools import LogForwarder, Server
 from support.addresses import ends_of_two, first_address_dead
 from support.certificates import paths_of
+from support.event_loops import every_loop, loop_factory
 from support.feeds import comes_true, port_of
 from support.peers import DEADLINE, HOST
 from support.records import recorded
@@ -46,7 +47,7 @@ def test_where_the_first_address_is_dead_a_forwarder_takes_the_second(form: str)
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 def test_a_connection_with_tls_that_was_closed_tells_nothing_of_its_last_entry(
     loop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,10 +72,7 @@ def test_a_connection_with_tls_that_was_closed_tells_nothing_of_its_last_entry(
             doubtful = await connection.in_doubt()
         assert doubtful is None
 
-    factory: Any = asyncio.new_event_loop
-    if loop == "uvloop":
-        factory = pytest.importorskip("uvloop", reason="it is not installed").new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
 
 

@@ -15,20 +15,18 @@ from typing import Any
 
 import pytest
 
-from matrix.transports import LOOPS, TRANSPORTS
 from sipyco_tools.asyncio_tools import TaskObject
 from sipyco_tools.logging_tools import LogForwarder, Server
 from sipyco_tools.pipe_ipc import AsyncioChildComm, AsyncioParentComm, ChildComm
 from support.environment import as_installed
+from support.event_loops import every_loop, loop_factory
 from support.feeds import comes_true, serving
 from support.forks import in_child, outcome
 from support.peers import DEADLINE, HOST, running_server, until
 from support.records import recorded
+from support.transports import TRANSPORTS, every_transport
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-
-every_loop = pytest.mark.parametrize("loop", LOOPS)
-every_transport = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
 @every_transport
@@ -78,7 +76,7 @@ def test_a_forwarder_in_a_child_says_that_it_must_be_started_there(
                 ]
                 await forwarder.stop()
 
-    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
 
 
@@ -221,7 +219,7 @@ def test_a_parent_of_a_pipe_refuses_in_a_child(loop: str, preexec: bool) -> None
             comm.close()
             await comm.process.wait()
 
-    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
 
 
@@ -280,7 +278,7 @@ def test_the_child_of_a_pipe_with_asyncio_refuses_in_its_own_child(loop: str) ->
         assert await comm.readline() == b"line\n"
         comm.close()
 
-    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
     os.close(reads)
     os.close(writes)

@@ -9,6 +9,8 @@ import pytest
 from dev.benchmarks.children import Child, ChildError
 from dev.benchmarks.harness import Fleet
 
+pytestmark = pytest.mark.one_python
+
 
 def is_running(pid):
     try:

@@ -16,6 +16,8 @@ from dev.benchmarks.machine import describe
 from dev.benchmarks.model import Outcome
 from dev.benchmarks.report.results import Results, load, store
 
+pytestmark = pytest.mark.one_python
+
 
 def test_one_row_from_the_measurement_to_a_file_and_back(tmp_path, capsys):
     file = str(tmp_path / "run.json")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dev.benchmarks.children import ChildError
 from dev.benchmarks.harness import Settings, run_experiment
 from dev.benchmarks.model import Experiment, Unit
+
+pytestmark = pytest.mark.one_python
 
 UNIT = Unit("µs", "less")
 

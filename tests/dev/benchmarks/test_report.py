@@ -13,6 +13,8 @@ from dev.benchmarks.report.results import Results, load, store
 from dev.benchmarks.report.table import comparison, curve_table, heading, table
 from dev.benchmarks.report.verdicts import judge
 
+pytestmark = pytest.mark.one_python
+
 MACHINE = {
     "cores": 2,
     "cpu": "a processor",

@@ -6,6 +6,8 @@ import pytest
 
 from dev.benchmarks.stats import Summary, geometric_mean, ratios, summarize
 
+pytestmark = pytest.mark.one_python
+
 
 @pytest.mark.parametrize(
     ("samples", "expected"),

@@ -15,6 +15,8 @@ from dev.faults.proxy import FaultProxy
 from support.leaks import nothing_is_left  # noqa: F401
 from support.peers import DEADLINE, HOST, Peer, until
 
+pytestmark = pytest.mark.one_python
+
 
 class Line:
     """A listening server, the proxy before it, and pairs of connected ends."""

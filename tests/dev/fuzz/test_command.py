@@ -10,6 +10,8 @@ import pytest
 from dev.fuzz import cli, corpus, targets
 from dev.fuzz.targets import TARGETS, Target
 
+pytestmark = pytest.mark.one_python
+
 
 class Broken(Target):
     """A target that breaks its contract at one byte."""

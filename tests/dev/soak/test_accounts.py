@@ -10,6 +10,8 @@ from dev.soak.accounts import GIVEN_UP, HANG, KILLED, UNSENT, Accounts
 from dev.soak.disturbances import SLACK, Disturbance, Excuses, overlap, touches
 from dev.soak.peers import KINDS, kind_of, lay_out, number_of, peer_of, token_of, way_of, worker_of
 
+pytestmark = pytest.mark.one_python
+
 CLIENT = number_of(lay_out(10)[0], 0)
 FORWARDER = number_of(lay_out(10)[4], 0)
 RECEIVER = number_of(lay_out(10)[7], 0)

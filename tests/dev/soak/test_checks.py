@@ -18,6 +18,8 @@ from dev.soak.targets import Operation, Target, choose, is_right
 from sipyco_sync.broadcast import SubscriptionState
 from sipyco_sync.sync_struct import Notifier, process_mod
 
+pytestmark = pytest.mark.one_python
+
 
 class Journal(Ledger):
     """What a server writes down."""

@@ -23,7 +23,7 @@ from support.peers import until
 ROOT = Path(__file__).parents[3]
 TIMEOUT = 120.0  # seconds: a run has deadlines of its own, for machines that are busy
 
-pytestmark = pytest.mark.timeout(TIMEOUT + 30)
+pytestmark = [pytest.mark.one_python, pytest.mark.timeout(TIMEOUT + 30)]
 needs_linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="it needs /proc")
 
 

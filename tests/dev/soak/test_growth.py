@@ -10,6 +10,8 @@ import pytest
 
 from dev.soak.growth import Sample, judge, least, take
 
+pytestmark = pytest.mark.one_python
+
 MIB = 1024 * 1024
 EARLY = Sample(100.0, 40 * MIB, 20, 3, 5)
 

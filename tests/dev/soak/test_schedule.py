@@ -8,6 +8,8 @@ import pytest
 
 from dev.soak.schedule import BREAKING, LINK_FAULTS, PROCESS_FAULTS, Phase, plan
 
+pytestmark = pytest.mark.one_python
+
 PROCESSES = ["rpc server", "publisher", "log server", *(f"worker {number}" for number in range(5))]
 LINKS = ["turns", "parallel", "threaded", "lines", "structures", "messages", "logs"]
 

@@ -20,6 +20,7 @@ from sipyco_rpc.wire.client_session import ClientSession
 from sipyco_rpc.wire.frames import FrameError
 from sipyco_rpc.wire.routing import ReplyRouter
 from support.certificates import paths_of
+from support.gates import GatedTarget
 from support.peers import (
     DEADLINE,
     HOST,
@@ -29,27 +30,17 @@ from support.peers import (
     scripted_server,
     until,
 )
+from support.transports import secured
 
-secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 ITEM = b'{"status":"item","ret":0}'
 OK = b'{"status":"ok","ret":null}'
 STREAM = b'{"status":"stream"}'
 
 
-class Target:
+class Target(GatedTarget):
     def __init__(self) -> None:
+        super().__init__()
         self.ended: list[str] = []
-        self.entered = threading.Event()
-        self.released = threading.Event()
-
-    def echo(self, x: Any) -> Any:
-        return x
-
-    async def wait(self) -> str:
-        self.entered.set()
-        while not self.released.is_set():
-            await asyncio.sleep(0.002)
-        return "waited"
 
     async def one_item(self) -> AsyncIterator[int]:
         """Give one item, and the next never."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from sipyco_rpc._client.blocking.connection import BlockingConnection
-from sipyco_rpc.pc_rpc import BestEffortClient, Client, Server, SimpleSSLConfig
-from support.certificates import identity, paths_of
+from sipyco_rpc.pc_rpc import BestEffortClient, Client, Server
+from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, running_server, until
+from support.threads import in_a_thread
+from support.transports import TRANSPORTS, every_transport
 
 fcntl: Any = pytest.importorskip("fcntl")  # POSIX systems have it
 termios: Any = pytest.importorskip("termios")
@@ -26,24 +27,7 @@ termios: Any = pytest.importorskip("termios")
 MIB = 1024 * 1024
 
 
-class Target:
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.released = threading.Event()
-
-    def echo(self, x: Any) -> Any:
-        return x
-
-    def block(self) -> None:
-        """Read nothing more from anybody."""
-        self.entered.set()
-        assert self.released.wait(DEADLINE)
-
-    async def wait(self) -> None:
-        self.entered.set()
-        while not self.released.is_set():
-            await asyncio.sleep(0.005)
-
+class Target(GatedTarget):
     async def wait_for(self, seconds: float) -> float:
         await asyncio.sleep(seconds)
         return seconds
@@ -53,46 +37,16 @@ class Target:
         yield 1
 
 
-def _config(ours: str, theirs: str) -> dict[str, Any]:
-    own = identity(ours)
-    return {"ssl_config": SimpleSSLConfig(own.cert, own.key, identity(theirs).cert)}
-
-
-TRANSPORTS: dict[str, Callable[[str, str], dict[str, Any]]] = {
-    "plain": lambda ours, theirs: {},
-    "ssl_config": _config,
-    "paths": paths_of,
-}
-every_transport = pytest.mark.parametrize("transport", TRANSPORTS.values(), ids=TRANSPORTS)
-
-
 @contextmanager
-def serving(transport: Callable[..., dict[str, Any]]) -> Iterator[tuple[int, Target]]:
+def serving(transport: str) -> Iterator[tuple[int, Target, dict[str, Any]]]:
+    """Run a server; give its port, its target, and what a client needs to connect."""
     target = Target()
-    ours = transport("server", "client")
-    with running_server(lambda: Server({"t": target}), **ours) as port:
+    listening, connecting = TRANSPORTS[transport]()
+    with running_server(lambda: Server({"t": target}), **listening) as port:
         try:
-            yield port, target
+            yield port, target, connecting
         finally:
             target.released.set()
-
-
-@contextmanager
-def in_a_thread(work: Callable[[], Any]) -> Iterator[list[Any]]:
-    """Do something in a thread; give a list that has what came of it after the block."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append(work())
-        except BaseException as exc:
-            outcome.append(exc)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield outcome
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
 
 
 def unsent(connection: BlockingConnection) -> int:
@@ -108,10 +62,10 @@ def check(outcome: list[Any], kinds: tuple[type[BaseException], ...] = (EOFError
 
 
 @every_transport
-def test_while_it_waits_for_a_reply(transport: Callable[..., dict[str, Any]]) -> None:
+def test_while_it_waits_for_a_reply(transport: str) -> None:
     with (
-        serving(transport) as (port, target),
-        Client(HOST, port, **transport("client", "server")) as client,
+        serving(transport) as (port, target, tls),
+        Client(HOST, port, **tls) as client,
     ):
         with in_a_thread(client.wait) as outcome:
             assert target.entered.wait(DEADLINE)
@@ -123,10 +77,10 @@ def test_while_it_waits_for_a_reply(transport: Callable[..., dict[str, Any]]) ->
 
 
 @every_transport
-def test_while_it_waits_for_an_item(transport: Callable[..., dict[str, Any]]) -> None:
+def test_while_it_waits_for_an_item(transport: str) -> None:
     with (
-        serving(transport) as (port, target),
-        Client(HOST, port, **transport("client", "server")) as client,
+        serving(transport) as (port, target, tls),
+        Client(HOST, port, **tls) as client,
     ):
         items = client.items()
         with in_a_thread(lambda: next(items)) as outcome:
@@ -137,11 +91,11 @@ def test_while_it_waits_for_an_item(transport: Callable[..., dict[str, Any]]) ->
 
 @every_transport
 @pytest.mark.parametrize("owing", [False, True], ids=["", "owing"])
-def test_while_it_sends(transport: Callable[..., dict[str, Any]], owing: bool) -> None:
+def test_while_it_sends(transport: str, owing: bool) -> None:
     with (
-        serving(transport) as (port, target),
-        Client(HOST, port, **transport("client", "server")) as blocker,
-        Client(HOST, port, **transport("client", "server")) as client,
+        serving(transport) as (port, target, tls),
+        Client(HOST, port, **tls) as blocker,
+        Client(HOST, port, **tls) as client,
     ):
         items = client.items() if owing else None  # what it may give is received meanwhile
         with in_a_thread(blocker.block):
@@ -157,11 +111,11 @@ def test_while_it_sends(transport: Callable[..., dict[str, Any]], owing: bool) -
 
 @every_transport
 def test_a_best_effort_client_gives_nothing(
-    transport: Callable[..., dict[str, Any]], caplog: pytest.LogCaptureFixture
+    transport: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with (
-        serving(transport) as (port, target),
-        BestEffortClient(HOST, port, "t", **transport("client", "server")) as client,
+        serving(transport) as (port, target, tls),
+        BestEffortClient(HOST, port, "t", **tls) as client,
     ):
         with in_a_thread(client.wait) as outcome:
             assert target.entered.wait(DEADLINE)
@@ -185,7 +139,7 @@ def test_a_best_effort_client_gives_nothing(
 )
 def test_whatever_the_system_says(operation: str, broken: Exception) -> None:
     """A stand-in for the socket says it, in the moment in which it is closed."""
-    with serving(TRANSPORTS["plain"]) as (port, _):
+    with serving("tcp") as (port, *_):
         client = Client(HOST, port, timeout=DEADLINE)
         wire = client._Client__connection.wire
         real = wire._socket
@@ -210,18 +164,16 @@ def test_whatever_the_system_says(operation: str, broken: Exception) -> None:
             real.close()
 
 
-@pytest.mark.parametrize("way", ["ssl_config", "paths"])
-def test_what_breaks_one_connection_breaks_no_other_of_the_thread(way: str) -> None:
+@pytest.mark.parametrize("transport", ["ssl_config", "local_cert"])
+def test_what_breaks_one_connection_breaks_no_other_of_the_thread(transport: str) -> None:
     """OpenSSL keeps errors by threads, and Python 3.14 takes them for those of the next call."""
-    transport = TRANSPORTS[way]
-    ours = transport("client", "server")
     with (
-        serving(transport) as (port, target),
-        serving(transport) as (other_port, _),
-        Client(HOST, port, **ours) as blocker,
-        Client(HOST, other_port, **ours) as other,
+        serving(transport) as (port, target, tls),
+        serving(transport) as (other_port, *_),
+        Client(HOST, port, **tls) as blocker,
+        Client(HOST, other_port, **tls) as other,
     ):
-        clients = [Client(HOST, port, **ours) for _ in range(5)]
+        clients = [Client(HOST, port, **tls) for _ in range(5)]
 
         def work() -> list[float]:
             answers = []

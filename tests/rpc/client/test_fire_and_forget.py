@@ -22,6 +22,7 @@ from sipyco_rpc._client import unawaited_calls
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.pc_rpc import BestEffortClient, Client, Server
 from support.certificates import paths_of
+from support.gates import GatedTarget
 from support.peers import (
     DEADLINE,
     HOST,
@@ -32,21 +33,19 @@ from support.peers import (
     scripted_server,
     until,
 )
+from support.transports import secured
 
-secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
-
-class Display:
+class Display(GatedTarget):
     """Keeps what it is shown, once it may."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.shown: list[Any] = []
-        self.entered, self.released = threading.Event(), threading.Event()
         self.released.set()
 
     def show(self, *values: Any) -> None:
-        self.entered.set()
-        assert self.released.wait(DEADLINE)
+        self._enter()
         self.shown.append(values)
 
     def fail(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sipyco_rpc.pc_rpc import AsyncioClient, AutoTarget, IncompatibleServer, call_timeout
+from support.gates import GatedTarget
 from support.peers import (
     DEADLINE,
     GREETING,
@@ -30,22 +31,17 @@ from support.peers import (
 pytestmark = pytest.mark.usefixtures("either_protocol")
 
 
-class Target:
+class Target(GatedTarget):
     """A target."""
 
     def __init__(self) -> None:
-        self.released = threading.Event()
+        super().__init__()
         self.calls: list[Any] = []
 
-    def echo(self, x: Any) -> Any:
+    def echo(self, x: Any = None) -> Any:
         """Return the argument."""
         self.calls.append(x)
         return x
-
-    async def wait(self) -> str:
-        while not self.released.is_set():
-            await asyncio.sleep(0.005)
-        return "waited"
 
     def time_out(self) -> None:
         raise TimeoutError("the device took too long")
@@ -219,7 +215,7 @@ def test_the_method_list_can_be_asked_for_between_calls() -> None:
             assert (one, two) == (1, 2)
             assert listing["docstring"] == "A target."
             assert listing["methods"]["echo"][1] == "Return the argument."
-            assert set(listing["methods"]) == {"echo", "wait", "time_out", "end"}
+            assert set(listing["methods"]) == {"block", "echo", "wait", "time_out", "end"}
             assert client.echo.__doc__ == "Return the argument."
 
     with rpc_server({"t": Target()}) as port:

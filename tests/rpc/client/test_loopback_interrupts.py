@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from sipyco_rpc.pc_rpc import BestEffortClient, Client, call_timeout
+from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, Peer, handshake, rpc_server, scripted_server, until
 
-pytestmark = pytest.mark.usefixtures("either_protocol")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("either_protocol")]
 
 # After these instructions CPython looks whether a signal has arrived, and nowhere else.
 LOOKS_FOR_SIGNALS = ("CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD", "RESUME")
@@ -334,21 +335,18 @@ def test_a_reply_that_comes_in_two_halves_around_a_timeout() -> None:
 
 
 def test_many_abandoned_calls_with_our_server() -> None:
-    class Slow:
-        def __init__(self) -> None:
-            self.released = threading.Event()
-
-        def wait(self, x: int) -> int:
-            assert self.released.wait(DEADLINE)
+    class Slow(GatedTarget):
+        def after(self, x: int) -> int:
+            self._enter()
             return x
 
     target = Slow()
     with rpc_server({"t": target}, threaded=True) as port, Client(HOST, port) as client:
         for number in range(5):
             with pytest.raises(TimeoutError), call_timeout(client, 0.02):
-                client.wait(number)
+                client.after(number)
         target.released.set()
-        assert [client.wait(number) for number in range(10, 15)] == [10, 11, 12, 13, 14]
+        assert [client.after(number) for number in range(10, 15)] == [10, 11, 12, 13, 14]
 
 
 def test_the_reply_to_a_listing_that_was_abandoned_is_dropped_as_well() -> None:
@@ -371,33 +369,23 @@ def test_the_reply_to_a_listing_that_was_abandoned_is_dropped_as_well() -> None:
 
 
 def test_a_call_timeout_holds_for_its_client_and_its_thread_only() -> None:
-    class Slow:
-        def __init__(self) -> None:
-            self.released = threading.Event()
-            self.entered = threading.Event()
-
-        def wait(self) -> str:
-            self.entered.set()
-            assert self.released.wait(DEADLINE)
-            return "waited"
-
-    one, two = Slow(), Slow()
+    one, two = GatedTarget(), GatedTarget()
     with rpc_server({"one": one, "two": two}, threaded=True) as port:
         with Client(HOST, port, "one") as first, Client(HOST, port, "two") as second:
             answers: list[str] = []
             with call_timeout(first, 0.05):
-                thread = threading.Thread(target=lambda: answers.append(second.wait()))
+                thread = threading.Thread(target=lambda: answers.append(second.block()))
                 thread.start()
-                with pytest.raises(TimeoutError, match=r"`one\.wait`"):
-                    first.wait()
+                with pytest.raises(TimeoutError, match=r"`one\.block`"):
+                    first.block()
                 assert two.entered.wait(DEADLINE)
                 two.released.set()
                 thread.join(DEADLINE)
-                assert second.wait() == "waited"  # another client's limit is none of its own
+                assert second.block() == "released"  # another client's limit is none of its own
                 with call_timeout(first, None):  # the inner one goes before the outer
                     one.released.set()
-                    assert first.wait() == "waited"
-            assert answers == ["waited"]
+                    assert first.block() == "released"
+            assert answers == ["released"]
 
 
 def test_a_timeout_while_connecting_says_where() -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import logging
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -15,11 +13,10 @@ import pytest
 from dev.faults.proxy import FaultProxy
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, call_timeout
 from support.certificates import paths_of
+from support.event_loops import every_loop, loop_factory
 from support.peers import DEADLINE, HOST
 from support.records import recorded
-
-secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-every_loop = pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+from support.transports import secured
 
 Work = Callable[[Server, int, dict[str, Any]], Coroutine[Any, Any, None]]
 
@@ -66,18 +63,8 @@ class Target:
             self.log.append("closed")
 
 
-def new_loop(name: str) -> asyncio.AbstractEventLoop:
-    if name == "uvloop" and sys.platform == "win32":
-        pytest.skip("there is no uvloop for Windows")
-    module: Any = asyncio if name == "asyncio" else importlib.import_module("uvloop")
-    loop: asyncio.AbstractEventLoop = module.new_event_loop()
-    return loop
-
-
-def run(name: str, work: Work, tls: bool = False, **options: Any) -> None:
+def run(loop: str, work: Work, tls: bool = False, **options: Any) -> None:
     """Run a server and a coroutine function in one loop of a kind."""
-    if name == "uvloop":
-        pytest.importorskip("uvloop", reason="it is not installed")
     certificates: dict[str, Any] = paths_of("server", "client") if tls else {}
     own: dict[str, Any] = paths_of("client", "server") if tls else {}
 
@@ -88,7 +75,7 @@ def run(name: str, work: Work, tls: bool = False, **options: Any) -> None:
             assert server.server is not None
             await work(server, server.server.sockets[0].getsockname()[1], own)
 
-    with asyncio.Runner(loop_factory=lambda: new_loop(name)) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
     gc.collect()
 
@@ -96,7 +83,7 @@ def run(name: str, work: Work, tls: bool = False, **options: Any) -> None:
 @every_loop
 @secured
 @pytest.mark.parametrize("threaded", [False, True])
-def test_values_and_arrays(name: str, tls: bool, threaded: bool) -> None:
+def test_values_and_arrays(loop: str, tls: bool, threaded: bool) -> None:
     async def work(server: Server, port: int, own: dict[str, Any]) -> None:
         async with AsyncioClient() as client:
             await client.connect_rpc(HOST, port, **own)
@@ -117,12 +104,12 @@ def test_values_and_arrays(name: str, tls: bool, threaded: bool) -> None:
             ):
                 assert (got == array).all()
 
-    run(name, work, tls, threaded=threaded)
+    run(loop, work, tls, threaded=threaded)
 
 
 @every_loop
 @secured
-def test_cancelling(name: str, tls: bool) -> None:
+def test_cancelling(loop: str, tls: bool) -> None:
     async def work(server: Server, port: int, own: dict[str, Any]) -> None:
         target = server.targets["t"]
         async with AsyncioClient() as client:
@@ -139,12 +126,12 @@ def test_cancelling(name: str, tls: bool) -> None:
             assert await client.echo(2) == 2
             assert target.log == ["begun", "ended"] * 2
 
-    run(name, work, tls)
+    run(loop, work, tls)
 
 
 @every_loop
 @secured
-def test_generators(name: str, tls: bool) -> None:
+def test_generators(loop: str, tls: bool) -> None:
     async def work(server: Server, port: int, own: dict[str, Any]) -> None:
         target = server.targets["t"]
         async with AsyncioClient() as client:
@@ -159,12 +146,12 @@ def test_generators(name: str, tls: bool) -> None:
             while len(target.log) < 6:
                 assert await client.echo(1) == 1
 
-    run(name, work, tls)
+    run(loop, work, tls)
 
 
 @every_loop
 @secured
-def test_a_blocking_client(name: str, tls: bool) -> None:
+def test_a_blocking_client(loop: str, tls: bool) -> None:
     async def work(server: Server, port: int, own: dict[str, Any]) -> None:
         def calls() -> None:
             for _ in range(20):  # they send at once, before the server has looked
@@ -177,14 +164,14 @@ def test_a_blocking_client(name: str, tls: bool) -> None:
 
         await asyncio.gather(*(asyncio.to_thread(calls) for _ in range(3)))
 
-    run(name, work, tls)
+    run(loop, work, tls)
 
 
 @every_loop
 @secured
 @pytest.mark.parametrize("sender", ["server", "client"])
 def test_the_loop_does_not_complain_of_what_is_sent_to_a_peer_that_has_gone(
-    name: str, tls: bool, sender: str
+    loop: str, tls: bool, sender: str
 ) -> None:
     async def work(server: Server, port: int, own: dict[str, Any]) -> None:
         target = server.targets["t"]
@@ -203,13 +190,13 @@ def test_the_loop_does_not_complain_of_what_is_sent_to_a_peer_that_has_gone(
                     await calling
 
     with recorded("asyncio", logging.WARNING) as complaints:
-        run(name, work, tls)
+        run(loop, work, tls)
     assert [text for _, _, text, _ in complaints if not text.startswith("Executing ")] == []
 
 
 @every_loop
 @secured
-def test_stop_ends_what_is_under_way(name: str, tls: bool) -> None:
+def test_stop_ends_what_is_under_way(loop: str, tls: bool) -> None:
     async def work(server: Server, port: int, own: dict[str, Any]) -> None:
         target = server.targets["t"]
         async with AsyncioClient() as client:
@@ -221,13 +208,13 @@ def test_stop_ends_what_is_under_way(name: str, tls: bool) -> None:
                 await waiting
             assert target.log == ["begun", "ended"]
 
-    run(name, work, tls)
+    run(loop, work, tls)
 
 
 @every_loop
 @secured
 @pytest.mark.usefixtures("patient")
-def test_stop_sends_what_has_been_answered(name: str, tls: bool) -> None:
+def test_stop_sends_what_has_been_answered(loop: str, tls: bool) -> None:
     size = 12_000_000  # more than sockets hold
 
     async def work(server: Server, port: int, own: dict[str, Any]) -> None:
@@ -238,12 +225,12 @@ def test_stop_sends_what_has_been_answered(name: str, tls: bool) -> None:
             await asyncio.gather(server.stop(), server.stop())
             assert len(await answered) == size
 
-    run(name, work, tls)
+    run(loop, work, tls)
 
 
 @every_loop
 @secured
-def test_a_peer_that_does_not_read_while_the_server_stops(name: str, tls: bool) -> None:
+def test_a_peer_that_does_not_read_while_the_server_stops(loop: str, tls: bool) -> None:
     async def work(server: Server, port: int, own: dict[str, Any]) -> None:
         async with AsyncioClient() as client:
             await client.connect_rpc(HOST, port, **own)
@@ -253,31 +240,29 @@ def test_a_peer_that_does_not_read_while_the_server_stops(name: str, tls: bool) 
             for outcome in await asyncio.gather(*calls, return_exceptions=True):
                 assert isinstance(outcome, (bytes, EOFError, ConnectionError))
 
-    run(name, work, tls)
+    run(loop, work, tls)
 
 
 @every_loop
 @secured
-def test_closing_when_the_loop_is_closed_already(name: str, tls: bool) -> None:
+def test_closing_when_the_loop_is_closed_already(loop: str, tls: bool) -> None:
     client = AsyncioClient()
 
     async def work(server: Server, port: int, own: dict[str, Any]) -> None:
         await client.connect_rpc(HOST, port, **own)
         assert await client.echo(1) == 1
 
-    run(name, work, tls)
+    run(loop, work, tls)
     _ = client.close_rpc()  # it need not be awaited
     gc.collect()
 
 
 @every_loop
 @secured
-def test_closing_between_two_runs_of_the_loop(name: str, tls: bool) -> None:
-    if name == "uvloop":
-        pytest.importorskip("uvloop", reason="it is not installed")
+def test_closing_between_two_runs_of_the_loop(loop: str, tls: bool) -> None:
     certificates: dict[str, Any] = paths_of("server", "client") if tls else {}
     own: dict[str, Any] = paths_of("client", "server") if tls else {}
-    with asyncio.Runner(loop_factory=lambda: new_loop(name)) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
 
         async def begin() -> tuple[Server, AsyncioClient]:
             server, client = Server({"t": Target()}), AsyncioClient()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ import pytest
 from sipyco_rpc._client.aio.closing import Closing
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
 from support.certificates import paths_of
+from support.event_loops import LOOPS, loop_factory
 from support.peers import DEADLINE, HOST, running_server, until
 
 
@@ -45,17 +44,6 @@ class Connected(NamedTuple):
     server: CountingServer
 
 
-def new_loop(name: str) -> asyncio.AbstractEventLoop:
-    if name == "asyncio":
-        return asyncio.new_event_loop()
-    if sys.platform == "win32":
-        pytest.skip("there is no uvloop for Windows")
-    pytest.importorskip("uvloop", reason="it is not installed")
-    module: Any = importlib.import_module("uvloop")
-    loop: asyncio.AbstractEventLoop = module.new_event_loop()
-    return loop
-
-
 @pytest.fixture(params=["plain", "tls"])
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, dict[str, Any]]]:
     tls = request.param == "tls"
@@ -65,12 +53,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, dict[str, Any]
         yield port, ours
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOPS)
 def connected(
     request: pytest.FixtureRequest, server: tuple[int, dict[str, Any]]
 ) -> Iterator[Connected]:
     port, ours = server
-    loop = new_loop(request.param)
+    loop = loop_factory(request.param)()
     client = AsyncioClient()
     loop.run_until_complete(client.connect_rpc(HOST, port, **ours))
     assert CountingServer.made.connections == 1

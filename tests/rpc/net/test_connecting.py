@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import importlib
 import re
 import signal
 import socket
@@ -22,6 +21,7 @@ from sipyco_rpc.net.tls import server_name
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, SimpleSSLConfig
 from support.addresses import NAME, dead_address, first_address_dead, resolving
 from support.certificates import identity
+from support.event_loops import every_loop, loop_factory
 from support.peers import DEADLINE, HOST, running_server
 from support.programs import free_port
 
@@ -33,17 +33,12 @@ class Target:
 
 def run(name: str, work: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine in a loop of a kind."""
-    if name == "asyncio":
-        return asyncio.run(work)
     try:
-        if sys.platform == "win32":
-            pytest.skip("there is no uvloop for Windows")
-        pytest.importorskip("uvloop", reason="it is not installed")
+        factory = loop_factory(name)
     except BaseException:
         work.close()
         raise
-    module: Any = importlib.import_module("uvloop")
-    with asyncio.Runner(loop_factory=module.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(work)
 
 
@@ -177,7 +172,7 @@ def test_each_address_has_its_chance_within_a_short_timeout() -> None:
     assert connect.head_start(2, None) == 0.25
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 def test_connecting_can_be_cancelled_while_all_addresses_are_silent(loop: str) -> None:
     port = free_port()
 
@@ -407,7 +402,7 @@ def test_a_client_that_does_its_best_warns_with_the_name(caplog: pytest.LogCaptu
     assert "could not connect to nosuch.invalid port 3250" in caplog.text
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 @pytest.mark.parametrize("host", ["nosuch.invalid", [HOST, "nosuch.invalid"]], ids=["one", "list"])
 def test_so_has_that_of_a_server(host: Any, loop: str) -> None:
     async def main() -> None:

@@ -14,6 +14,7 @@ from sipyco_rpc.pc_rpc import AsyncioClient, Client
 from sipyco_rpc.wire.credit import Credit
 from sipyco_rpc.wire.frames import MAX_BUFFERS, pack_frame
 from sipyco_rpc.wire.messages import MessageReader
+from support.fake_transport import FakeTransport
 from support.peers import DEADLINE, HOST, Peer, connected, rpc_server, scripted_server, until
 
 GREETING = b'{"targets":["test"],"description":null,"features":["pyon_v2","frames"]}\n'
@@ -117,25 +118,6 @@ def test_generators_that_are_being_ended_count(monkeypatch: pytest.MonkeyPatch) 
         number, text = reader.next()
         assert number == 3
         assert b"2 generators of this client are under way already" in text
-
-
-class FakeTransport:
-    """Takes all that is written, and keeps its size."""
-
-    def __init__(self) -> None:
-        self.size = 0
-
-    def set_write_buffer_limits(self, high: int, low: int) -> None:
-        pass
-
-    def get_extra_info(self, name: str) -> None:
-        pass
-
-    def is_closing(self) -> bool:
-        return False
-
-    def write(self, data: Any) -> None:
-        self.size += len(data)
 
 
 async def pass_by() -> None:

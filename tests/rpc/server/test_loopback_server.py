@@ -22,6 +22,7 @@ from sipyco_rpc.pc_rpc import (
     Server,
     simple_server_loop,
 )
+from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, connected, rpc_server, running_server, until
 from support.programs import free_port
 
@@ -237,21 +238,18 @@ def test_a_factory_makes_a_target_for_each_connection_and_may_fail(
 
 
 def test_without_allow_parallel_calls_take_turns_and_listing_does_not_wait() -> None:
-    class Counting:
+    class Counting(GatedTarget):
         """In which calls could meet."""
 
         def __init__(self) -> None:
+            super().__init__()
             self.running = 0
             self.most = 0
-            self.released = threading.Event()
-            self.entered = threading.Event()
 
         async def call(self) -> int:
             self.running += 1
             self.most = max(self.most, self.running)
-            self.entered.set()
-            while not self.released.is_set():
-                await asyncio.sleep(0.002)
+            await self.wait()
             self.running -= 1
             return self.most
 
@@ -278,16 +276,11 @@ def test_without_allow_parallel_calls_take_turns_and_listing_does_not_wait() -> 
 
 
 def test_a_call_goes_on_when_its_caller_has_gone_and_the_turn_passes_on() -> None:
-    class Slow:
-        def __init__(self) -> None:
-            self.released = threading.Event()
-            self.entered = threading.Event()
-            self.ended = 0
+    class Slow(GatedTarget):
+        ended = 0
 
-        async def wait(self) -> int:
-            self.entered.set()
-            while not self.released.is_set():
-                await asyncio.sleep(0.002)
+        async def counted(self) -> int:
+            await self.wait()
             self.ended += 1
             return self.ended
 
@@ -297,11 +290,11 @@ def test_a_call_goes_on_when_its_caller_has_gone_and_the_turn_passes_on() -> Non
             peer.send(b"ARTIQ pc_rpc\nt pyon_v2\n")
             peer.line()
             peer.line()
-            peer.send(b'{"action":"call","name":"wait","args":[],"kwargs":{}}\n')
+            peer.send(b'{"action":"call","name":"counted","args":[],"kwargs":{}}\n')
             assert target.entered.wait(DEADLINE)
         target.released.set()
         with Client(HOST, port) as client:
-            assert client.wait() == 2
+            assert client.counted() == 2
 
 
 def test_threads_run_coroutines_in_the_loop_and_plain_methods_beside_it() -> None:

@@ -22,6 +22,7 @@ from sipyco_rpc._server.listing import document_function
 from sipyco_rpc.net.tls import clear_tls_errors
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
 from support.certificates import identity, paths_of
+from support.event_loops import every_loop, loop_factory
 from support.peers import DEADLINE, HOST, running_server, until
 
 # --- signatures --------------------------------------------------------------------------------
@@ -161,13 +162,11 @@ def of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("parts", [as_known, absent, of_another_kind])
-@pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+@every_loop
 def test_a_client_whose_loop_is_closed_leaves_its_server(
-    name: str, parts: Callable[[pytest.MonkeyPatch], None], tls: bool, monkeypatch: Any
+    loop: str, parts: Callable[[pytest.MonkeyPatch], None], tls: bool, monkeypatch: Any
 ) -> None:
-    factory: Any = asyncio.new_event_loop
-    if name == "uvloop":
-        factory = pytest.importorskip("uvloop", reason="it is not installed").new_event_loop
+    factory = loop_factory(loop)
     servers: list[Server] = []
 
     def make() -> Server:
@@ -178,7 +177,7 @@ def test_a_client_whose_loop_is_closed_leaves_its_server(
         (paths_of("client", "server"), paths_of("server", "client")) if tls else ({}, {})
     )
     with running_server(make, **theirs) as port, warnings.catch_warnings():
-        if name == "uvloop" or parts is not as_known:
+        if loop == "uvloop" or parts is not as_known:
             # They close what is left to them, and say so.
             warnings.simplefilter("ignore", ResourceWarning)
         client = AsyncioClient()

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from sipyco_rpc.pc_rpc import Server
 from support.pairs import Ends, SessionPair, memory_client, pieces_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.one_python]
+
 LONG = bytes(range(256)) * 9  # it travels beside the text, where there are frames
 FEATURES = {"frames": ["pyon_v2", "frames"], "v2": ["pyon_v2"], "v1": []}
 

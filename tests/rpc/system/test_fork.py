@@ -25,13 +25,13 @@ from sipyco_rpc import fire_and_forget
 from sipyco_rpc._client.blocking import transport
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.net.signals import SignalHandler
-from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, SimpleSSLConfig
+from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from sipyco_rpc.support import process_bound
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor
-from support.certificates import identity, paths_of
 from support.environment import as_installed
 from support.event_loops import every_loop, loop_factory
 from support.forks import fork, in_child, outcome
+from support.gates import GatedTarget
 from support.peers import (
     DEADLINE,
     HOST,
@@ -44,48 +44,21 @@ from support.peers import (
     until,
 )
 from support.programs import free_port
+from support.transports import TRANSPORTS, every_transport
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 
 BELONGS = f"belongs to process {os.getpid()}, from which this one was forked: make another client"
 
 
-def tls_of(kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give the arguments of a server and of a client."""
-    if kind == "plain":
-        return {}, {}
-    if kind == "host":
-        return paths_of("server", "client"), paths_of("client", "server")
-    server, client = identity("server"), identity("client")
-    return (
-        {"ssl_config": SimpleSSLConfig(server.cert, server.key, client.cert)},
-        {"ssl_config": SimpleSSLConfig(client.cert, client.key, server.cert)},
-    )
-
-
-every_transport = pytest.mark.parametrize("kind", ["plain", "config", "host"])
-
-
-class Target:
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.released = threading.Event()
-
-    def echo(self, x: Any) -> Any:
-        return x
-
+class Target(GatedTarget):
     def items(self) -> Iterator[int]:
         yield from range(5)
 
-    def wait(self) -> str:
-        self.entered.set()
-        assert self.released.wait(DEADLINE)
-        return "waited"
-
 
 @every_transport
-def test_a_client_refuses_in_a_child_and_goes_on_in_the_parent(kind: str) -> None:
-    ours, theirs = tls_of(kind)
+def test_a_client_refuses_in_a_child_and_goes_on_in_the_parent(transport: str) -> None:
+    ours, theirs = TRANSPORTS[transport]()
     with running_server(lambda: Server({"t": Target()}), **ours) as port:
         with Client(HOST, port, **theirs) as client:
             items = client.items()
@@ -181,14 +154,14 @@ def test_a_fork_while_another_thread_is_in_a_call_leaves_no_turn_taken() -> None
     target = Target()
     with rpc_server({"t": target}, threaded=True) as port, Client(HOST, port) as client:
         answers: list[str] = []
-        thread = threading.Thread(target=lambda: answers.append(client.wait()))
+        thread = threading.Thread(target=lambda: answers.append(client.block()))
         thread.start()
         assert target.entered.wait(DEADLINE)
         assert BELONGS in in_child(lambda: client.echo(1))
         assert in_child(client.close_rpc) == "None"
         target.released.set()
         thread.join(DEADLINE)
-        assert answers == ["waited"]
+        assert answers == ["released"]
 
 
 def test_a_fork_while_other_threads_hold_the_locks_of_clients() -> None:
@@ -226,8 +199,8 @@ def test_a_fork_while_other_threads_hold_the_locks_of_clients() -> None:
 
 
 @every_transport
-def test_a_best_effort_client_connects_anew_in_a_child(kind: str) -> None:
-    ours, theirs = tls_of(kind)
+def test_a_best_effort_client_connects_anew_in_a_child(transport: str) -> None:
+    ours, theirs = TRANSPORTS[transport]()
     with running_server(lambda: Server({"t": Target()}), **ours) as port:
         with BestEffortClient(HOST, port, "t", DEADLINE, **theirs) as client:
             items = client.items()
@@ -265,8 +238,8 @@ def test_a_best_effort_client_goes_on_trying_in_a_child(caplog: pytest.LogCaptur
 
 @every_transport
 @every_loop
-def test_an_asyncio_client_refuses_in_a_child(kind: str, loop: str) -> None:
-    ours, theirs = tls_of(kind)
+def test_an_asyncio_client_refuses_in_a_child(transport: str, loop: str) -> None:
+    ours, theirs = TRANSPORTS[transport]()
     with running_server(lambda: Server({"t": Target()}), **ours) as port:
         client = AsyncioClient()
 
@@ -312,8 +285,8 @@ def test_an_asyncio_client_refuses_in_a_child(kind: str, loop: str) -> None:
 
 @every_loop
 @every_transport
-def test_a_server_does_not_answer_in_a_child(kind: str, loop: str) -> None:
-    ours, theirs = tls_of(kind)
+def test_a_server_does_not_answer_in_a_child(transport: str, loop: str) -> None:
+    ours, theirs = TRANSPORTS[transport]()
 
     async def main() -> None:
         server = Server({"t": Target()})
@@ -517,10 +490,10 @@ print("went on")
 """
 
 
-@pytest.mark.parametrize("kind", ["plain", "host"])
-def test_a_child_that_ends_as_programs_do_leaves_its_parent_alone(kind: str) -> None:
+@pytest.mark.parametrize("transport", ["tcp", "local_cert"])
+def test_a_child_that_ends_as_programs_do_leaves_its_parent_alone(transport: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", EXITING, json.dumps(tls_of(kind))],
+        [sys.executable, "-W", "ignore", "-c", EXITING, json.dumps(TRANSPORTS[transport]())],
         env=as_installed(),
         capture_output=True,
         text=True,
@@ -676,7 +649,7 @@ def test_a_loop_that_cannot_be_left_keeps_no_other_from_it() -> None:
 
 
 def test_the_child_does_not_enter_openssl_whose_locks_others_may_hold() -> None:
-    ours, theirs = tls_of("host")
+    ours, theirs = TRANSPORTS["local_cert"]()
     cleared: list[bool] = []
     with running_server(lambda: Server({"t": Target()}), **ours) as port:
         with Client(HOST, port, **theirs) as client, pytest.MonkeyPatch.context() as patch:

@@ -29,6 +29,8 @@ from support.histories import Answered, Begun, Event, Executed, Failed, Recorder
 from support.peers import DEADLINE, HOST, until
 from support.records import recorded
 
+pytestmark = [pytest.mark.slow, pytest.mark.one_python]
+
 SHORT = 0.02  # seconds for calls that may wait for what the history holds back
 KINDS = ["Client", "AsyncioClient", "BestEffortClient"]
 

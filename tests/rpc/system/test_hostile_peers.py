@@ -222,28 +222,6 @@ def _with_path(mark: Any) -> Any:
     return play
 
 
-def test_a_line_that_nobody_asked_for_is_no_reply() -> None:
-    def play(peer: Peer) -> None:
-        handshake(peer)
-        peer.line()
-        peer.send(b'{"status":"ok","ret":1}\n{"status":"ok","ret":"stray"}\n')
-        assert peer.line() == b""
-
-    async def main(port: int) -> None:
-        async with AsyncioClient() as client:
-            await client.connect_rpc(HOST, port)
-            assert await client.f() == 1
-            with pytest.raises(ConnectionError, match="nobody"):
-                await client.f()
-
-    with scripted_server(play) as port:
-        with Client(HOST, port) as client:
-            assert client.f() == 1
-            with pytest.raises(ConnectionError, match="nobody"):
-                client.f()
-        asyncio.run(main(port))
-
-
 def test_an_endless_line_costs_no_memory() -> None:
     def play(peer: Peer) -> None:
         handshake(peer)

@@ -17,9 +17,13 @@ from sipyco_rpc.pc_rpc import Client
 from support.environment import as_installed
 from support.peers import DEADLINE, HOST, Peer, until
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="what a process has is read from /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.one_python,
+    pytest.mark.skipif(
+        not Path("/proc/self/statm").exists(), reason="what a process has is read from /proc"
+    ),
+]
 
 MIB = 1024 * 1024
 PROGRAM = Path(__file__).with_name("loaded_program.py")
@@ -138,7 +142,7 @@ def test_more_connections_than_descriptors_are_served_when_others_leave(tmp_path
 
         def answers() -> bool:
             try:
-                with Client(HOST, port, "t", timeout=2) as client:
+                with Client(HOST, port, "t", timeout=10) as client:
                     assert client.echo("there") == "there"
                     client.terminate()
                     return True

@@ -28,6 +28,7 @@ from sipyco_rpc.pc_rpc import (
     as_interface,
     call_timeout,
 )
+from support.gates import GatedTarget
 from support.peers import (
     DEADLINE,
     HOST,
@@ -40,16 +41,16 @@ from support.peers import (
     until,
 )
 from support.programs import free_port
+from support.threads import in_a_thread
 
 pytestmark = pytest.mark.usefixtures("either_protocol")
 
 
-class Target:
+class Target(GatedTarget):
     """A target."""
 
     def __init__(self) -> None:
-        self.released = threading.Event()
-        self.entered = threading.Event()
+        super().__init__()
         self.calls = 0
 
     def echo(self, x: Any = 5) -> Any:
@@ -59,17 +60,6 @@ class Target:
     def count(self) -> int:
         self.calls += 1
         return self.calls
-
-    def block(self) -> str:
-        self.entered.set()
-        assert self.released.wait(DEADLINE)
-        return "released"
-
-    async def wait(self) -> str:
-        self.entered.set()
-        while not self.released.is_set():
-            await asyncio.sleep(0.01)
-        return "waited"
 
     def fail(self) -> None:
         raise FileNotFoundError(2, "No such file", "/x")
@@ -637,22 +627,12 @@ def test_threads_keep_a_blocking_driver_apart() -> None:
 def test_stop_does_not_wait_for_a_driver_that_is_stuck() -> None:
     target = Target()
     try:
-        with rpc_server({"t": target}, threaded=True) as port:
-            client = Client(HOST, port)
-            ended: list[BaseException] = []
-
-            def call() -> None:
-                try:
-                    client.block()
-                except EOFError as exc:
-                    ended.append(exc)
-
-            thread = threading.Thread(target=call)
-            thread.start()
-            assert target.entered.wait(DEADLINE)
-        thread.join(DEADLINE)
-        assert ended
-        client.close_rpc()
+        with contextlib.ExitStack() as stack:
+            with rpc_server({"t": target}, threaded=True) as port:
+                client = stack.enter_context(Client(HOST, port))
+                outcome = stack.enter_context(in_a_thread(client.block))
+                assert target.entered.wait(DEADLINE)
+        assert isinstance(outcome[0], EOFError)
     finally:
         target.released.set()
 

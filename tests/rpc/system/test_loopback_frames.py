@@ -18,22 +18,18 @@ from sipyco_rpc.pc_rpc import AsyncioClient, Client, GenericRemoteException, Ser
 from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.wire.lines import LineTooLong
 from support.certificates import paths_of
+from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, Peer, connected, rpc_server, running_server, until
+from support.transports import secured
 
-secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
-
-class Target:
+class Target(GatedTarget):
     """Methods that wait for what the test does."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.log: list[Any] = []  # what was called and how it ended
-        self.released = threading.Event()
-        self.entered = threading.Event()
         self.kept: Any = None
-
-    def echo(self, x: Any = None) -> Any:
-        return x
 
     def note(self, x: Any) -> Any:
         self.log.append(x)
@@ -55,15 +51,13 @@ class Target:
     def block(self, x: Any = None) -> Any:
         """Wait in a thread until it is released."""
         self.log.append(("begun", x))
-        self.entered.set()
-        assert self.released.wait(DEADLINE)
+        self._enter()
         self.log.append(("ended", x))
         return x
 
     def coroutine(self) -> Any:
         """Block in a thread, and give what is to be awaited in the loop."""
-        self.entered.set()
-        assert self.released.wait(DEADLINE)
+        self._enter()
         return self.wait()
 
     def big(self, size: int) -> bytes:

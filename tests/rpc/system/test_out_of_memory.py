@@ -20,6 +20,7 @@ from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.lines import LineReader, OutOfMemory
 from sipyco_rpc.wire.messages import MessageReader
 from sipyco_rpc.wire.server_session import ServerSession
+from support.fake_transport import FakeTransport
 from support.peers import DEADLINE, HOST, rpc_server
 
 SIZE = 3_000_000  # bytes, for which there is no memory in these tests
@@ -210,27 +211,6 @@ def test_a_line_that_there_is_no_memory_for_is_skipped(monkeypatch: pytest.Monke
 # --- what has to wait --------------------------------------------------------------------------
 
 
-class Transport:
-    """Takes so many writes."""
-
-    def __init__(self, writes: int) -> None:
-        self.written = 0
-        self.sender: Sender
-        self._left = writes
-
-    def set_write_buffer_limits(self, high: int, low: int) -> None:
-        pass
-
-    def is_closing(self) -> bool:
-        return False
-
-    def write(self, data: Any) -> None:
-        self.written += len(data)
-        self._left -= 1
-        if self._left == 0:
-            self.sender.pause()
-
-
 def test_what_has_to_wait_and_cannot_is_not_sent_at_all_or_ends_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -241,14 +221,14 @@ def test_what_has_to_wait_and_cannot_is_not_sent_at_all_or_ends_the_connection(
     pieces = [b"#1 2 500000\n{}", memoryview(bytearray(500_000))]
 
     async def main(writes: int) -> tuple[int, list[str]]:
-        transport: Any = Transport(writes)
+        transport: Any = FakeTransport(writes)
         sender = transport.sender = Sender(transport)
         broken: list[str] = []
         sender.broken = broken.append
         if not writes:
             sender.pause()
         sender.put(pieces)
-        return transport.written, broken
+        return transport.size, broken
 
     with pytest.raises(
         MemoryError, match="not enough memory for a copy of 500000 bytes that have"
@@ -263,7 +243,7 @@ def test_what_has_to_wait_and_cannot_is_not_sent_at_all_or_ends_the_connection(
 
 
 def test_a_write_that_there_is_no_memory_for_is_the_last_one() -> None:
-    class Poor(Transport):
+    class Poor(FakeTransport):
         def write(self, data: Any) -> None:
             if self.written:
                 raise MemoryError
@@ -276,7 +256,7 @@ def test_a_write_that_there_is_no_memory_for_is_the_last_one() -> None:
         sender.broken = broken.append
         sender.put([b"#1 2 900000\n{}" + bytes(100_000), memoryview(bytearray(900_000))])
         await asyncio.sleep(0)
-        assert transport.written == 100_014
+        assert transport.size == 100_014
         assert broken == ["a message was sent in part: there was not enough memory for the rest"]
 
     asyncio.run(main())
@@ -292,7 +272,7 @@ def test_a_client_that_cannot_keep_what_it_is_given() -> None:
             connection: Any = vars(client)["_AsyncioClient__connection"]
             sending = asyncio.create_task(client.size_of(memory))  # `bytes` need no copy
             await asyncio.sleep(0)
-            assert connection.sender.backpressured
+            assert connection._sender.backpressured
             with pytest.raises(MemoryError, match="not enough memory for a copy of 3000000 bytes"):
                 await connection.exchange(connection.session.request, (b"{}", [array]))
             with pytest.raises(MemoryError, match="on the server"):

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +28,7 @@ from sipyco_rpc.net.listening import stop_accepting, usable
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.net.signals import SignalHandler
 from support.environment import without_durations
+from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
 
@@ -83,17 +83,16 @@ def test_a_limit_needs_a_client() -> None:
             pass
 
 
-class Slow:
+class Slow(GatedTarget):
     value = 5
 
     def __init__(self) -> None:
-        self.entered, self.released = threading.Event(), threading.Event()
+        super().__init__()
         self.calls: list[Any] = []
 
     def show(self, x: Any) -> None:
         self.calls.append(x)
-        self.entered.set()
-        assert self.released.wait(DEADLINE)
+        self._enter()
 
     def _hidden(self) -> None:
         self.calls.append("hidden")

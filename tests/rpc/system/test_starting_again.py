@@ -18,26 +18,21 @@ from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from support.event_loops import every_loop, loop_factory
+from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, connect_elsewhere, rpc_server, until
 
 
-class Target:
+class Target(GatedTarget):
     def __init__(self) -> None:
+        super().__init__()
         self.calls = 0
-        self.entered = threading.Event()
-        self.released = threading.Event()
 
-    def echo(self, x: Any) -> Any:
+    def echo(self, x: Any = None) -> Any:
         self.calls += 1
         return x
 
     def items(self) -> Iterator[int]:
         yield from range(5)
-
-    def wait(self) -> str:
-        self.entered.set()
-        assert self.released.wait(DEADLINE)
-        return "waited"
 
 
 def port_of(server: AsyncioServer) -> int:
@@ -105,7 +100,7 @@ def test_a_driver_that_is_stuck_since_the_loop_before_has_its_turn_first() -> No
         await server.start(HOST, 0)
         client = AsyncioClient()
         await client.connect_rpc(HOST, port_of(server))
-        waiting = asyncio.ensure_future(client.wait())
+        waiting = asyncio.ensure_future(client.block())
         await asyncio.to_thread(target.entered.wait, DEADLINE)
         await client.close_rpc()
         with pytest.raises(ConnectionError):

@@ -31,6 +31,7 @@ from sipyco_rpc.pc_rpc import (
     call_timeout,
 )
 from support.certificates import Identity, identity
+from support.gates import GatedTarget
 from support.peers import (
     DEADLINE,
     GREETING,
@@ -41,21 +42,7 @@ from support.peers import (
     running_server,
     until,
 )
-
-
-class Target:
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.released = threading.Event()
-
-    def echo(self, x: Any) -> Any:
-        return x
-
-    async def wait(self) -> str:
-        self.entered.set()
-        while not self.released.is_set():
-            await asyncio.sleep(0.005)
-        return "waited"
+from support.threads import in_a_thread
 
 
 def keywords(own: Identity, peer: Identity) -> dict[str, Any]:
@@ -80,7 +67,7 @@ def client_identity() -> Identity:
 @contextlib.contextmanager
 def tls_server(target: Any = None, **how: Any) -> Iterator[int]:
     how = how or keywords(server_identity(), client_identity())
-    with running_server(lambda: Server({"t": target or Target()}), **how) as port:
+    with running_server(lambda: Server({"t": target or GatedTarget()}), **how) as port:
         yield port
 
 
@@ -143,7 +130,7 @@ def test_the_configuration_by_position_as_programs_give_it() -> None:
     mine = SimpleSSLConfig(*client_identity(), server_identity().cert)
 
     async def main() -> None:
-        serving = Server({"t": Target()})
+        serving = Server({"t": GatedTarget()})
         await serving.start(HOST, 0, server)
         assert serving.server is not None
         port = serving.server.sockets[0].getsockname()[1]
@@ -314,7 +301,7 @@ def test_a_key_of_another_certificate(call: Call, way: Call) -> None:
             call(port, **way(mixed, server_identity()))
 
     async def serve() -> None:
-        server = Server({"t": Target()})
+        server = Server({"t": GatedTarget()})
         wrong = Identity(server_identity().cert, identity("stranger").key)
         with pytest.raises(ssl.SSLError, match="KEY_VALUES_MISMATCH"):
             await server.start(HOST, 0, **way(wrong, client_identity()))
@@ -337,7 +324,7 @@ def test_a_plain_client_of_a_tls_server(call: Call, caplog: pytest.LogCaptureFix
 def test_a_tls_client_of_a_plain_server(
     call: Call, way: Call, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with rpc_server({"t": Target()}) as port:
+    with rpc_server({"t": GatedTarget()}) as port:
         with pytest.raises((OSError, EOFError)) as caught:
             call(port, **way(client_identity(), server_identity()))
         assert not isinstance(caught.value, TimeoutError)
@@ -352,7 +339,7 @@ def test_best_effort_warns_gives_nothing_and_stops(
 ) -> None:
     server, client = server_identity(), client_identity()
     if wrong == "plain server":
-        with rpc_server({"t": Target()}) as port:
+        with rpc_server({"t": GatedTarget()}) as port:
             assert best_effort_gives_nothing(port, caplog, **keywords(client, server))
         return
     if wrong == "host":
@@ -450,24 +437,13 @@ def test_a_tls_server_that_goes_away_in_mid_call(kind: str, end: str) -> None:
 
 
 def test_closing_a_tls_client_ends_the_call_of_another_thread() -> None:
-    target = Target()
+    target = GatedTarget()
     with tls_server(target) as port:
         client = Client(HOST, port, **keywords(client_identity(), server_identity()))
-        ended: list[BaseException] = []
-
-        def call() -> None:
-            try:
-                client.wait()
-            except BaseException as exc:
-                ended.append(exc)
-
-        thread = threading.Thread(target=call)
-        thread.start()
-        assert target.entered.wait(DEADLINE)
-        client.close_rpc()
-        client.close_rpc()
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
+        with in_a_thread(client.wait) as ended:
+            assert target.entered.wait(DEADLINE)
+            client.close_rpc()
+            client.close_rpc()
         target.released.set()
     assert len(ended) == 1
     assert isinstance(ended[0], (EOFError, OSError))
@@ -475,7 +451,7 @@ def test_closing_a_tls_client_ends_the_call_of_another_thread() -> None:
 
 
 def test_a_timeout_over_tls_does_not_spoil_the_next_call() -> None:
-    target = Target()
+    target = GatedTarget()
     with tls_server(target) as port:
         how = keywords(client_identity(), server_identity())
         with Client(HOST, port, **how) as client:
@@ -546,7 +522,7 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_a_connection_that_failed_spoils_no_other_that_its_thread_uses() -> None:
     ours = config(client_identity(), server_identity())
-    target = Target()
+    target = GatedTarget()
     made: list[Client] = []
 
     def connect(port: int) -> None:

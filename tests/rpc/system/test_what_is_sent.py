@@ -24,35 +24,14 @@ from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from sipyco_rpc.support import aliasing
 from sipyco_rpc.wire.server_session import ServerSession
 from support.certificates import paths_of
+from support.event_loops import every_loop, loop_factory
+from support.fake_transport import FakeTransport
 from support.peers import DEADLINE, HOST, connection_of, rpc_server, until
+from support.transports import secured
 
 numpy: Any = pytest.importorskip("numpy")
 
 SIZE = 300_000  # bytes: more than one write has
-
-
-class Transport:
-    """Takes so many writes, as the network does; keeps what it was given, as transports may."""
-
-    def __init__(self, writes: int) -> None:
-        self.written: list[Any] = []
-        self.sender: Sender
-        self._left = writes
-
-    def set_write_buffer_limits(self, high: int, low: int) -> None:
-        pass
-
-    def get_extra_info(self, name: str) -> None:
-        pass
-
-    def is_closing(self) -> bool:
-        return False
-
-    def write(self, data: Any) -> None:
-        self.written.append(data)
-        self._left -= 1
-        if self._left == 0:
-            self.sender.pause()
 
 
 def session() -> ServerSession:
@@ -65,7 +44,7 @@ async def send(
     function: Callable[[], Any], writes: int, afterwards: Callable[[], object] = lambda: None
 ) -> list[Any]:
     """Send what a function returns to a peer that is slow; give what the transport was given."""
-    transport = Transport(writes)
+    transport = FakeTransport(writes)
     sender = transport.sender = Sender(transport)  # type: ignore[arg-type]
     sender.begin()
     server = session()
@@ -520,16 +499,7 @@ def test_memory_that_numpy_knows_nothing_of_is_copied(monkeypatch: pytest.Monkey
     assert not aliasing.is_unaliased(piece)
 
 
-def new_loop(name: str) -> asyncio.AbstractEventLoop:
-    module: Any = asyncio if name == "asyncio" else importlib.import_module("uvloop")
-    loop: asyncio.AbstractEventLoop = module.new_event_loop()
-    return loop
-
-
 # --- connections -------------------------------------------------------------------------------
-
-secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-every_loop = pytest.mark.parametrize("name", ["asyncio", "uvloop"])
 
 LARGE = 12_000_000  # bytes: more than the buffers of a socket take
 
@@ -538,10 +508,8 @@ def own_certificates(tls: bool) -> dict[str, str]:
     return paths_of("client", "server") if tls else {}
 
 
-def run(name: str, tls: bool, target: Any, work: Callable[[int], Any], **options: Any) -> None:
+def run(loop: str, tls: bool, target: Any, work: Callable[[int], Any], **options: Any) -> None:
     """Serve a target in a loop of a kind, and run a coroutine function beside it, of the port."""
-    if name == "uvloop":
-        pytest.importorskip("uvloop", reason="it is not installed")
 
     async def main() -> None:
         async with asyncio.timeout(DEADLINE), Server({"t": target}, **options) as server:
@@ -549,7 +517,7 @@ def run(name: str, tls: bool, target: Any, work: Callable[[int], Any], **options
             assert server.server is not None
             await work(server.server.sockets[0].getsockname()[1])
 
-    with asyncio.Runner(loop_factory=lambda: new_loop(name)) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
 
 
@@ -618,7 +586,7 @@ def test_an_array_in_a_dictionary_that_a_method_returns_is_nobody_elses(
 @secured
 @pytest.mark.parametrize("parallel", [False, True])
 def test_a_reply_that_comes_while_requests_of_its_client_wait_is_sent_as_it_was(
-    name: str, tls: bool, parallel: bool, monkeypatch: pytest.MonkeyPatch
+    loop: str, tls: bool, parallel: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "_MAX_CALLS", 1)
     frames = Frames()
@@ -641,13 +609,13 @@ def test_a_reply_that_comes_while_requests_of_its_client_wait_is_sent_as_it_was(
             assert (got == 1).all()
             await asyncio.gather(*more)
 
-    run(name, tls, frames, work, allow_parallel=parallel)
+    run(loop, tls, frames, work, allow_parallel=parallel)
 
 
 @every_loop
 @secured
 @pytest.mark.parametrize("method", ["frames", "async_frames"])
-def test_items_are_sent_as_they_were_given(name: str, tls: bool, method: str) -> None:
+def test_items_are_sent_as_they_were_given(loop: str, tls: bool, method: str) -> None:
     frames = Frames()
 
     async def work(port: int) -> None:
@@ -659,11 +627,11 @@ def test_items_are_sent_as_they_were_given(name: str, tls: bool, method: str) ->
                 wanted += 1
             assert wanted == 4
 
-    run(name, tls, frames, work)
+    run(loop, tls, frames, work)
 
 
 @every_loop
-def test_a_client_that_half_closes_gets_what_was_there(name: str) -> None:
+def test_a_client_that_half_closes_gets_what_was_there(loop: str) -> None:
     frames = Frames()
 
     async def work(port: int) -> None:
@@ -681,7 +649,7 @@ def test_a_client_that_half_closes_gets_what_was_there(name: str) -> None:
         writer.close()
         assert received.endswith(b"\1" * LARGE)
 
-    run(name, False, frames, work)
+    run(loop, False, frames, work)
 
 
 class Keeps:
@@ -694,7 +662,7 @@ class Keeps:
 
 @every_loop
 @secured
-def test_a_call_that_waits_takes_its_arguments_when_it_is_made(name: str, tls: bool) -> None:
+def test_a_call_that_waits_takes_its_arguments_when_it_is_made(loop: str, tls: bool) -> None:
     target = Keeps()
 
     async def work(port: int) -> None:
@@ -710,7 +678,7 @@ def test_a_call_that_waits_takes_its_arguments_when_it_is_made(name: str, tls: b
             nested[1]["a"].append(2)  # type: ignore[index]
             await asyncio.gather(*calls)
 
-    run(name, tls, target, work)
+    run(loop, tls, target, work)
     assert (target.kept[0][0] == 1).all()
     assert len(target.kept) == 4
     for image, numbers in target.kept[1:]:

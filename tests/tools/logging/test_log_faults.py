@@ -25,6 +25,8 @@ from support.feeds import comes_true, serving
 from support.peers import HOST
 from support.records import recorded
 
+pytestmark = pytest.mark.one_python
+
 QUEUE = 8  # records that a forwarder keeps
 ATTEMPTS = 3  # that it makes to send one record
 DROPPED = re.compile(r"(\d+) log messages were dropped, as they could not be sent")

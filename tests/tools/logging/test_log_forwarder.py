@@ -21,6 +21,7 @@ from sipyco_tools._logging import connection, forwarder
 from sipyco_tools._logging.connection import LogConnection
 from sipyco_tools.logging_tools import LogForwarder, Server, SourceFilter
 from support.certificates import paths_of
+from support.event_loops import every_loop, loop_factory
 from support.feeds import comes_true, is_asked, serving
 from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
@@ -352,10 +353,8 @@ def test_nothing_is_sent_into_a_tunnel_whose_server_is_away(
     assert said[0].startswith("no connection to the log server")
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 def test_nothing_is_sent_on_a_connection_that_has_ended(loop: str) -> None:
-    module: Any = asyncio if loop == "asyncio" else pytest.importorskip("uvloop")
-
     async def main() -> None:
         sink = Sink()
         async with sink.running() as port:
@@ -371,7 +370,7 @@ def test_nothing_is_sent_on_a_connection_that_has_ended(loop: str) -> None:
             assert await connection.in_doubt() in (None, b"one\n")  # it was sent just now
             await connection.close()
 
-    with asyncio.Runner(loop_factory=module.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
 
 
@@ -404,9 +403,8 @@ def test_nothing_is_written_with_tls_to_a_peer_that_has_gone() -> None:
 
 
 @pytest.mark.parametrize("tls", ["plain", "trusting", "verifying"])
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 def test_many_records_over_one_connection(loop: str, tls: str, logger: logging.Logger) -> None:
-    module: Any = asyncio if loop == "asyncio" else pytest.importorskip("uvloop")
     theirs, ours = paths_of("server", "client"), paths_of("client", "server")
     listening, connecting = {
         "plain": ({}, {}),
@@ -428,7 +426,7 @@ def test_many_records_over_one_connection(loop: str, tls: str, logger: logging.L
                 await forwarder.stop()
         assert [int(text.split()[0]) for _, _, text, _ in records] == list(range(200))
 
-    with asyncio.Runner(loop_factory=module.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
 
 

@@ -54,6 +54,7 @@ from sipyco_tools.logging_tools import LogForwarder
 forwarder = LogForwarder("localhost", int(sys.argv[1]))
 logging.getLogger().addHandler(forwarder)
 logging.getLogger().setLevel(logging.INFO)
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells how long things take
 forwarder.start()
 for number in range(50):
     logging.info("%d\\n%s", number, "x" * 1000)

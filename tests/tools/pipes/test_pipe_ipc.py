@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sipyco_tools.pipe_ipc import AsyncioChildComm, AsyncioParentComm, ChildComm
+from support.event_loops import every_loop, loop_factory
 from support.peers import DEADLINE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="of POSIX pipes")
@@ -56,8 +57,8 @@ asyncio.run(main())
 
 def run(test: Callable[[], Coroutine[Any, Any, None]], loop: str = "asyncio") -> None:
     """Run a test; it leaves no descriptor open."""
-    module: Any = asyncio if loop == "asyncio" else pytest.importorskip("uvloop")
-    with asyncio.Runner(loop_factory=module.new_event_loop) as first:
+    factory = loop_factory(loop)
+    with asyncio.Runner(loop_factory=factory) as first:
         first.run(asyncio.sleep(0))  # uvloop keeps some descriptors from the first time on
     gc.collect()
     before = descriptors()
@@ -66,7 +67,7 @@ def run(test: Callable[[], Coroutine[Any, Any, None]], loop: str = "asyncio") ->
         async with asyncio.timeout(DEADLINE):
             await test()
 
-    with asyncio.Runner(loop_factory=module.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())
     gc.collect()
     assert descriptors() == before
@@ -87,7 +88,7 @@ async def write_for_ever(comm: AsyncioParentComm | AsyncioChildComm) -> None:
         await comm.drain()
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 @pytest.mark.parametrize("program", [BLOCKING, WITH_ASYNCIO], ids=["blocking", "asyncio"])
 def test_lines_both_ways_then_the_end(program: str, loop: str) -> None:
     async def test() -> None:
@@ -108,7 +109,7 @@ def test_lines_both_ways_then_the_end(program: str, loop: str) -> None:
     run(test, loop)
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 @pytest.mark.parametrize("program", [BLOCKING, WITH_ASYNCIO], ids=["blocking", "asyncio"])
 def test_a_child_sees_that_its_parent_closes(program: str, loop: str) -> None:
     async def test() -> None:
@@ -121,7 +122,7 @@ def test_a_child_sees_that_its_parent_closes(program: str, loop: str) -> None:
     run(test, loop)
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 @pytest.mark.parametrize("program", [BLOCKING, WITH_ASYNCIO], ids=["blocking", "asyncio"])
 def test_long_lines_and_much_of_both_at_once(program: str, loop: str) -> None:
     async def test() -> None:
@@ -147,7 +148,7 @@ def test_long_lines_and_much_of_both_at_once(program: str, loop: str) -> None:
     run(test, loop)
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 def test_a_child_that_is_killed_is_the_end(loop: str, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         stuck = AsyncioParentComm()
@@ -181,7 +182,7 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 @pytest.mark.parametrize("end", ["killed", "closed"])
 def test_writing_to_a_child_that_has_gone_says_so(
     end: str, loop: str, caplog: pytest.LogCaptureFixture
@@ -212,7 +213,7 @@ def test_writing_to_a_child_that_has_gone_says_so(
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@every_loop
 def test_a_child_that_writes_to_a_parent_that_has_gone(loop: str) -> None:
     async def test() -> None:
         (reads, other), (parent, writes) = os.pipe(), os.pipe()

@@ -1,11 +1,11 @@
-"""Structures that contain themselves: looked for only when one could not be written to its end."""
+"""Circular references: looked for only when a structure could not be written to its end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from sipyco_pyon._registry import _encoders, further_numpy_class, is_built_in
+from sipyco_pyon._registry import _encoders, further_numpy_kind, is_built_in
 
 __all__: list[str] = []
 
@@ -55,17 +55,20 @@ class _Search:
             return list(value)
         if type(value) is slice:
             return (value.start, value.stop, value.step)
-        custom = _encoders.get(type(value))
-        hook = custom.encode if custom is not None else self._default
+        cls = type(value)
+        registered = _encoders.get(cls)
+        hook = registered.encode if registered is not None else self._default
         if hook is None or value is None or isinstance(value, (float, int, str)):
             return None
-        if custom is None and (is_built_in(type(value)) or further_numpy_class(value) is not None):
+        if registered is None and (is_built_in(cls) or further_numpy_kind(cls) is not None):
             return None
         self._hook_calls += 1
         return (hook(value),) if self._hook_calls <= _MAX_HOOK_CALLS else None
 
 
-def circular(value: Any, default: Callable[[Any], Any] | None = None) -> ValueError | None:
+def circular_reference_error(
+    value: Any, default: Callable[[Any], Any] | None = None
+) -> ValueError | None:
     """Make the error of a structure that contains itself, or give None if none does.
 
     Args:

@@ -1,4 +1,4 @@
-"""Arrays and scalars of NumPy as arguments of tags: the only module that imports NumPy.
+"""The NumPy codec: arrays and scalars as arguments of tags. Only this module imports NumPy.
 
 It is imported when there is something to do for it, so `sipyco_pyon` works without NumPy.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
-from sipyco_pyon._base64 import b64decode, b64encode
-from sipyco_pyon._registry import shown
+from sipyco_pyon._base64 import b64decode
+from sipyco_pyon._registry import safe_repr
 
 try:
     import numpy as np
@@ -32,20 +32,8 @@ _MAX_LENGTH: Final = 2**63 - 1
 
 # The dtypes of nearly all arrays, in both byte orders: NumPy makes the string anew each time.
 _KINDS: Final = (
-    "b1",
-    "i1",
-    "i2",
-    "i4",
-    "i8",
-    "u1",
-    "u2",
-    "u4",
-    "u8",
-    "f2",
-    "f4",
-    "f8",
-    "c8",
-    "c16",
+    *("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"),
+    *("f2", "f4", "f8", "c8", "c16"),
 )
 _COMMON: Final[list[Any]] = [np.dtype(order + kind) for kind in _KINDS for order in "<>"]
 DTYPE_TEXTS: Final[dict[Any, str]] = {dtype: f'"{dtype.str}"' for dtype in _COMMON}
@@ -108,20 +96,18 @@ def _unknown_to_numpy(dtype: Any) -> str:
     )
 
 
-def _of_text(array: Any) -> str:
-    """Tell what to do with an array of strings of any length, which are objects to NumPy."""
-    return "; send `.astype(str)`" if array.dtype.kind == "T" else ""
-
-
-def array_dtype(array: Any) -> Any:
-    """Give the description of an array's dtype.
+def dtype_description(owner: Any) -> Any:
+    """Give what rebuilds the dtype of an array or a scalar.
 
     Raises:
-        TypeError: the array holds objects, or its dtype is not one of NumPy's.
+        TypeError: it holds objects, or its dtype is not one of NumPy's.
     """
-    if array.dtype.hasobject:
-        raise TypeError(f"`{array!r}`: an array of objects is not PYON encodable{_of_text(array)}")
-    return describe_dtype(array.dtype)
+    if owner.dtype.hasobject:
+        what = "an array" if isinstance(owner, _ndarray) else "a scalar"
+        # Strings of any length are objects to NumPy.
+        advice = "; send `.astype(str)`" if owner.dtype.kind == "T" else ""
+        raise TypeError(f"`{owner!r}`: {what} of objects is not PYON encodable{advice}")
+    return describe_dtype(owner.dtype)
 
 
 def array_memory(array: Any) -> memoryview:
@@ -135,27 +121,10 @@ def array_memory(array: Any) -> memoryview:
         return memoryview(array.reshape(-1).view(np.uint8))
 
 
-def array_arguments(array: Any) -> tuple[list[int], Any, bytes]:
-    """Give the shape, the dtype and the base64 of an array.
-
-    Raises:
-        TypeError: the array holds objects, or its dtype is not one of NumPy's.
-    """
-    return list(array.shape), array_dtype(array), b64encode(array.tobytes())
-
-
-def scalar_arguments(scalar: Any) -> tuple[Any, bytes]:
-    """Give the dtype and the base64 of a scalar.
-
-    Raises:
-        TypeError: the scalar holds objects, or its dtype is not one of NumPy's.
-    """
-    if scalar.dtype.hasobject:
-        raise TypeError(f"`{scalar!r}`: a scalar of objects is not PYON encodable")
-    return describe_dtype(scalar.dtype), b64encode(scalar.tobytes())
-
-
 def _dtype(description: Any) -> Any:
+    dtype = _DTYPES.get(description) if type(description) is str else None
+    if dtype is not None:
+        return dtype
     dtype = np.dtype(description)
     if dtype.hasobject:
         raise ValueError("objects cannot be decoded")
@@ -176,7 +145,7 @@ def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
     for size in sizes:
         if type(size) is not int or not 0 <= size <= _MAX_LENGTH:
             # Of what else it may be not even a text is made: that of an array may take minutes.
-            got = shown(size) if type(size) is int else f"a `{type(size).__name__}`"
+            got = safe_repr(size) if type(size) is int else f"a `{type(size).__name__}`"
             raise ValueError(f"a shape is made of integers from 0 on, got {got:.60}")
     count = math.prod(sizes)
     if count * dtype.itemsize != length:
@@ -191,21 +160,15 @@ def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
 
 def decode_array(shape: Any, description: Any, data: Any) -> Any:
     """Rebuild an array from base64; it is C-contiguous and writable, and owns its memory."""
-    dtype = _DTYPES.get(description) if type(description) is str else None
-    if dtype is None:
-        dtype = _dtype(description)
+    dtype = _dtype(description)
     raw = b64decode(data)
     sizes = _sizes(shape, dtype, len(raw))
-    if not raw:
-        return _ndarray(sizes, dtype)
-    return _ndarray(sizes, dtype, raw).copy()
+    return _ndarray(sizes, dtype, raw).copy() if raw else _ndarray(sizes, dtype)
 
 
 def array_from_buffer(shape: Any, description: Any, memory: Any) -> Any:
     """Make an array of memory, which is copied only if it is read-only or not aligned."""
-    dtype = _DTYPES.get(description) if type(description) is str else None
-    if dtype is None:
-        dtype = _dtype(description)
+    dtype = _dtype(description)
     length = memory.nbytes if type(memory) is _ndarray else memoryview(memory).nbytes
     sizes = _sizes(shape, dtype, length)
     if length == 0:

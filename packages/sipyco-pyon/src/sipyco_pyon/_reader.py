@@ -1,14 +1,13 @@
-"""PYON v2 text as values. The built-in tags are in `_rebuild`."""
+"""The reader of PYON v2: text as values. The built-in tags are in `_tag_decoder`."""
 
 from __future__ import annotations
 
-from sipyco_pyon._base64_extract import CUT_FROM, Cuts
+from sipyco_pyon._base64_extract import EXTRACT_FROM, extract_base64
 from sipyco_pyon._bigint import from_decimal
-from sipyco_pyon._collisions import Collisions
 from sipyco_pyon._compat import beyond_digit_limit, load_errors, make_scanner
-from sipyco_pyon._json_c import check_end, encoding_of, scan_after_space, scan_document, to_text
-from sipyco_pyon._rebuild import Rebuilder, numpy_codec, untag_short
-from sipyco_pyon._registry import TAG, shown
+from sipyco_pyon._hash_flooding import HashFloodingGuard
+from sipyco_pyon._registry import TAG, safe_repr
+from sipyco_pyon._tag_decoder import TagDecoder, decode_short_tag, numpy_codec
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -17,38 +16,29 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+_SPACE: Final = " \t\n\r"
+
 _scan_plain: Final = make_scanner(None)
-_scan_tagged: Final = make_scanner(untag_short)
+_scan_short: Final = make_scanner(decode_short_tag)
 
 
-def _has_tag(text: str) -> bool:
-    """Tell whether a text may have a tag: it may be escaped, too.
+class _BufferTagDecoder(TagDecoder):
+    """Gives the values of tags whose data may be beside the text: buffers, extracted base64."""
 
-    Without one, the scanner needs no help. Single characters are found quickest.
-    """
-    return ("_" in text and TAG in text) or ("\\" in text and "\\u" in text)
-
-
-class Context:
-    """What stands beside a text while it is read: buffers, and what was cut out of it."""
-
-    def __init__(self, cuts: dict[str, Any], buffers: Sequence[Any] | None) -> None:
-        self._cuts = cuts
-        self._rebuilder = Rebuilder(Collisions())
+    def __init__(self, extracted: dict[str, Any], buffers: Sequence[Any] | None) -> None:
+        super().__init__(HashFloodingGuard())
+        self._extracted = extracted
         # Those that were taken are None.
         self._buffers: list[Any] = [] if buffers is None else list(buffers)
         # The buffer that was named last, until an array or `bytes` take it: they are the next
         # object that the scanner completes, or the buffer is out of place.
         self._pending: Any = None
 
-    def hook(self, members: dict[str, Any]) -> Any:
-        """Give the value that a JSON object stands for."""
+    def decode_tag(self, members: dict[str, Any]) -> Any:
         pending = self._pending
-        if TAG not in members:
-            if pending is not None:
-                self.finish()
+        if pending is None and TAG not in members:
             return members
-        description = members[TAG]
+        description = members.get(TAG)
         if type(description) is list and len(description) == 2:
             name, arguments = description
             if type(arguments) is list and arguments:
@@ -56,45 +46,42 @@ class Context:
                 if pending is not None:
                     if data is pending and (name == "nparray" or name == "bytes"):
                         self._pending = None
-                        return _adopt(name, arguments)
-                elif name == "tuple":
-                    if len(arguments) == 1 and type(data) is list:
-                        return tuple(data)
-                elif name == "buffer":
-                    if len(arguments) == 1 and type(data) is int:
-                        buffers = self._buffers
-                        if 0 <= data < len(buffers) and buffers[data] is not None:
-                            self._pending = memory = buffers[data]
-                            buffers[data] = None
-                            return memory
-                elif self._cuts and type(data) is str and data in self._cuts:
-                    return self._cuts.pop(data)
+                        return _take_buffer(name, arguments)
+                elif type(data) is str and data in self._extracted:
+                    return self._extracted.pop(data)
             self.finish()
             if name == "buffer":
-                raise ValueError("malformed `buffer`: " + self._refusal(arguments))
+                self._pending = memory = self._buffer(arguments)
+                return memory
         self.finish()
-        return self._rebuilder.untag(members)
+        return TagDecoder.decode_tag(self, members)
 
     def finish(self) -> None:
-        """Check that no buffer is left that nothing has taken."""
         if self._pending is not None:
             raise ValueError(
                 "malformed `buffer`: it stands for the data of an `nparray` or of `bytes` only"
             )
 
-    def _refusal(self, arguments: Any) -> str:
-        """Tell why there is no such buffer."""
-        if not self._buffers:
-            return "there are no buffers"
-        if type(arguments) is not list or len(arguments) != 1 or type(arguments[0]) is not int:
-            return "expected the index of a buffer"
-        index: int = arguments[0]
-        if 0 <= index < len(self._buffers):
-            return f"{index} is used twice"
-        return f"expected an index below {len(self._buffers)}, got {shown(index):.60}"
+    def _buffer(self, arguments: Any) -> Any:
+        """Give the buffer that a tag stands for."""
+        refusal = "there are no buffers"
+        if self._buffers:
+            refusal = "expected the index of a buffer"
+            if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is int:
+                index: int = arguments[0]
+                if 0 <= index < len(self._buffers):
+                    memory = self._buffers[index]
+                    self._buffers[index] = None
+                    if memory is not None:
+                        return memory
+                    refusal = f"{index} is used twice"
+                else:
+                    count = len(self._buffers)
+                    refusal = f"expected an index below {count}, got {safe_repr(index):.60}"
+        raise ValueError(f"malformed `buffer`: {refusal}")
 
 
-def _adopt(name: str, arguments: list[Any]) -> Any:
+def _take_buffer(name: str, arguments: list[Any]) -> Any:
     """Make a value of a buffer, the last argument."""
     try:
         if name == "nparray":
@@ -110,93 +97,120 @@ def _adopt(name: str, arguments: list[Any]) -> Any:
 
 def read(source: Any, buffers: Sequence[Any] | None) -> Any:
     """Read a document: see `pyon.decode`."""
-    if buffers or len(source) >= CUT_FROM:
+    if buffers or len(source) >= EXTRACT_FROM:
         return _read_long(source, buffers)
     # The way of small requests: calls are what costs here.
-    is_text = type(source) is str
+    text = ""
     try:
-        text = source if is_text else source.decode()
-        scan = _scan_plain
-        if ("_" in text or "\\" in text) and _has_tag(text):
-            scan = _scan_tagged
-        try:
-            value, end = scan(text, 0)
-        except StopIteration as exc:
-            value, end = scan_after_space(scan, text, exc.value)
-        if end != len(text):
-            check_end(text, end)
+        text = source if type(source) is str else source.decode()
+        scan = _scan_short if _may_have_tag(text) else _scan_plain
+        value, end = scan(text, 0)
+        if end != len(text) and text[end:].strip(_SPACE):
+            raise StopIteration(end)
         return value
-    except SystemError:
-        if not load_errors():
-            raise
-        return read(source, buffers)
-    except ValueError as exc:
-        # Bytes of another encoding, or lone surrogates. The former break off before any object
-        # is complete, so no value has been made of a part of them.
-        of_utf_8 = is_text or (
-            not isinstance(exc, UnicodeDecodeError) and encoding_of(source) == "utf-8"
-        )
-        if of_utf_8 and not beyond_digit_limit(text):
-            raise
-    return _read_as_it_is(source, buffers)
+    except (StopIteration, SystemError, ValueError) as exc:
+        options = _options_after(exc, source, text, False)
+    return read_with_options(source, buffers, options)
 
 
 def _read_long(source: Any, buffers: Sequence[Any] | None) -> Any:
-    cuts = Cuts(source)
-    rest = cuts.rest()
+    """Read a document that is long, or has buffers."""
+    rest = source
+    extracted: dict[str, Any] = {}
+    if len(source) >= EXTRACT_FROM:
+        rest, extracted = extract_base64(source)
     text = ""
     try:
-        text = rest if type(rest) is str else to_text(rest)
-        if not cuts.values and not buffers:
-            if not _has_tag(text):
-                return scan_document(_scan_plain, text)
-            return scan_document(make_scanner(Rebuilder(Collisions()).untag), text)
-        context = Context(cuts.values, buffers)
-        value = scan_document(make_scanner(context.hook), text)
-        context.finish()
+        text = rest if type(rest) is str else rest.decode()
+        decoder = TagDecoder(HashFloodingGuard())
+        if extracted or buffers:
+            decoder = _BufferTagDecoder(extracted, buffers)
+        scan = make_scanner(decoder.decode_tag) if _may_have_tag(text) else _scan_plain
+        value, end = scan(text, 0)
+        if end != len(text) and text[end:].strip(_SPACE):
+            raise StopIteration(end)
+        decoder.finish()
         return value
-    except SystemError:
-        if not load_errors():
-            raise
-        return _read_long(source, buffers)
-    except ValueError as exc:
-        if rest is not source and (text == "" or getattr(exc, "doc", None) == text):
-            # Not JSON, or not even text: what is wrong, and where, is told of the whole.
-            _explain(source)
-        if not beyond_digit_limit(text):
-            raise
-    return _read_as_it_is(source, buffers)
+    except (StopIteration, SystemError, ValueError) as exc:
+        options = _options_after(exc, source, text, rest is not source)
+    return read_with_options(source, buffers, options)
 
 
-def _explain(source: Any) -> None:
-    """Raise the error of a text that is not JSON, without making anything of it."""
-    text = source if isinstance(source, str) else to_text(source)
-    scan_document(make_scanner(None, from_decimal), text)
+def _may_have_tag(text: str) -> bool:
+    """Tell whether a text may have a tag, which may be escaped, too.
+
+    Without one, the scanner needs no help. Single characters are found quickest.
+    """
+    return ("_" in text and TAG in text) or ("\\" in text and "\\u" in text)
 
 
-def _read_as_it_is(source: Any, buffers: Sequence[Any] | None) -> Any:
-    """Read a text with integers beyond the interpreter's limit, and nothing cut out of it."""
-    context = Context({}, buffers)
-    text = source if isinstance(source, str) else to_text(source)
-    try:
-        value = scan_document(make_scanner(context.hook, from_decimal), text)
-    except SystemError:
-        if not load_errors():
-            raise
-        return _read_as_it_is(source, buffers)
-    context.finish()
-    return value
+def _options_after(error: Exception, source: Any, text: str, extracted: bool) -> dict[str, Any]:
+    """Give the options by which `json.loads` reads what our own use of its parts did not.
+
+    Args:
+        error: what has happened.
+        source: the document.
+        text: of the document, or what is left of it; empty if it is not UTF-8.
+        extracted: whether it is what is left.
+
+    Raises:
+        Exception: the error, or that of `json.loads`, if the document is malformed.
+    """
+    if isinstance(error, SystemError):
+        if load_errors():
+            return {}
+        raise error
+    # Of bytes in another encoding, or with lone surrogates, no value has been made yet: the former
+    # break off before any object is complete.
+    if type(source) is not str and (
+        isinstance(error, UnicodeDecodeError) or _encoding_of(source) != "utf-8"
+    ):
+        return {}
+    not_json = getattr(error, "doc", None) == text
+    if isinstance(error, StopIteration) or (not_json and extracted):
+        # Not JSON, unless it begins with space. What is wrong, and where, is told of the whole,
+        # without making anything of it.
+        import json
+
+        json.loads(_to_text(source), parse_int=from_decimal)
+        return {}
+    if not_json or not beyond_digit_limit(text):
+        raise error
+    return {"parse_int": from_decimal}
+
+
+def _encoding_of(source: bytes | bytearray) -> str:
+    """Tell the encoding of bytes that hold JSON by the first of them."""
+    first = source[:4]
+    if len(first) == 4 and first.isascii() and 0 not in first:
+        return "utf-8"  # as nearly always; there may be no descriptor left to load `json` with
+    from json import detect_encoding
+
+    return detect_encoding(source)
+
+
+def _to_text(source: Any) -> str:
+    """Decode a document, as `json.loads` does.
+
+    Raises:
+        UnicodeDecodeError: bytes hold no text.
+    """
+    if isinstance(source, str):
+        return source
+    text: str = source.decode(_encoding_of(source), "surrogatepass")
+    return text
 
 
 def read_with_options(source: Any, buffers: Sequence[Any] | None, options: dict[str, Any]) -> Any:
     """Read a document with the options of `json.loads`."""
     import json
 
-    text = source if isinstance(source, str) else to_text(source)
+    text = _to_text(source)
     try:
         return _loads(json.loads, text, buffers, options)
-    except ValueError:
-        if "parse_int" in options or not beyond_digit_limit(text):
+    except ValueError as exc:
+        not_json = getattr(exc, "doc", None) == text
+        if not_json or "parse_int" in options or not beyond_digit_limit(text):
             raise
     return _loads(json.loads, text, buffers, {**options, "parse_int": from_decimal})
 
@@ -204,29 +218,26 @@ def read_with_options(source: Any, buffers: Sequence[Any] | None, options: dict[
 def _loads(
     loads: Callable[..., Any], text: str, buffers: Sequence[Any] | None, options: dict[str, Any]
 ) -> Any:
-    context = Context({}, buffers)
-    # Without a tag in the text, escaped or not, the scanner needs no help.
-    if TAG in text or "\\u" in text:
-        options = _with_hook(options, context)
-    value = loads(text, **options)
-    context.finish()
+    decoder = _BufferTagDecoder({}, buffers)
+    value = loads(text, **(_with_hook(options, decoder) if _may_have_tag(text) else options))
+    decoder.finish()
     return value
 
 
-def _with_hook(options: dict[str, Any], context: Context) -> dict[str, Any]:
+def _with_hook(options: dict[str, Any], decoder: TagDecoder) -> dict[str, Any]:
     pairs_hook = options.get("object_pairs_hook")
     object_hook = options.get("object_hook")
     if pairs_hook is not None:
 
         def from_pairs(pairs: list[tuple[str, Any]]) -> Any:
             members = dict(pairs)
-            value = context.hook(members)
+            value = decoder.decode_tag(members)
             return pairs_hook(pairs) if value is members else value
 
         return {**options, "object_pairs_hook": from_pairs}
 
     def from_members(members: dict[str, Any]) -> Any:
-        value = context.hook(members)
+        value = decoder.decode_tag(members)
         return object_hook(value) if value is members and object_hook is not None else value
 
     return {**options, "object_hook": from_members}

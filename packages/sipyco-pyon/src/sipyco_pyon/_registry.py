@@ -1,4 +1,4 @@
-"""What PYON v2 knows of types: its tags, the types that programs register. No text here."""
+"""The registry of types: built-in tags, NumPy's classes, what programs register. No text here."""
 
 from __future__ import annotations
 
@@ -17,43 +17,17 @@ TAG: Final = "__jsonclass__"
 # The tags with a meaning of their own; `buffer` stands for memory beside the text.
 RESERVED: Final = frozenset(
     {
-        "Fraction",
-        "OrderedDict",
-        "buffer",
-        "bytes",
-        "complex",
-        "dict",
-        "nparray",
-        "npscalar",
-        "set",
-        "slice",
-        "tuple",
+        *("Fraction", "OrderedDict", "buffer", "bytes", "complex", "dict"),
+        *("nparray", "npscalar", "set", "slice", "tuple"),
     }
 )
 
 # Names of the NumPy scalar types that are supported; programs iterate over this.
 _numpy_scalar = {
-    "bool_",
-    "bytes_",
-    "complex128",
-    "complex64",
-    "datetime64",
-    "float16",
-    "float32",
-    "float64",
-    "int16",
-    "int32",
-    "int64",
-    "int8",
-    "str_",
-    "timedelta64",
-    "uint16",
-    "uint32",
-    "uint64",
-    "uint8",
-    "void",
+    *("bool_", "bytes_", "str_", "void", "datetime64", "timedelta64"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "complex64", "complex128"),
 }
-
 
 # The classes with a tag that are there without an import.
 _BUILT_IN: Final[frozenset[type]] = frozenset(
@@ -73,15 +47,7 @@ _encoders: dict[type, RegisteredType] = {}
 _decoders: dict[str, Callable[..., Any]] = {}
 
 
-def _probe() -> None:
-    """Show by its type what this module is made of."""
-
-
-# Whether mypyc has compiled the package: its functions are not Python's then.
-COMPILED: Final = type(_probe).__name__ != "function"
-
-
-def shown(value: object) -> str:
+def safe_repr(value: object) -> str:
     """Show a value in an error message, whatever its `repr` does."""
     try:
         return repr(value)
@@ -89,24 +55,23 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}, which cannot be shown>"
 
 
+# Whether mypyc has compiled the package: its functions are not Python's then.
+COMPILED: Final = type(safe_repr).__name__ != "function"
+
+
 def is_built_in(cls: type) -> bool:
     """Tell whether values of a class have a built-in tag."""
-    return cls in _BUILT_IN or class_of_numpy(cls) is not None or is_fraction_class(cls)
+    return cls in _BUILT_IN or numpy_kind(cls) is not None or is_fraction(cls)
 
 
-_numpy_kinds: dict[type, str] = {}  # what `numpy_class` has found; there are not many
+_numpy_kinds: dict[type, str] = {}  # what `numpy_kind` has found; there are not many
 
 
-def numpy_class(value: object) -> str | None:
-    """Tell what a value is to NumPy: `"array"`, the name of a scalar type, or None.
+def numpy_kind(cls: type) -> str | None:
+    """Tell what a class is to NumPy: `"array"`, the name of a scalar type, or None.
 
     No array can exist before someone has imported NumPy, so this never does.
     """
-    return class_of_numpy(type(value))
-
-
-def class_of_numpy(cls: type) -> str | None:
-    """Tell what a class is to NumPy; see `numpy_class`."""
     kind = _numpy_kinds.get(cls)
     if kind is not None:
         return kind
@@ -123,16 +88,15 @@ def class_of_numpy(cls: type) -> str | None:
     return None
 
 
-def further_numpy_class(value: object) -> str | None:
-    """Tell what a value is to NumPy that `numpy_class` does not know, if nothing of it is lost.
+def further_numpy_kind(cls: type) -> str | None:
+    """Tell what a class is to NumPy that `numpy_kind` does not know, if nothing of it is lost.
 
     It is `"array"` for a memory map, `"integer"` for one of a platform's integers (`longlong` is
     another class than `int64`, and the same number), `"inexact"` for a long double. Programs may
     have registered these, so it is asked after that.
     """
-    cls = type(value)
     numpy: Any = sys.modules.get("numpy")
-    if numpy is None or class_of_numpy(cls) is not None:
+    if numpy is None or numpy_kind(cls) is not None:
         return None
     if vars(numpy).get(cls.__name__) is not cls:  # some names of it warn
         return None
@@ -160,28 +124,36 @@ def advice(value: object) -> str:
     return ""
 
 
-def is_fraction(value: object) -> bool:
-    """Tell whether a value is a `Fraction`, without importing that class for it."""
-    return is_fraction_class(type(value))
-
-
-def is_fraction_class(cls: type) -> bool:
-    """Tell whether a class is `Fraction`."""
+def is_fraction(cls: type) -> bool:
+    """Tell whether a class is `Fraction`, without importing that for it."""
     module = sys.modules.get("fractions")
     return module is not None and cls is module.Fraction
 
 
 def register(
     types: Iterable[type],
+    *,
     name: str,
     encode: Callable[[Any], Any],
     decode: Callable[..., Any],
 ) -> None:
-    """Teach PYON v2 a type; see `pyon.register`."""
+    """Teach PYON v2 a type.
+
+        register([Point], name="Point", encode=lambda p: (p.x, p.y), decode=Point)
+
+    Args:
+        types: the classes, exactly: subclasses are not concerned.
+        name: the tag; all programs that exchange such values must agree on it.
+        encode: gives the arguments, any encodable values, from which `decode` rebuilds the value.
+        decode: is called with these arguments.
+
+    Raises:
+        AssertionError: a class or the name is registered already, or built in.
+    """
     classes = list(types)
     taken = [cls for cls in classes if cls in _encoders or is_built_in(cls)]
     if taken:
-        raise AssertionError(f"registered already: {shown(taken)}")
+        raise AssertionError(f"registered already: {safe_repr(taken)}")
     if name in _decoders or name in RESERVED:
         raise AssertionError(f"the name `{name}` is taken already")
     for cls in classes:
@@ -190,7 +162,16 @@ def register(
 
 
 def deregister(types: Iterable[type], name: str) -> None:
-    """Undo `register`; see `pyon.deregister`."""
+    """Undo `register`. If a class is refused, all of them stay as they are.
+
+    Args:
+        types: the classes, or some of them: the tag is known until the last one goes.
+        name: the tag that they are registered under.
+
+    Raises:
+        KeyError: a class is not registered.
+        AssertionError: a class is registered under another name, or built in.
+    """
     classes = dict.fromkeys(types)
     for cls in classes:
         if cls not in _encoders and is_built_in(cls):
@@ -201,5 +182,5 @@ def deregister(types: Iterable[type], name: str) -> None:
             )
     for cls in classes:
         del _encoders[cls]
-    if not any(custom.name == name for custom in _encoders.values()):
+    if not any(registered.name == name for registered in _encoders.values()):
         _decoders.pop(name, None)

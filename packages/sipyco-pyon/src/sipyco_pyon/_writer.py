@@ -1,25 +1,25 @@
-"""Values as PYON v2 text, piece by piece. No options of `json` here."""
+"""The writer of PYON v2: values as pieces of text. No options of `json` here."""
 
 from __future__ import annotations
 
 import sys
 from collections import OrderedDict
 
-from sipyco_pyon._base64 import b64text
+from sipyco_pyon._base64 import b64text, join_bytes, join_text
 from sipyco_pyon._bigint import to_decimal
-from sipyco_pyon._compat import encode_plain, encode_string, encode_string_unicode
-from sipyco_pyon._join import join_bytes, join_text
-from sipyco_pyon._rebuild import numpy_codec
+from sipyco_pyon._compat import encode_string
+from sipyco_pyon._plain_json import FLAT_FROM, all_strings, are_scalars, are_strings, flat_json
 from sipyco_pyon._registry import (
     COMPILED,
     TAG,
     _encoders,
     advice,
-    class_of_numpy,
-    further_numpy_class,
-    is_fraction_class,
-    shown,
+    further_numpy_kind,
+    is_fraction,
+    numpy_kind,
+    safe_repr,
 )
+from sipyco_pyon._tag_decoder import numpy_codec
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 __all__: list[str] = []
-
-JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-ONLY_STR: Final = frozenset({str})
-
-# Containers of so many plain items go to the encoder in C as a whole. Compiled, the loop here is
-# as quick as that and has no call to pay for; uncompiled it never is.
-FLAT_FROM: Final = 24 if COMPILED else 0
 
 # Compiled functions call each other without the interpreter's check for too deep a recursion.
 # Uncompiled, that check comes first.
@@ -43,6 +36,8 @@ _MAX_DEPTH: Final = 500 if COMPILED else sys.maxsize
 # digits. Compiled, these are machine words.
 _LARGEST: Final = 4611686018427387903
 _SMALLEST: Final = -4611686018427387904
+
+_SINGLETONS: Final[dict[Any, str]] = {None: "null", True: "true", False: "false"}
 
 _TOO_DEEP: Final = "nested too deeply to be encoded"
 _TAG_AS_KEY: Final = f"a dictionary with the key `{TAG}` is not PYON encodable"
@@ -59,81 +54,65 @@ _LONG_DATA: Final = 65536
 
 
 class Writer:
-    """Turn a value into pieces of text."""
+    """A value as pieces of text.
+
+    Args:
+        value: the value.
+        plain_float64: write `numpy.float64` as plain numbers.
+        default: gives what to write in place of a value of an unknown type.
+        buffer_callback: takes the memory of arrays and long `bytes`.
+
+    Raises:
+        ValueError: the value contains itself.
+    """
 
     _buffer_count = 0
     _has_memory = False  # among the pieces
 
     def __init__(
         self,
-        plain_float64: bool,
+        value: Any,
+        plain_float64: bool = False,
         default: Callable[[Any], Any] | None = None,
         buffer_callback: Callable[[memoryview], object] | None = None,
-        stand_ins: str | None = None,
     ) -> None:
-        """Begin a text.
-
-        Args:
-            plain_float64: write `numpy.float64` as plain numbers.
-            default: gives what to write in place of a value of an unknown type.
-            buffer_callback: takes the memory of arrays and long `bytes`.
-            stand_ins: marks the text as one that is to be read as JSON: a string that begins so
-                is there in place of a large integer, and characters are not escaped.
-        """
         self._plain_float64 = plain_float64
         self._default = default
         self._buffer_callback = buffer_callback
-        self._stand_ins = stand_ins
-        self._string: Any = encode_string if stand_ins is None else encode_string_unicode
-        self.large_integers: list[int] = []
         self._pieces: list[Any] = []  # text, and memory whose base64 is to stand there
+        try:
+            self._value(value, 0)
+            return
+        except RecursionError:
+            from sipyco_pyon._cycles import circular_reference_error
+
+            error = circular_reference_error(value, default)
+            if error is None:
+                raise
+        raise error
 
     def text(self) -> str:
         """Put the text together."""
-        if self._has_memory:
-            return join_text(self._pieces)
-        return "".join(self._pieces)
+        return join_text(self._pieces) if self._has_memory else "".join(self._pieces)
 
     def data(self, end: str = "") -> bytes:
         """Put the text together, in ASCII, and something after it."""
-        if end:
-            self._pieces.append(end)
-        if self._has_memory:
-            return join_bytes(self._pieces)
-        return "".join(self._pieces).encode("ascii")
+        self._pieces.append(end)
+        pieces = self._pieces
+        return join_bytes(pieces) if self._has_memory else "".join(pieces).encode("ascii")
 
-    def write(self, value: Any) -> None:
-        """Write a whole value.
-
-        Raises:
-            ValueError: it contains itself.
-        """
-        try:
-            self.value(value, 0)
-        except RecursionError:
-            from sipyco_pyon._cycles import circular
-
-            error = circular(value, self._default)
-            if error is None:
-                raise
-        else:
-            return
-        raise error
-
-    def value(self, value: Any, depth: int) -> None:
+    def _value(self, value: Any, depth: int) -> None:
         """Write a value."""
         cls = type(value)
         if cls is str:
-            self._pieces.append(self._string(value))
+            self._pieces.append(encode_string(value))
         elif cls is float:
             number: float = value
-            self._pieces.append(repr(value) if number - number == 0.0 else _not_finite(number))
+            self._pieces.append(repr(value) if number - number == 0.0 else flat_json(value))
         elif cls is int:
             integer: int = value
-            if _SMALLEST <= integer <= _LARGEST:
-                self._pieces.append(repr(value))
-            else:
-                self._large_integer(integer)
+            small = _SMALLEST <= integer <= _LARGEST
+            self._pieces.append(repr(value) if small else to_decimal(integer))
         elif cls is dict:
             self._dict(value, depth)
         elif cls is tuple:
@@ -142,100 +121,71 @@ class Writer:
             self._pieces.append("]]}")
         elif cls is list:
             self._items(value, depth)
-        elif value is None:
-            self._pieces.append("null")
-        elif value is True:
-            self._pieces.append("true")
-        elif value is False:
-            self._pieces.append("false")
+        elif value is None or cls is bool:
+            self._pieces.append(_SINGLETONS[value])
         else:
             self._other(value, depth)
 
-    def _large_integer(self, value: int) -> None:
-        if self._stand_ins is None:
-            self._pieces.append(to_decimal(value))
-        else:
-            self._pieces.append(f'"{self._stand_ins}-{len(self.large_integers)}-"')
-            self.large_integers.append(value)
-
-    def _flat(self, container: Any) -> bool:
-        """Write a container of plain values as a whole, unless it has large integers."""
-        if self._stand_ins is not None:
-            return False
-        try:
-            self._pieces.append("".join(encode_plain(container, 0)))
-        except ValueError:
-            return False
-        return True
-
     def _items(self, items: list[Any], depth: int) -> None:
         """Write an array."""
-        if (
-            len(items) >= FLAT_FROM
-            and JSON_SCALARS.issuperset(map(type, items))
-            and self._flat(items)
-        ):
-            return
-        if not items:
-            self._pieces.append("[]")
-            return
+        if len(items) >= FLAT_FROM and are_scalars(map(type, items)):
+            text = flat_json(items)
+            if text is not None:
+                self._pieces.append(text)
+                return
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         separator = "["
         for item in items:
             self._pieces.append(separator)
-            self.value(item, depth + 1)
+            self._value(item, depth + 1)
             separator = ","
-        self._pieces.append("]")
+        self._pieces.append("]" if items else "[]")
 
     def _dict(self, items: dict[Any, Any], depth: int) -> None:
         """Write a dictionary, of a class that may be derived."""
-        only_strings = not COMPILED and ONLY_STR.issuperset(map(type, items))
+        only_strings = not COMPILED and are_strings(map(type, items))
+        if not only_strings and not all_strings(items):
+            self._pairs("dict", items, depth)
+            return
         if TAG in items:
             raise AssertionError(_TAG_AS_KEY)
-        if not only_strings and not _all_strings(items):
-            self._pieces.append('{"__jsonclass__":["dict",[')
-            self._pairs(items, depth)
-            self._pieces.append("]]}")
-            return
-        if (
-            len(items) >= FLAT_FROM
-            and JSON_SCALARS.issuperset(map(type, items.values()))
-            and self._flat(items)
-        ):
-            return
+        if len(items) >= FLAT_FROM and are_scalars(map(type, items.values())):
+            text = flat_json(items)
+            if text is not None:
+                self._pieces.append(text)
+                return
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         separator = "{"
         for key, item in items.items():
             self._pieces.append(separator)
-            self._pieces.append(self._string(key))
+            self._pieces.append(encode_string(key))
             self._pieces.append(":")
-            self.value(item, depth + 1)
+            self._value(item, depth + 1)
             separator = ","
         self._pieces.append("}" if separator == "," else "{}")
 
-    def _pairs(self, items: dict[Any, Any], depth: int) -> None:
-        """Write an array of pairs of the keys and values of a dictionary."""
+    def _pairs(self, name: str, items: dict[Any, Any], depth: int) -> None:
+        """Write a tag with an array of pairs of the keys and values of a dictionary."""
+        if TAG in items:
+            raise AssertionError(_TAG_AS_KEY)
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
+        self._pieces.append('{"__jsonclass__":["' + name + '",[')
         separator = "[["
         for key, item in items.items():
             self._pieces.append(separator)
-            self.value(key, depth + 1)
+            self._value(key, depth + 1)
             self._pieces.append(",")
-            self.value(item, depth + 1)
+            self._value(item, depth + 1)
             separator = "],["
-        self._pieces.append("]]" if separator == "],[" else "[]")
+        self._pieces.append("]]]]}" if items else "[]]]}")
 
     def _other(self, value: Any, depth: int) -> None:
         cls = type(value)
         if cls is OrderedDict:
-            if TAG in value:
-                raise AssertionError(_TAG_AS_KEY)
-            self._pieces.append('{"__jsonclass__":["OrderedDict",[')
-            self._pairs(value, depth)
-            self._pieces.append("]]}")
+            self._pairs("OrderedDict", value, depth)
         elif cls is set:
             self._pieces.append('{"__jsonclass__":["set",[')
             self._items(list(value), depth)
@@ -249,32 +199,30 @@ class Writer:
         elif cls is slice:
             self._tagged("slice", [value.start, value.stop, value.step], depth)
         else:
-            kind = class_of_numpy(cls)
+            kind = numpy_kind(cls)
             if kind is None:
                 self._derived(value, depth)
             elif kind == "array":
-                self._array(value, depth)
+                self._array(value)
             else:
                 self._scalar(value, kind, depth)
 
     def _derived(self, value: Any, depth: int) -> None:
         # Programs rely on it that subclasses are written as their base, registered or not.
         if isinstance(value, str):
-            self._pieces.append(self._string(value))
+            self._pieces.append(encode_string(value))
         elif isinstance(value, int):
             # Their own comparisons and texts are theirs to define.
-            self.value(int.__pos__(value), depth)
+            self._value(int.__pos__(value), depth)
         elif isinstance(value, float):
-            self.value(float.__pos__(value), depth)
+            self._value(float.__pos__(value), depth)
         elif isinstance(value, list):
             self._items(list(value), depth)
         elif isinstance(value, tuple):
-            self._pieces.append('{"__jsonclass__":["tuple",[')
-            self._items(list(value), depth)
-            self._pieces.append("]]}")
+            self._value(tuple(value), depth)
         elif isinstance(value, dict):
             self._dict(value, depth)
-        elif is_fraction_class(type(value)):
+        elif is_fraction(type(value)):
             self._tagged("Fraction", [value.numerator, value.denominator], depth)
         else:
             self._unknown(value, depth)
@@ -283,28 +231,28 @@ class Writer:
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         cls = type(value)
-        custom = _encoders.get(cls)
-        if custom is not None:
-            arguments = custom.encode(value)
-            self._pieces.append('{"__jsonclass__":[' + self._string(custom.name) + ",")
+        registered = _encoders.get(cls)
+        if registered is not None:
+            arguments = registered.encode(value)
+            self._pieces.append('{"__jsonclass__":[' + encode_string(registered.name) + ",")
             if isinstance(arguments, (list, tuple)):
                 self._items(list(arguments), depth)
             else:
-                self.value(arguments, depth + 1)
+                self._value(arguments, depth + 1)
             self._pieces.append("]}")
             return
-        kind = further_numpy_class(value)
+        kind = further_numpy_kind(cls)
         if kind == "array":
-            self._array(value, depth)
+            self._array(value)
         elif kind is not None:
             self._scalar(value, kind, depth)
         elif self._default is not None:
-            self.value(self._default(value), depth + 1)
+            self._value(self._default(value), depth + 1)
         else:
-            what_to_do = advice(value)
+            hint = advice(value)
             raise TypeError(
-                f"`{shown(value)}`: Object of type `{cls.__name__}` is not PYON encodable"
-                f"{what_to_do}{what_to_do and ', or register its class'}"
+                f"`{safe_repr(value)}`: Object of type `{cls.__name__}` is not PYON encodable"
+                f"{hint}{hint and ', or register its class'}"
             )
 
     def _tagged(self, name: str, arguments: list[Any], depth: int) -> None:
@@ -312,64 +260,39 @@ class Writer:
         self._items(arguments, depth)
         self._pieces.append("]}")
 
-    def _array(self, array: Any, depth: int) -> None:
-        codec = numpy_codec()
+    def _array(self, array: Any) -> None:
         shape = array.shape
         sizes = str(shape[0]) if len(shape) == 1 else ",".join([str(size) for size in shape])
-        dtype = codec.DTYPE_TEXTS.get(array.dtype)
-        if dtype is None:
-            description = codec.array_dtype(array)
-            self._pieces.append('{"__jsonclass__":["nparray",[[' + sizes + "],")
-            self.value(description, depth + 1)
-            self._pieces.append(",")
-        else:
-            self._pieces.append(f'{{"__jsonclass__":["nparray",[[{sizes}],{dtype},')
+        dtype = numpy_codec().DTYPE_TEXTS.get(array.dtype) or _describe(array)
+        self._pieces.append(f'{{"__jsonclass__":["nparray",[[{sizes}],{dtype},')
         self._memory(array, array.nbytes)
         self._pieces.append("]]}")
 
     def _scalar(self, scalar: Any, kind: str, depth: int) -> None:
         if kind == "float64" and self._plain_float64:
-            self.value(float(scalar), depth)
+            self._value(float(scalar), depth)
             return
-        codec = numpy_codec()
-        self._pieces.append('{"__jsonclass__":["npscalar",[')
-        dtype = codec.DTYPE_TEXTS.get(scalar.dtype)
-        if dtype is None:
-            description, data = codec.scalar_arguments(scalar)
-            self.value(description, depth + 1)
-            self._pieces.append(',"' + data.decode("ascii") + '"]]}')
-        else:
-            self._pieces.append(f'{dtype},"{b64text(scalar.tobytes())}"]]}}')
+        dtype = numpy_codec().DTYPE_TEXTS.get(scalar.dtype) or _describe(scalar)
+        data = b64text(scalar.tobytes())
+        self._pieces.append(f'{{"__jsonclass__":["npscalar",[{dtype},"{data}"]]}}')
 
     def _memory(self, owner: Any, size: int) -> None:
         """Write the data of `bytes` or of an array."""
         callback = self._buffer_callback
+        is_bytes = type(owner) is bytes
         if size < SHORT_DATA or (callback is None and size < _LONG_DATA):
-            raw = owner if type(owner) is bytes else owner.tobytes()
-            self._pieces.append('"' + b64text(raw) + '"')
+            self._pieces.append('"' + b64text(owner if is_bytes else owner.tobytes()) + '"')
             return
-        memory: memoryview = (
-            memoryview(owner) if type(owner) is bytes else numpy_codec().array_memory(owner)
-        )
+        memory: memoryview = memoryview(owner) if is_bytes else numpy_codec().array_memory(owner)
         if callback is not None and self._buffer_count < MAX_BUFFERS:
             callback(memory)
             self._pieces.append(f'{{"__jsonclass__":["buffer",[{self._buffer_count}]]}}')
             self._buffer_count += 1
         else:
-            self._pieces.append('"')
-            self._pieces.append(memory)
-            self._pieces.append('"')
+            self._pieces += ['"', memory, '"']
             self._has_memory = True
 
 
-def _not_finite(value: float) -> str:
-    if value != value:
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
-
-
-def _all_strings(items: dict[Any, Any]) -> bool:
-    for key in items:  # noqa: SIM110  (compiled, this is the quickest)
-        if not isinstance(key, str):
-            return False
-    return True
+def _describe(owner: Any) -> str:
+    """Describe a rare dtype, that of an array or a scalar, as JSON."""
+    return Writer(numpy_codec().dtype_description(owner)).text()

@@ -1,4 +1,4 @@
-"""Convert a file from PYON v1 to v2, in place, keeping the old one."""
+"""The converter of files from PYON v1 to v2, in place, keeping the old ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from os import PathLike
 
 from sipyco_pyon import pyon, pyon_v1
 
-__all__: list[str] = []
+__all__ = ["main", "migrate"]
 
 
 def migrate(filename: str | PathLike[str]) -> str:
@@ -18,6 +18,9 @@ def migrate(filename: str | PathLike[str]) -> str:
     A crash at any moment leaves the old file or the new one under the name; to run it again goes
     on. Where there are no hard links, there may be nothing under the name after a crash, and the
     old file is the one with `_v1`.
+
+    Args:
+        filename: the file; a symbolic link is followed.
 
     Returns:
         The name of the old file now: that of the file with `_v1` after it.
@@ -60,7 +63,7 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    """Run the converter as a command."""
+    """Convert the files that the command line names: see `python -m sipyco_pyon --help`."""
     parser = argparse.ArgumentParser(
         prog="python -m sipyco.pyon",
         description="Convert files from PYON v1 (Python-like) to PYON v2 (JSON), in place. "

@@ -10,25 +10,19 @@ from __future__ import annotations
 import os
 import sys
 
-from sipyco_pyon import _registry
-from sipyco_pyon._bigint import to_decimal
-from sipyco_pyon._compat import encode_plain
+from sipyco_pyon._compat import beyond_digit_limit
 from sipyco_pyon._files import read_text, replace_text
+from sipyco_pyon._plain_json import plain_json
 from sipyco_pyon._reader import read, read_with_options
-from sipyco_pyon._registry import TAG
-from sipyco_pyon._registry import _decoders as _decoders
-from sipyco_pyon._registry import _encoders as _encoders
-from sipyco_pyon._registry import _numpy_scalar as _numpy_scalar
-from sipyco_pyon._registry import is_fraction as is_fraction
-from sipyco_pyon._registry import numpy_class as numpy_class
-from sipyco_pyon._registry import shown as shown
-from sipyco_pyon._writer import FLAT_FROM, JSON_SCALARS, ONLY_STR, Writer
+from sipyco_pyon._registry import _numpy_scalar as _numpy_scalar  # programs iterate over it
+from sipyco_pyon._registry import deregister, register
+from sipyco_pyon._writer import Writer
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
-    from typing import Any
+    from typing import Any, Final
 
     Buffer = Any  # `collections.abc.Buffer`, which Python 3.11 does not have
 
@@ -44,57 +38,11 @@ __all__ = [
     "wrap",
 ]
 
-# The members of a request or a reply, and some more. To look at many in vain costs more than to
-# write them.
-_SMALL = 8
-
 # As much as may be taken at once for who only says that more will come.
-_MAPPED_FROM = 1024 * 1024
+_MAPPED_FROM: Final = 1024 * 1024
 
-# Long lists mostly hold one class, and to count it is quicker than to look up that of each item.
-_LONG = 1000
-
-
-def _flat(x: Any) -> str | None:
-    """Write a value by the encoder in C alone, if it is seen at once that this can write it.
-
-    That is a plain value, or a container of some; or a small one of such containers, as requests
-    and replies are.
-    """
-    cls = type(x)
-    if cls is dict:
-        if len(x) < FLAT_FROM or not ONLY_STR.issuperset(map(type, x)) or TAG in x:
-            return None
-        items = x.values()
-    elif cls is list and len(x) >= FLAT_FROM:
-        items = x
-        if len(x) > _LONG:
-            kinds = list(map(type, x))
-            if kinds.count(kinds[0]) == len(kinds):
-                items = x[:1]
-    elif cls in JSON_SCALARS:
-        items = ()
-    else:
-        return None
-    if not JSON_SCALARS.issuperset(map(type, items)):
-        if len(x) > _SMALL:
-            return None
-        for item in items:
-            kind = type(item)
-            if kind is list:
-                if not JSON_SCALARS.issuperset(map(type, item)):
-                    return None
-            elif kind is dict:
-                if not ONLY_STR.issuperset(map(type, item)) or TAG in item:
-                    return None
-                if not JSON_SCALARS.issuperset(map(type, item.values())):
-                    return None
-            elif kind not in JSON_SCALARS:
-                return None
-    try:
-        return "".join(encode_plain(x, 0))
-    except ValueError:
-        return None  # an integer beyond the interpreter's limit of digits
+# Of an integer: the least that the interpreter's limit can be set to.
+_ALLOWED_DIGITS: Final = 640
 
 
 def encode(
@@ -128,12 +76,10 @@ def encode(
     """
     if pretty or kwargs:
         return _encode_with_options(x, pretty, plain_float64, buffer_callback, kwargs)
-    text = _flat(x)
+    text = plain_json(x)
     if text is not None:
         return text
-    writer = Writer(plain_float64, None, buffer_callback)
-    writer.write(x)
-    return writer.text()
+    return Writer(x, plain_float64, None, buffer_callback).text()
 
 
 def encode_bytes(
@@ -156,12 +102,10 @@ def encode_bytes(
     if x is None:
         text: str | None = "null"  # what most methods return
     else:
-        text = _flat(x)
+        text = plain_json(x)
     if text is not None:
         return (text + end if end else text).encode("ascii")
-    writer = Writer(plain_float64, None, buffer_callback)
-    writer.write(x)
-    return writer.data(end)
+    return Writer(x, plain_float64, None, buffer_callback).data(end)
 
 
 def _encode_with_options(
@@ -174,13 +118,22 @@ def _encode_with_options(
     """Write a value by `json.dumps`: what is to be JSON goes through JSON once more."""
     import json
 
-    stand_ins = os.urandom(16).hex()
-    writer = Writer(plain_float64, options.pop("default", None), buffer_callback, stand_ins)
-    writer.write(x)
+    # Neither way takes long integers: a string that nobody can guess stands for each.
+    token = os.urandom(16).hex()
+    long_integers: list[str] = []
+
+    def from_digits(digits: str) -> int | str:
+        if len(digits) <= _ALLOWED_DIGITS:
+            return int(digits)
+        long_integers.append(digits)
+        return f"{token}-{len(long_integers) - 1}-"
+
+    text = Writer(x, plain_float64, options.pop("default", None), buffer_callback).text()
+    value = json.loads(text, parse_int=from_digits if beyond_digit_limit(text) else None)
     layout: dict[str, Any] = {"indent": 4} if pretty else {"separators": (",", ":")}
-    text = json.dumps(json.loads(writer.text()), **{**layout, **options})
-    for index, number in enumerate(writer.large_integers):
-        text = text.replace(f'"{stand_ins}-{index}-"', to_decimal(number), 1)
+    text = json.dumps(value, **{**layout, **options})
+    for index, digits in enumerate(long_integers):
+        text = text.replace(f'"{token}-{index}-"', digits, 1)
     return text
 
 
@@ -250,39 +203,6 @@ def _mapped(size: int) -> Any:
         return bytearray(size)  # a limit on their number, or no descriptor to load it with
 
 
-def register(
-    types: Iterable[type],
-    *,
-    name: str,
-    encode: Callable[[Any], Any],
-    decode: Callable[..., Any],
-) -> None:
-    """Teach PYON v2 a type.
-
-        register([Point], name="Point", encode=lambda p: (p.x, p.y), decode=Point)
-
-    Args:
-        types: the classes, exactly: subclasses are not concerned.
-        name: the tag; all programs that exchange such values must agree on it.
-        encode: gives the arguments, any encodable values, from which `decode` rebuilds the value.
-        decode: is called with these arguments.
-
-    Raises:
-        AssertionError: a class or the name is registered already, or built in.
-    """
-    _registry.register(types, name, encode, decode)
-
-
-def deregister(types: Iterable[type], name: str) -> None:
-    """Undo `register`. If a class is refused, all of them stay as they are.
-
-    Raises:
-        KeyError: a class is not registered.
-        AssertionError: a class is registered under another name, or built in.
-    """
-    _registry.deregister(types, name)
-
-
 def wrap(o: Any) -> Any:
     """Return the value itself.
 
@@ -299,6 +219,11 @@ def store_file(filename: str | PathLike[str], x: Any, **kwargs: Any) -> None:
     failure the old file is untouched, and nothing else is left behind. A temporary file that a
     killed process left in the directory is removed by a later call, when it is ten minutes old.
 
+    Args:
+        filename: the file; a symbolic link is followed.
+        x: the value.
+        **kwargs: as for `encode`.
+
     Raises:
         TypeError, AssertionError, ValueError: as `encode`.
         OSError: the file cannot be written; the error names it.
@@ -309,15 +234,12 @@ def store_file(filename: str | PathLike[str], x: Any, **kwargs: Any) -> None:
 def load_file(filename: str | PathLike[str], **kwargs: Any) -> Any:
     """Read a value from a file.
 
+    Args:
+        filename: the file, in UTF-8.
+        **kwargs: as for `decode`.
+
     Raises:
         OSError: the file cannot be read.
         ValueError, TypeError, ImportError: as `decode`.
     """
     return decode(read_text(filename), **kwargs)
-
-
-def main() -> None:
-    """Convert files from PYON v1: see `python -m sipyco_pyon --help`."""
-    from sipyco_pyon import migrate
-
-    migrate.main()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sipyco_pyon import pyon
+from sipyco_rpc.support.quoting import short_repr
 from sipyco_sync._array_cost import ITEM, MAX_DIMENSIONS, NUMPY_SCALARS, Cost, numbers
 
 __all__: list[str] = []
@@ -93,8 +93,9 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
     limit = max(container.nbytes, _ALWAYS_ALLOWED)
     if isinstance(container, numpy.void) and isinstance(key, (int, numpy.integer)):
         if isinstance(key, bool) or not -len(names) <= key < len(names):
-            shown = f"{pyon.shown(key):.40}"  # it may have too many digits for Python
-            raise IndexError(f"expected the index of one of {len(names)} fields, got {shown}")
+            raise IndexError(
+                f"expected the index of one of {len(names)} fields, got {short_repr(key)}"
+            )
         key = names[key]
     if isinstance(key, str):
         if key not in fields:

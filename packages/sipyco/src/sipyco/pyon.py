@@ -6,6 +6,8 @@ from sipyco_pyon import pyon
 from sipyco_pyon.pyon import *  # noqa: F403  (for type checkers and editors)
 
 if __name__ == "__main__":
-    pyon.main()
+    from sipyco_pyon.migrate import main
+
+    main()
 else:
     sys.modules[__name__] = pyon  # for Python: the module itself, one registry

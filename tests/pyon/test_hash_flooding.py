@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import sipyco_pyon
-from sipyco_pyon import _collisions, _registry, pyon, pyon_v1
+from sipyco_pyon import _hash_flooding, _registry, pyon, pyon_v1
 
 BOTH = pytest.mark.parametrize("module", [pyon, pyon_v1], ids=["v2", "v1"])
 KINDS = pytest.mark.parametrize("kind", ["dict", "OrderedDict", "set"])
@@ -205,8 +205,8 @@ def test_steps_are_counted_as_if_they_were_taken(hashes: list[int], run: int) ->
         taken[free[0]] = 1
         expected.append(free[0])
     places = array("Q")
-    cycle, positions = _collisions._cycle(2 * size)
-    left = _collisions._put(hashes, size, run, cycle, positions, places, 10**9)
+    cycle, positions = _hash_flooding._probe_cycle(2 * size)
+    left = _hash_flooding._insert(hashes, size, run, cycle, positions, places, 10**9)
     assert 10**9 - left == steps
     assert list(places) == expected
 
@@ -219,7 +219,7 @@ def test_numbers_in_a_row_take_no_steps_that_have_to_be_counted(
     def put(*args: Any) -> int:
         raise AssertionError("steps are counted one by one, which takes its time")
 
-    monkeypatch.setattr(_collisions, "_put", put)
+    monkeypatch.setattr(_hash_flooding, "_insert", put)
     keys = [number + 10_000 for number in range(20_000)]
     assert pyon.decode(in_dialect(pyon, kind, keys)) == collection(kind, keys)
 

@@ -1,15 +1,13 @@
-"""The columns of the matrix: what carries the bytes, and the loops that move them.
+"""What carries the bytes in tests: plain TCP, and both forms of TLS.
 
 A transport is one entry of `TRANSPORTS`: what the end that listens and the end that connects are
-given, as keyword arguments. A kind of event loop is one entry of `LOOPS`.
+given, as keyword arguments.
 """
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -40,19 +38,11 @@ def _verifying_the_host() -> Ends:
     return Ends(paths_of("server", "client"), paths_of("client", "server"))
 
 
-def _uvloop() -> asyncio.AbstractEventLoop:
-    pytest.importorskip("uvloop", reason="it is not installed")
-    loop: asyncio.AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
-    return loop
-
-
-TRANSPORTS: dict[str, Callable[[], Ends]] = {
+TRANSPORTS: Final[dict[str, Callable[[], Ends]]] = {
     "tcp": _plain,
     "ssl_config": _trusting_certificates,
     "local_cert": _verifying_the_host,
 }
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.new_event_loop,
-    "uvloop": _uvloop,
-}
+every_transport = pytest.mark.parametrize("transport", TRANSPORTS)
+secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

@@ -1,0 +1,145 @@
+"""Decoding of tags: values from the JSON objects that stand for them. No text here."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from sipyco_pyon._base64 import b64decode
+from sipyco_pyon._hash_flooding import UNCHECKED_KEYS, HashFloodingGuard
+from sipyco_pyon._registry import TAG, _decoders
+
+TYPE_CHECKING = False  # importing `typing` costs more than all of this package
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+__all__: list[str] = []
+
+_codec: Any = None
+
+
+def numpy_codec() -> Any:
+    """Return the module that imports NumPy, at the first need for it.
+
+    Raises:
+        ImportError: NumPy is not installed.
+    """
+    global _codec
+    if _codec is None:
+        from sipyco_pyon import _numpy
+
+        _codec = _numpy
+        _BUILT_IN["nparray"] = _numpy.decode_array
+        _BUILT_IN["npscalar"] = _numpy.decode_scalar
+    return _codec
+
+
+def _decode_first_array(*arguments: Any) -> Any:
+    return numpy_codec().decode_array(*arguments)
+
+
+def _decode_first_scalar(*arguments: Any) -> Any:
+    return numpy_codec().decode_scalar(*arguments)
+
+
+def _decode_fraction(*arguments: Any) -> Any:
+    from fractions import Fraction
+
+    if not all(type(argument) is int for argument in arguments):
+        # A text such as "1e999999999" would take all memory.
+        raise ValueError("a Fraction is made of integers")
+    return Fraction(*arguments)
+
+
+def _refuse_buffer(*arguments: Any) -> Any:
+    raise ValueError("there are no buffers")
+
+
+_BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
+    "Fraction": _decode_fraction,
+    "OrderedDict": OrderedDict,
+    "buffer": _refuse_buffer,
+    "bytes": b64decode,
+    "complex": complex,
+    "dict": dict,
+    "nparray": _decode_first_array,
+    "npscalar": _decode_first_scalar,
+    "set": set,
+    "slice": slice,
+    "tuple": tuple,
+}
+_HASHING: Final = frozenset({"OrderedDict", "dict", "set"})
+
+
+class TagDecoder:
+    """Gives the values of the tags of one text."""
+
+    def __init__(self, guard: HashFloodingGuard | None) -> None:
+        """Begin a text.
+
+        Args:
+            guard: counts for it, unless it is too short for that.
+        """
+        self._guard = guard
+
+    def decode_tag(self, members: dict[str, Any]) -> Any:
+        """Give the value that a JSON object stands for: its tag's, or itself if it has none.
+
+        Raises:
+            ValueError: the tag is malformed, whatever the cause inside.
+            TypeError: the tag is unknown.
+        """
+        if TAG not in members:
+            return members
+        description = members[TAG]
+        if type(description) is not list or len(description) != 2:
+            raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
+        name, arguments = description
+        if name == "tuple" and type(arguments) is list and len(arguments) == 1:
+            items = arguments[0]
+            if type(items) is list:
+                return tuple(items)  # at once: structures are full of them
+        if type(name) is not str:
+            raise ValueError(f"malformed `{TAG}`: expected a name and its arguments")
+        decoder = _BUILT_IN.get(name)
+        if decoder is None:
+            decoder = _decoders.get(name)
+            if decoder is None:
+                # A name of a peer's: it may be long, and have in it what terminals obey.
+                raise TypeError(f"Object of type `{repr(name[:60])[1:-1]}` is not PYON decodable")
+            return decoder(*arguments)
+        try:
+            if type(arguments) is not list:
+                raise ValueError("the arguments are not an array")
+            if name in _HASHING and arguments and len(arguments[0]) > UNCHECKED_KEYS:
+                self._check_keys(arguments[0], name == "set")
+            return decoder(*arguments)
+        except (ImportError, RecursionError):
+            raise
+        except Exception as exc:
+            raise ValueError(f"malformed `{name}`: {exc}") from exc
+
+    def finish(self) -> None:
+        """Check that no buffer is left that nothing has taken, at the end of the text."""
+
+    def _check_keys(self, items: Any, is_set: bool) -> None:
+        """Check that many items may go into a dictionary or a set."""
+        if not isinstance(items, (dict, list, set, tuple)):
+            # The items of an array would take many times its memory, and no program writes such
+            # a thing.
+            raise ValueError(f"expected a list of items, got a `{type(items).__name__}`")
+        if self._guard is None:
+            return
+        if is_set:
+            self._guard.check(list(items), True)
+        elif not isinstance(items, dict):  # the keys of one were checked when it was made
+            # Nearly all are lists. What is no pair is found when the dictionary is made.
+            keys = [
+                pair[0] if type(pair) is list and pair else next(iter(pair), None)
+                for pair in items
+            ]
+            self._guard.check(keys, False)
+
+
+# For texts that are too short to hold so many keys that it matters.
+decode_short_tag: Final = TagDecoder(None).decode_tag
