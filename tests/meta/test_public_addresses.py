@@ -57,7 +57,9 @@ def test_there_is_something_to_check() -> None:
 def test_it_says_where_programs_find_it(name: str) -> None:
     thing = DEFINED[name]
     address = thing.__module__
-    if address.partition(".")[0] == name.partition(".")[0]:
+    if name.startswith("sipyco_pyon.") and not isinstance(thing, type):
+        pass  # a function that may be compiled is left as it is
+    elif address.partition(".")[0] == name.partition(".")[0]:
         assert address in FACES
     else:  # it belongs to another distribution
         assert "._" not in address

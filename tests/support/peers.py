@@ -80,7 +80,7 @@ def connection_of(client: Any) -> Any:
 def connect_elsewhere(client: BestEffortClient, port: int) -> None:
     """Have a client find its server at another port when it connects again."""
     connection = vars(client)["_BestEffortClient__connection"]
-    connection._open_socket = lambda timeout: BlockingConnection(HOST, port, timeout, None)
+    connection._open_connection = lambda timeout: BlockingConnection(HOST, port, timeout, None)
 
 
 class Peer:

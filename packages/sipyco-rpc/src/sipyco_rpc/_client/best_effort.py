@@ -80,13 +80,13 @@ class BestEffortClient(RemoteTarget):
         contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
         key = object()
 
-        def open_socket(timeout: float | None) -> BlockingConnection:
+        def open_connection(timeout: float | None) -> BlockingConnection:
             return BlockingConnection(host, port, timeout, contexts(), max_line, key)
 
         # Attributes are name-mangled, so that none hides a remote method.
         self.__key = key  # for `call_timeout`
         self.__connection = ReconnectingConnection(
-            format_address(host, port), target_name, open_socket, firstcon_timeout, retry
+            format_address(host, port), target_name, open_connection, firstcon_timeout, retry
         )
         self.__connection.get()
 

@@ -30,7 +30,7 @@ class ReconnectingConnection:
     Args:
         where: the host and port, for log records.
         target_name: which target to select.
-        open_socket: makes a connection, within the seconds that it is given, if any.
+        open_connection: makes a connection, within the seconds that it is given, if any.
         first_timeout: for the first attempt of a process, in seconds; None for none.
         retry: pause before the first attempt in the background, in seconds.
 
@@ -43,7 +43,7 @@ class ReconnectingConnection:
         self,
         where: str,
         target_name: str | type[AutoTarget],
-        open_socket: Callable[[float | None], BlockingConnection],
+        open_connection: Callable[[float | None], BlockingConnection],
         first_timeout: float | None,
         retry: float,
     ) -> None:
@@ -51,7 +51,7 @@ class ReconnectingConnection:
         self.current: BlockingConnection | None = None
         self.methods: frozenset[str] | None = None
         self._target_name = target_name
-        self._open_socket = open_socket
+        self._open_connection = open_connection
         self._first_timeout = first_timeout
         self._retry = retry
         self._listing: dict[str, Any] | None = None
@@ -157,7 +157,7 @@ class ReconnectingConnection:
             thread.join(_JOIN_TIMEOUT)
 
     def _connect(self, timeout: float | None) -> None:
-        connection = self._open_socket(timeout)
+        connection = self._open_connection(timeout)
         try:
             connection.select(self._target_name)
             connection.timeout = None
