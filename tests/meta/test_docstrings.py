@@ -23,16 +23,19 @@ ENTRY = re.compile(r"^ {4}(\S.*)$", re.MULTILINE)
 
 def modules(package: str) -> list[str]:
     path = importlib.import_module(package).__path__
-    names = [found.name for found in pkgutil.iter_modules(path, f"{package}.")]
+    names = [found.name for found in pkgutil.walk_packages(path, f"{package}.")]
     return [name for name in names if name not in ELSEWHERE and not name.endswith("__main__")]
 
 
 def documented(package: str) -> Iterator[tuple[str, Any]]:
-    """Give each class, function and method that a package defines, with its full name."""
-    for name in modules(package):
-        for owner in vars(importlib.import_module(name)).values():
-            if getattr(owner, "__module__", None) != name or not callable(owner):
+    """Give each class, function and method that a package defines, with its public name."""
+    seen = set()
+    for module in modules(package):
+        for owner in vars(importlib.import_module(module)).values():
+            name = str(getattr(owner, "__module__", None))
+            if name.partition(".")[0] != package or not callable(owner) or owner in seen:
                 continue
+            seen.add(owner)
             yield f"{name}.{owner.__qualname__}", owner
             if inspect.isclass(owner):
                 for method in vars(owner).values():
@@ -68,7 +71,8 @@ def exported(package: str) -> set[str]:
     """Return where everything is defined that is in the `__all__` of a public module."""
     public = [name for name in modules(package) if "._" not in name]
     found = [importlib.import_module(name) for name in public]
-    objects = [getattr(module, name) for module in found for name in module.__all__]
+    offered = [(module, name) for module in found for name in getattr(module, "__all__", ())]
+    objects = [getattr(module, name) for module, name in offered]
     return {f"{o.__module__}.{o.__qualname__}" for o in objects if hasattr(o, "__qualname__")}
 
 

@@ -20,8 +20,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dev.faults.proxy import FaultProxy
-from sipyco_rpc._client import best_effort
 from sipyco_rpc.pc_rpc import AsyncioClient, Client, IncompatibleServer, LineTooLong
+from sipyco_rpc.support import backoff
 from sipyco_rpc.support.memory import MIB
 from support.certificates import paths_of
 from support.fleet import BUFFER_SIZE, LONG, Fleet, LoopThread, ServerHost
@@ -203,7 +203,7 @@ def test_every_history_keeps_the_contract(
     secured: bool, examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Hypothesis has that of the module for itself.
-    monkeypatch.setattr(best_effort, "random", Random(1))
+    monkeypatch.setattr(backoff, "random", Random(1))
     ours = paths_of("server", "client") if secured else {}
     theirs = paths_of("client", "server") if secured else {}
     with (

@@ -8,18 +8,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.net.server import LogLimiter, abort, close_writer
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
+from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.support.quoting import short_message
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import checked_pause
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
 
@@ -29,11 +30,9 @@ _READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
 _STREAM_LIMIT: Final = MIB  # bytes that arrive while callbacks run
 _TURN: Final = 0.005  # seconds of lines that have arrived before others have their turn
 _CLOSE_TIMEOUT: Final = 1.0  # seconds for a callback to end
-_BACK_OFF: Final = 1.5  # the factor of each wait to the one before it
-_LONGEST: Final = 12  # times the first wait: the server that comes back is found soon enough
-_JITTER: Final = 0.2  # of a wait, so that a hundred dashboards do not come at once
 
 
+@set_module("sipyco_sync.sync_struct")
 class SubscriptionState(Enum):
     """What became of a subscription, for `state_cb`."""
 
@@ -59,14 +58,6 @@ async def call(callback: Callback, *arguments: Any) -> Any:
     """Call a callback; wait for it if it is a coroutine function."""
     result = callback(*arguments)
     return await result if inspect.isawaitable(result) else result
-
-
-def _waits(first: float) -> Iterator[float]:
-    """Give the seconds to wait before each attempt."""
-    wait = first
-    while True:
-        yield wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  (no secret)
-        wait = min(wait * _BACK_OFF, first * _LONGEST)
 
 
 class FeedClient:
@@ -281,10 +272,10 @@ class FeedClient:
     async def __come_back(self, attempt: Callable[[], Awaitable[None]], where: str) -> bool:
         """Connect again, however long it takes."""
         assert self.__reconnect is not None
-        waits = _waits(self.__reconnect)
+        pauses = backoff(self.__reconnect)
         while True:
             await self.__notify_state(SubscriptionState.retrying)
-            await asyncio.sleep(next(waits))
+            await asyncio.sleep(next(pauses))
             try:
                 await attempt()
             except (OSError, EOFError) as exc:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sipyco_rpc.net.keepalive import async_open_connection, create_connection
 from sipyco_rpc.net.tls import SimpleSSLConfig, clear_tls_errors, client_ssl_context, server_name
 from sipyco_rpc.support.quoting import excerpt, short_message
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import checked_timeout
 from sipyco_rpc.wire.lines import MAX_LINE, LineReader, LineTooLong
 from sipyco_sync._subscriber import BANNER, decode_mod, early_end
@@ -45,6 +46,7 @@ class _Request:
         return [mod["struct"]]
 
 
+@set_module("sipyco_sync.sync_struct")
 async def snapshot(
     host: str,
     port: int,
@@ -107,6 +109,7 @@ async def _receive(
     return result[0]
 
 
+@set_module("sipyco_sync.sync_struct")
 def blocking_snapshot(
     host: str,
     port: int,

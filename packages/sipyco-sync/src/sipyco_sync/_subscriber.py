@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.support.quoting import excerpt, short_message, short_repr
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._dialects import decode_line
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionEnded, call
@@ -44,6 +45,7 @@ def decode_mod(line: bytes | bytearray) -> Mod:
     return mod
 
 
+@set_module("sipyco_sync.sync_struct")
 class Subscriber(FeedClient):
     """Keep a copy of a publisher's structure.
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Self, TypedDict
 
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent, not_copyable
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._feed_client import Callback
@@ -195,6 +196,7 @@ def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) 
         pass  # it has been closed meanwhile
 
 
+@set_module("sipyco_sync.sync_struct")
 class ThreadSubscriber:
     """Keep a copy of a publisher's structure, in a thread of its own.
 

@@ -18,6 +18,7 @@ from sipyco_rpc.net.connect import connect_error
 from sipyco_rpc.net.tls import client_ssl_context, server_name
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.session import AutoTarget
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.net.tls import SimpleSSLConfig
 
 
+@set_module("sipyco_rpc.pc_rpc")
 class AsyncioClient(RemoteTarget):
     """A connection to an RPC server whose methods are coroutine functions.
 

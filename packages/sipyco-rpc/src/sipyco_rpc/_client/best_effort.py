@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -15,8 +14,10 @@ from sipyco_rpc._client.remote_method import RemoteMethod, documented
 from sipyco_rpc._client.timeouts import limit_of
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.net.tls import client_ssl_contexts
+from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import (
     check_host,
     checked_pause,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sipyco.pc_rpc")
 
 _NETWORK_ERRORS: Final = (OSError, EOFError)
-_GROWTH: Final = 1.5  # each pause between two attempts to the next
-_LONGEST: Final = 12.0  # times `retry`: a server that was away for a weekend is found in a minute
-_JITTER: Final = 0.2  # of a pause: the clients of one dead server must not all knock at once
 _RECONNECT_TIMEOUT: Final = 5.0  # seconds, at least, for one attempt in the background
 _JOIN_TIMEOUT: Final = 1.0  # seconds for an attempt in the background to notice `close_rpc`
 
@@ -52,6 +50,7 @@ class _Methods(NamedTuple):
     document: Callable[[str], Documentation]
 
 
+@set_module("sipyco_rpc.pc_rpc")
 class BestEffortClient(RemoteTarget):
     """A client that never raises a network error: for what is nice to have, not needed.
 
@@ -218,10 +217,8 @@ class BestEffortClient(RemoteTarget):
         self.__forked = True
 
     def __keep_trying(self) -> None:
-        pause = self.__retry
-        while True:
-            jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  (no secret)
-            if self.__closing.wait(pause * jitter):
+        for pause in backoff(self.__retry):
+            if self.__closing.wait(pause):
                 return
             try:
                 self.__connect(max(_RECONNECT_TIMEOUT, self.__retry))
@@ -230,7 +227,6 @@ class BestEffortClient(RemoteTarget):
                     return
                 # The first failure was a warning; its repetitions would fill the log.
                 logger.debug("could not connect to %s: %s", self.__where, exc)
-                pause = min(pause * _GROWTH, self.__retry * _LONGEST)
             else:
                 logger.warning("connected to %s", self.__where)
                 return

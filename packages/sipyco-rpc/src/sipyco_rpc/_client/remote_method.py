@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sipyco_rpc.support.process_bound import not_copyable
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.session import IncompatibleServer
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -90,6 +91,7 @@ class RemoteMethod:
         return f"<remote method `{self.__name__}` of {self._methods.label}>"
 
 
+@set_module("sipyco_rpc.pc_rpc")
 def as_interface(client: object, interface: Callable[..., T]) -> T:
     """Give a client the type of an interface, for type checkers and editors.
 

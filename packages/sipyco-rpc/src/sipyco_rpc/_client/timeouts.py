@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import checked_timeout
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -25,6 +26,7 @@ limits: Final[ContextVar[tuple[tuple[object, float | None], ...]]] = ContextVar(
 )
 
 
+@set_module("sipyco_rpc.pc_rpc")
 @contextmanager
 def call_timeout(client: object, seconds: float | None) -> Iterator[None]:
     """Limit the time of each call that is made inside a `with` block.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc._server.connection import ServerConnection
 from sipyco_rpc._server.listing import checked_allowed_methods, document_function
@@ -12,6 +12,7 @@ from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import MAX_LINE, LineReader
 from sipyco_rpc.wire.server_session import ServerSession, check_target_names
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.net.admission import ConnectionSlot
 
 
+@set_module("sipyco_rpc.pc_rpc")
 class Server(AsyncioServer):
     """Serve the methods of objects over TCP.
 
@@ -63,8 +65,8 @@ class Server(AsyncioServer):
             allowed method is not there; or with such limits nobody could be served.
     """
 
-    _asks: ClassVar[bool] = True
-    _offers: ClassVar[str] = "call its methods"
+    _asks = True
+    _offers = "call its methods"
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ import sys
 
 from sipyco_pyon import pyon
 from sipyco_rpc.support.quoting import safe_str, short_repr
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.exception_chains import (
     MAX_ARGUMENTS,
     Room,
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 
+@set_module("sipyco_rpc.packed_exceptions")
 class GenericRemoteException(Exception):
     """An exception of the remote side of a class that does not exist here.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sipyco_rpc.support.memory import MIB
+from sipyco_rpc.support.set_module import set_module
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ __all__ = ["MAX_LINE", "LineReader", "LineTooLong", "OutOfMemory"]
 MAX_LINE = 128 * MIB  # a whole experiment's datasets travel as one line
 
 
+@set_module("sipyco_rpc.pc_rpc")
 class LineTooLong(ValueError):
     """A line was longer than the limit, and was dropped.
 
@@ -27,6 +29,9 @@ class LineTooLong(ValueError):
         )
         self.size = size
         self.limit = limit
+
+    def __reduce__(self) -> tuple[type[LineTooLong], tuple[int, int]]:
+        return type(self), (self.size, self.limit)  # a pool of processes hangs without it
 
 
 class OutOfMemory(LineTooLong, MemoryError):

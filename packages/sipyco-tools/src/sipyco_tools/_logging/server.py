@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT, AsyncioServer
+from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
 from sipyco_tools._logging.format import emit_entry
 from sipyco_tools._logging.lines import MAX_LINE, MAX_LINES, EntryReader, Refused
@@ -19,6 +20,7 @@ _READ_SIZE: Final = 64 * 1024  # bytes; more gains nothing
 _LAST_WORDS: Final = 0.5  # seconds for a peer to see that the server stops
 
 
+@set_module("sipyco_tools.logging_tools")
 class Server(AsyncioServer):
     """Receive the log records of other programs, and log them here.
 
@@ -39,8 +41,8 @@ class Server(AsyncioServer):
         handshake_timeout: seconds for a peer's TLS handshake, and until it has sent the banner.
     """
 
-    _asks: ClassVar[bool] = True
-    _offers: ClassVar[str] = "send it log messages"
+    _asks = True
+    _offers = "send it log messages"
 
     def __init__(
         self,

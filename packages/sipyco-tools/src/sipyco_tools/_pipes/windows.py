@@ -13,6 +13,7 @@ import secrets
 import sys
 from typing import Any, cast
 
+from sipyco_rpc.support.set_module import set_module
 from sipyco_tools._pipes.streams import MAX_LINE, AsyncioComm
 
 assert sys.platform == "win32"  # for type checkers, too
@@ -48,6 +49,7 @@ class _OnePeer(asyncio.StreamReaderProtocol):
             self.connected.set_result(_writer_of(self.reader, self, transport))
 
 
+@set_module("sipyco_tools.pipe_ipc")
 class AsyncioParentComm(AsyncioComm):
     """The parent's end.
 
@@ -57,9 +59,8 @@ class AsyncioParentComm(AsyncioComm):
         writer: of what is sent to it, likewise.
     """
 
-    process: asyncio.subprocess.Process
-
     def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process
         # Nobody can guess it, so that nobody else connects.
         self.__address = rf"\\.\pipe\sipyco-{os.getpid()}-{secrets.token_hex(16)}"
         self.__watching: asyncio.Task[None] | None = None
@@ -114,6 +115,7 @@ class AsyncioParentComm(AsyncioComm):
         self.writer.close()
 
 
+@set_module("sipyco_tools.pipe_ipc")
 class AsyncioChildComm(AsyncioComm):
     """The child's end, for programs with asyncio.
 
@@ -145,6 +147,7 @@ class AsyncioChildComm(AsyncioComm):
             self.writer.close()
 
 
+@set_module("sipyco_tools.pipe_ipc")
 class ChildComm:
     """The child's end, for programs without asyncio.
 
