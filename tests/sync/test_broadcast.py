@@ -24,8 +24,8 @@ def peer_of(port: int, name: bytes = b"log", **options: Any) -> RawPeer:
     return RawPeer(port, BANNER + name + b"\n", **options)
 
 
-def outlets(broadcaster: Broadcaster) -> list[Any]:
-    return [outlet for channel in broadcaster._channels.values() for outlet in channel.outlets]
+def queues(broadcaster: Broadcaster) -> list[Any]:
+    return [queue for channel in broadcaster._channels.values() for queue in channel.queues]
 
 
 def test_each_message_is_one_line_to_all_that_listen_on_its_channel() -> None:
@@ -34,7 +34,7 @@ def test_each_message_is_one_line_to_all_that_listen_on_its_channel() -> None:
         async with serving(broadcaster) as port:
             broadcaster.broadcast("log", "nobody listens yet")
             with peer_of(port) as one, peer_of(port) as two, peer_of(port, b"other") as other:
-                await comes_true(lambda: len(outlets(broadcaster)) == 3)
+                await comes_true(lambda: len(queues(broadcaster)) == 3)
                 broadcaster.broadcast("log", (20, "src", 1.5, "msg\nline2"))
                 broadcaster.broadcast("other", None)
                 expected = b'{"__jsonclass__":["tuple",[[20,"src",1.5,"msg\\nline2"]]]}'
@@ -86,9 +86,7 @@ def test_a_slow_receiver_loses_messages_and_the_others_none(
         async with serving(broadcaster) as port:
             with peer_of(port) as slow, peer_of(port, receive_buffer=1 << 20) as quick:
                 await comes_true(
-                    lambda: (
-                        broadcaster._channels and len(broadcaster._channels["log"].outlets) == 2
-                    )
+                    lambda: broadcaster._channels and len(broadcaster._channels["log"].queues) == 2
                 )
                 channel = broadcaster._channels["log"]
                 sent = 0
@@ -343,10 +341,10 @@ def test_a_receiver_comes_back_when_asked_to() -> None:
                     await comes_true(lambda: broadcaster._channels)
                     broadcaster.broadcast("log", i)
                     await comes_true(lambda i=i: got[-1:] == [i])
-                    outlet = next(iter(broadcaster._channels["log"].outlets))
-                    outlet._transport.abort()
-                    await comes_true(outlet.lost.done)
-                    await comes_true(lambda outlet=outlet: outlet not in outlets(broadcaster))
+                    queue = next(iter(broadcaster._channels["log"].queues))
+                    queue._transport.abort()
+                    await comes_true(queue.lost.done)
+                    await comes_true(lambda queue=queue: queue not in queues(broadcaster))
         assert got == [0, 1, 2]
 
     asyncio.run(main())

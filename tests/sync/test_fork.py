@@ -116,7 +116,7 @@ def test_a_fork_while_another_thread_changes_a_notifier_leaves_no_lock_held() ->
             held, release = threading.Event(), threading.Event()
 
             def hold() -> None:
-                with structure._lock:
+                with structure.changes.lock:
                     held.set()
                     assert release.wait(DEADLINE)
 

@@ -421,7 +421,7 @@ def test_a_structure_larger_than_the_limit_arrives_all_the_same() -> None:
         n = Notifier({"big": "y" * 3_000_000})
         async with serving(Publisher({"n": n}, max_backlog=1000)) as port:
             with peer_of(port) as peer:
-                await comes_true(lambda: n.publish.feeds[0].outlets)  # type: ignore[union-attr]
+                await comes_true(lambda: n.publish.feeds[0].queues)  # type: ignore[union-attr]
                 n["k"] = 1
                 assert len(await peer.line()) > 3_000_000
                 assert await peer.line() == b'{"action":"setitem","path":[],"key":"k","value":1}'

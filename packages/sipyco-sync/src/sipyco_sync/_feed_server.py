@@ -1,6 +1,6 @@
-"""The serving half of "banner, name, lines for ever", under `sync_struct` and `broadcast`.
+"""A server whose clients send a banner and a name, and get lines for ever.
 
-What the lines say is not known here.
+`Publisher` and `Broadcaster` are such servers. What the lines say is not known here.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Feed:
         lock: is held while lines are put.
 
     Attributes:
-        outlets: the peers.
+        queues: those of the peers.
     """
 
     def __init__(self, lock: threading.RLock | None = None) -> None:
         self.lock = threading.RLock() if lock is None else lock
-        self.outlets: set[SendQueue] = set()
+        self.queues: set[SendQueue] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._pending: list[bytes] = []
@@ -46,7 +46,7 @@ class Feed:
     def put(self, line: bytes) -> None:
         """Have a line sent to all peers."""
         with self.lock:
-            if not self.outlets:
+            if not self.queues:
                 return
             self._pending.append(line)
             self._pending_size += len(line) + OVERHEAD
@@ -65,26 +65,21 @@ class Feed:
             if lines:
                 self._deliver(lines)
 
-    def join(self, outlet: SendQueue) -> None:
+    def join(self, queue: SendQueue) -> None:
         """Add a peer; it gets what is put from now on."""
         with self.lock:
             self.flush()
             self._open()
-            self.outlets.add(outlet)
+            self.queues.add(queue)
 
-    def leave(self, outlet: SendQueue) -> None:
+    def leave(self, queue: SendQueue) -> None:
         """Remove a peer; it may have been removed before."""
         with self.lock:
-            self.outlets.discard(outlet)
+            self.queues.discard(queue)
 
-    def forget_peers(self, lock: threading.RLock) -> None:
-        """Begin anew: the peers, and the loop that they were in, are of no more use.
-
-        Args:
-            lock: to hold from now on.
-        """
-        self.lock = lock
-        self.outlets.clear()
+    def forget_peers(self) -> None:
+        """Begin anew: the peers, and the loop that they were in, are of no more use."""
+        self.queues.clear()
         self._take()
         self._loop = None
         self._scheduled = False
@@ -93,7 +88,7 @@ class Feed:
         """Remember where the peers are."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self.forget_peers(self.lock)
+            self.forget_peers()
             self._loop = loop
         self._thread = threading.get_ident()
 
@@ -157,27 +152,27 @@ class FeedServer(AsyncioServer):
         if feed is None:
             return
         transport = cast(asyncio.Transport, writer.transport)
-        outlet = SendQueue(transport, peer, self._carrier())
+        queue = SendQueue(transport, peer, self._carrier())
         try:
-            self._join(name, feed, outlet)
+            self._join(name, feed, queue)
             if transport.is_closing():
-                return  # it was lost before the outlet was there to be told
+                return  # it was lost before the queue could be told
             if reader.at_eof():
-                outlet.close_when_sent()
-            await outlet.lost
+                queue.close_when_sent()
+            await queue.lost
         finally:
-            self._leave(name, feed, outlet)
-            outlet.detach()
+            self._leave(name, feed, queue)
+            queue.detach()
 
     def _feed(self, name: str, peer: str) -> Feed | None:
         """Return the feed of a name, or say that there is none."""
         raise NotImplementedError
 
-    def _join(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        feed.join(outlet)
+    def _join(self, name: str, feed: Feed, queue: SendQueue) -> None:
+        feed.join(queue)
 
-    def _leave(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        feed.leave(outlet)
+    def _leave(self, name: str, feed: Feed, queue: SendQueue) -> None:
+        feed.leave(queue)
 
 
 async def _receive_name(reader: asyncio.StreamReader, banner: bytes) -> str:

@@ -1,9 +1,8 @@
-"""The publisher of `sync_struct`: notifiers in, mods out. What a mod is, `notifier` knows."""
+"""The publisher of `sync_struct`: notifiers in, mods out. What a mod is: see `_mods`."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -14,7 +13,8 @@ from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.support.set_module import set_module
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import MAX_BACKLOG, Feed, FeedServer
-from sipyco_sync.notifier import Mod, Notifier, PreparedPublish
+from sipyco_sync._mods import Mod, PreparedPublish
+from sipyco_sync.notifier import Notifier
 
 logger = logging.getLogger("sipyco.sync_struct")
 
@@ -33,12 +33,12 @@ class _NotifierFeed(Feed):
     def __init__(
         self, notifier: Notifier, encode: Callable[[Mod], bytes], max_backlog: int
     ) -> None:
-        super().__init__(notifier._lock)
+        super().__init__(notifier.changes.lock)
         self.notifier = notifier
         self.encode = encode
         self._max_backlog = max_backlog
-        self._snapshot: tuple[int, bytes] | None = None  # and after how many changes it was made
-        self._of: Any = None  # the structure that it was made of: programs may assign another
+        # After how many changes it was made, and of which structure: programs may assign another.
+        self._snapshot: tuple[int, Any, bytes] | None = None
         self._stale: set[SendQueue] = set()  # these get a fresh `init` when they can take it
 
     def put(self, line: bytes) -> None:
@@ -51,87 +51,88 @@ class _NotifierFeed(Feed):
         with self.lock:
             self._snapshot = None
             self._take()
-            self._stale.update(self.outlets)
+            self._stale.update(self.queues)
             self._schedule()
 
-    def join(self, outlet: SendQueue) -> None:
-        outlet.on_drained = partial(self._drained, outlet)
+    def join(self, queue: SendQueue) -> None:
+        queue.on_drained = partial(self._drained, queue)
         with self.lock:
             self._open()
-            self._send_snapshot(outlet)
+            self._send_snapshot(queue)
 
-    def forget_peers(self, lock: threading.RLock) -> None:
-        super().forget_peers(lock)
+    def forget_peers(self) -> None:
+        super().forget_peers()
+        self.lock = self.notifier.changes.lock  # another one in a child that was forked
         self._stale.clear()
 
-    def leave(self, outlet: SendQueue) -> None:
+    def leave(self, queue: SendQueue) -> None:
         with self.lock:
-            super().leave(outlet)
-            self._stale.discard(outlet)
+            super().leave(queue)
+            self._stale.discard(queue)
 
     def flush(self) -> None:
         super().flush()
         with self.lock:
             stale = list(self._stale)
-        for outlet in stale:
-            if outlet.idle:
-                self._refresh(outlet)
+        for queue in stale:
+            if queue.idle:
+                self._refresh(queue)
 
-    def _send_snapshot(self, outlet: SendQueue) -> None:
+    def _send_snapshot(self, queue: SendQueue) -> None:
         """Send `init` to a peer that is new or stale, and from then on what follows it."""
         snapshot = self._current_snapshot()
         lines = self._take()
         if lines:
             self._deliver(lines)  # to the others: the snapshot has them already
         # It is held once for all; a limit must not keep a large structure from ever arriving.
-        outlet.send(snapshot, counted=False)
-        self._stale.discard(outlet)
-        self.outlets.add(outlet)
+        queue.send(snapshot, counts_toward_limit=False)
+        self._stale.discard(queue)
+        self.queues.add(queue)
 
     def _current_snapshot(self) -> bytes:
-        state = self.notifier._changes, self.notifier.raw_view
-        if self._snapshot is None or self._snapshot[0] != state[0] or self._of is not state[1]:
-            line = self.encode({"action": "init", "struct": state[1]})
-            self._snapshot = state[0], line
-            self._of = state[1]
-        return self._snapshot[1]
+        count, struct = self.notifier.changes.count, self.notifier.raw_view
+        made = self._snapshot
+        if made is None or made[0] != count or made[1] is not struct:
+            made = count, struct, self.encode({"action": "init", "struct": struct})
+            self._snapshot = made
+        return made[2]
 
-    def _drained(self, outlet: SendQueue) -> None:
-        if outlet in self._stale:
-            self._later(self._refresh, outlet)  # this may be in the midst of delivering
+    def _drained(self, queue: SendQueue) -> None:
+        if queue in self._stale:
+            self._later(self._refresh, queue)  # this may be in the midst of delivering
 
-    def _refresh(self, outlet: SendQueue) -> None:
+    def _refresh(self, queue: SendQueue) -> None:
         """Send a fresh `init` to one that has lost mods."""
         try:
             with self.lock:
-                if outlet in self._stale and outlet.idle:
-                    self._send_snapshot(outlet)
+                if queue in self._stale and queue.idle:
+                    self._send_snapshot(queue)
         except Exception:
             # It stays stale: the next change may mend what cannot be encoded.
-            logger.exception("cannot send a fresh copy to %s", outlet.peer)
+            logger.exception("cannot send a fresh copy to %s", queue.peer)
 
     def _limit_pending(self) -> None:
         if self._pending_size > self._max_backlog and len(self._pending) > 1:
             self._take()
-            self._stale.update(self.outlets)
+            self._stale.update(self.queues)
 
     def _deliver(self, lines: list[bytes]) -> None:
         data = lines[0] if len(lines) == 1 else b"".join(lines)
-        for outlet in self.outlets:
-            if outlet in self._stale:
+        for queue in self.queues:
+            if queue in self._stale:
                 continue
-            waiting = outlet.waiting
+            waiting = queue.queued_bytes
             if waiting and waiting + len(data) > self._max_backlog:
-                outlet.drop()
-                self._stale.add(outlet)
+                queue.drop()
+                self._stale.add(queue)
                 self._later(
                     logger.warning,
                     "%s is more than %d bytes behind: it gets a fresh copy when it reads again",
-                    outlet.peer,
+                    queue.peer,
                     self._max_backlog,
                 )
             else:
-                outlet.send(data, len(lines))
+                queue.send(data, len(lines))
 
 
 class _Announcer(PreparedPublish):
@@ -155,10 +156,10 @@ class _Announcer(PreparedPublish):
             raise
         send()
 
-    def after_fork(self, lock: threading.RLock) -> None:
+    def after_fork(self) -> None:
         """Forget the peers, which are those of the parent."""
         for feed in self.feeds:
-            feed.forget_peers(lock)
+            feed.forget_peers()
 
     @staticmethod
     def _send(lines: list[tuple[_NotifierFeed, bytes]]) -> None:
@@ -241,7 +242,7 @@ class Publisher(FeedServer):
             raise ValueError(f"`{name}` is a part of a structure: publish the whole of it")
         if id(notifier) not in self._feeds:
             feed = _NotifierFeed(notifier, self._encode, self._max_backlog)
-            with notifier._lock:
+            with notifier.changes.lock:
                 if not isinstance(notifier.publish, _Announcer):
                     notifier.publish = _Announcer()
                 notifier.publish.feeds.append(feed)
@@ -261,12 +262,12 @@ class Publisher(FeedServer):
             del self._feeds[id(notifier)]
             announcer = notifier.publish
             if isinstance(announcer, _Announcer) and feed in announcer.feeds:
-                with notifier._lock:
+                with notifier.changes.lock:
                     announcer.feeds.remove(feed)
                     if not announcer.feeds:
                         notifier.publish = None
-        for outlet in [outlet for outlet, of in self._names.items() if of == name]:
-            outlet.close_when_sent()
+        for queue in [queue for queue, of in self._names.items() if of == name]:
+            queue.close_when_sent()
 
     def publish(self, notifier: Notifier, mod: Mod) -> None:
         """Send a mod that has been applied to a notifier; for programs that do so by themselves.
@@ -288,7 +289,7 @@ class Publisher(FeedServer):
     async def stop(self) -> None:
         """Send what waits where it can go at once, and close all connections. May be repeated."""
         for feed in self._feeds.values():
-            if feed.outlets:
+            if feed.queues:
                 feed.flush()
         await super().stop()
 
@@ -307,10 +308,10 @@ class Publisher(FeedServer):
             return None
         return self._feeds[id(notifier)]
 
-    def _join(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        self._names[outlet] = name
-        super()._join(name, feed, outlet)
+    def _join(self, name: str, feed: Feed, queue: SendQueue) -> None:
+        self._names[queue] = name
+        super()._join(name, feed, queue)
 
-    def _leave(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        self._names.pop(outlet, None)
-        super()._leave(name, feed, outlet)
+    def _leave(self, name: str, feed: Feed, queue: SendQueue) -> None:
+        self._names.pop(queue, None)
+        super()._leave(name, feed, queue)

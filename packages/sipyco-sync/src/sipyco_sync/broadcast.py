@@ -35,17 +35,15 @@ class _Channel(Feed):
         self._lost: dict[SendQueue, int] = {}  # of those that are losing messages now
         self._overrun = 0  # lost before the loop could take them
 
-    def join(self, outlet: SendQueue) -> None:
-        outlet.on_drained = lambda: self._caught_up(outlet)
-        super().join(outlet)
+    def join(self, queue: SendQueue) -> None:
+        queue.on_drained = lambda: self._caught_up(queue)
+        super().join(queue)
 
-    def leave(self, outlet: SendQueue) -> None:
-        super().leave(outlet)
-        lost = self._lost.pop(outlet, 0)
+    def leave(self, queue: SendQueue) -> None:
+        super().leave(queue)
+        lost = self._lost.pop(queue, 0)
         if lost:
-            logger.warning(
-                "%s is gone; it lost %d messages of `%s`", outlet.peer, lost, self._name
-            )
+            logger.warning("%s is gone; it lost %d messages of `%s`", queue.peer, lost, self._name)
 
     def _limit_pending(self) -> None:
         if self._pending_size > self._max_backlog and len(self._pending) > 1:
@@ -64,39 +62,39 @@ class _Channel(Feed):
             self._overrun = 0
         size = sum(map(len, lines))
         data = b"".join(lines)
-        for outlet in self.outlets:
-            if self._has_room(outlet, len(lines), size):
-                outlet.send(data, len(lines))
+        for queue in self.queues:
+            if self._has_room(queue, len(lines), size):
+                queue.send(data, len(lines))
                 continue
             for index, line in enumerate(lines):
-                if not self._has_room(outlet, 1, len(line)):
-                    self._lose(outlet, len(lines) - index)
+                if not self._has_room(queue, 1, len(line)):
+                    self._lose(queue, len(lines) - index)
                     break
-                outlet.send(line)
+                queue.send(line)
 
-    def _has_room(self, outlet: SendQueue, lines: int, size: int) -> bool:
-        if outlet.lines + lines > self._queue_limit:
+    def _has_room(self, queue: SendQueue, lines: int, size: int) -> bool:
+        if queue.queued_lines + lines > self._queue_limit:
             return False
-        return not outlet.waiting or outlet.waiting + size <= self._max_backlog
+        return not queue.queued_bytes or queue.queued_bytes + size <= self._max_backlog
 
-    def _lose(self, outlet: SendQueue, count: int) -> None:
-        if outlet not in self._lost:
-            self._lost[outlet] = 0
+    def _lose(self, queue: SendQueue, count: int) -> None:
+        if queue not in self._lost:
+            self._lost[queue] = 0
             self._later(
                 logger.warning,
                 "%s does not keep up with `%s`: it is losing messages",
-                outlet.peer,
+                queue.peer,
                 self._name,
             )
-        self._lost[outlet] += count
+        self._lost[queue] += count
 
-    def _caught_up(self, outlet: SendQueue) -> None:
-        lost = self._lost.pop(outlet, 0)
+    def _caught_up(self, queue: SendQueue) -> None:
+        lost = self._lost.pop(queue, 0)
         if lost:
             self._later(
                 logger.warning,
                 "%s keeps up with `%s` again, after it lost %d messages",
-                outlet.peer,
+                queue.peer,
                 self._name,
                 lost,
             )
@@ -187,9 +185,9 @@ class Broadcaster(FeedServer):
             self._channels[name] = _Channel(name, self._queue_limit, self._max_backlog)
         return self._channels[name]
 
-    def _leave(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        super()._leave(name, feed, outlet)
-        if not feed.outlets:
+    def _leave(self, name: str, feed: Feed, queue: SendQueue) -> None:
+        super()._leave(name, feed, queue)
+        if not feed.queues:
             self._channels.pop(name, None)
 
 
