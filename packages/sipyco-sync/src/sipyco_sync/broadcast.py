@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sipyco_pyon import pyon
 from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
-from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import belongs_to_parent
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.wire.lines import MAX_LINE
@@ -204,25 +204,20 @@ class Receiver(FeedClient):
 
     Args:
         name: of the channel.
-        notify_cb: one function or a list of them; each gets every message. An exception in one
-            is logged and ends the subscription.
-        disconnect_cb: is called when the connection ends other than by `close`.
-        reconnect: None, or seconds to wait before connecting again once a connection was lost.
-            The wait grows by half with each attempt, to 12 times. What is sent meanwhile is gone.
-        state_cb: is called with the `SubscriptionState` when it changes.
+        notify_cb: as for `Subscriber`; each gets every message.
+        disconnect_cb: as for `Subscriber`.
+        reconnect: as for `Subscriber`. What is sent meanwhile is gone.
+        state_cb: as for `Subscriber`.
         max_line: longest message to accept, in bytes.
 
     Attributes:
-        notify_cbs: list of the callbacks, which may be changed at any time.
-        disconnect_cb: as given; it may be assigned later.
-        receive_task: the task that receives, after `connect`. It ends without an error.
-        reader: of the connection, after `connect`.
-        writer: likewise.
+        notify_cbs: as of `Subscriber`; so are `disconnect_cb`, `receive_task`, `reader` and
+            `writer`.
     """
 
     _banner = _BANNER
     _logger = logger
-    _server_speaks_first = False
+    _decode = staticmethod(decode_line)
 
     def __init__(
         self,
@@ -263,12 +258,11 @@ class Receiver(FeedClient):
             port: its TCP port.
             *positional: `ssl_config`; or what `Subscriber.connect` takes in these places, for
                 programs that treat both alike: `before_receive_cb`, then `ssl_config`.
-            ssl_config: for TLS that trusts certificates.
-            before_receive_cb: is called once there is a connection, before anything is received.
-            local_cert: path of our certificate, a PEM file, for TLS that also verifies that
-                the certificate of the other side is for `host`. Not with `ssl_config`.
-            local_key: path of its private key.
-            peer_cert: path of the certificates to trust.
+            ssl_config: as for `Subscriber.connect`.
+            before_receive_cb: as for `Subscriber.connect`.
+            local_cert: as for `Subscriber.connect`.
+            local_key: as for `Subscriber.connect`.
+            peer_cert: as for `Subscriber.connect`.
 
         Raises:
             OSError: it cannot connect; also with `reconnect`, which begins after that.
@@ -287,12 +281,8 @@ class Receiver(FeedClient):
                 raise TypeError(f"expected a SimpleSSLConfig or a callback, got {value!r}")
         if len(positional) > 2:
             raise TypeError(f"expected at most 4 positional arguments, got {2 + len(positional)}")
-        await self._connect(
-            host, port, before_receive_cb, ssl_config, local_cert, local_key, peer_cert
-        )
-
-    def _decode(self, line: bytes | bytearray) -> Any:
-        return decode_line(line)
+        contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
+        await self._connect(host, port, contexts, before_receive_cb)
 
     def _refused(self, reason: str) -> None:
         # Messages have nothing to do with each other: the next may be of use.
