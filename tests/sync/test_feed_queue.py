@@ -55,7 +55,7 @@ class Transport(asyncio.Transport):
 def with_queue(test: Callable[[SendQueue, Transport], None]) -> None:
     async def main() -> None:
         transport = Transport()
-        test(SendQueue(transport, "a peer"), transport)
+        test(SendQueue(transport, "a peer", "a feed"), transport)
 
     asyncio.run(main())
 
@@ -63,7 +63,7 @@ def with_queue(test: Callable[[SendQueue, Transport], None]) -> None:
 def test_nothing_is_written_where_the_connection_beneath_tls_is_closing() -> None:
     async def main() -> None:
         transport, carrier = Transport(), Transport()
-        queue = SendQueue(transport, "a peer", carrier)
+        queue = SendQueue(transport, "a peer", "a feed", carrier)
         transport.full = True
         queue.send(b"1\n")
         queue.send(b"2\n")
@@ -179,7 +179,7 @@ def test_it_tells_when_all_has_been_taken() -> None:
 def test_a_peer_that_says_no_more_gets_what_waits(waits: bool) -> None:
     async def main() -> None:
         transport = Transport()
-        queue = SendQueue(transport, "a peer")
+        queue = SendQueue(transport, "a peer", "a feed")
         if waits:
             transport.full = True
             queue.send(b"1\n")
@@ -202,7 +202,7 @@ def test_streams_that_get_a_full_connection_back_are_told_so() -> None:
     async def main() -> None:
         transport = Transport()
         streams = transport.protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
-        queue = SendQueue(transport, "a peer")
+        queue = SendQueue(transport, "a peer", "a feed")
         transport.full = True
         queue.send(b"1\n")
         queue.detach()

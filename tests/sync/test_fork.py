@@ -196,7 +196,7 @@ def test_a_subscriber_in_a_thread_that_is_dropped_ends_with_a_warning() -> None:
             del subscriber
         thread.join(DEADLINE)
         assert not thread.is_alive()
-        until(lambda: not publishers[0]._names)
+        until(lambda: not any(feed.queues for feed in publishers[0]._feeds.values()))
 
 
 @pytest.mark.parametrize("method", ["start", "__init__"])

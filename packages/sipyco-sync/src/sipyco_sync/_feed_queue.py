@@ -24,6 +24,7 @@ class SendQueue(asyncio.Protocol):
     Args:
         transport: the connection.
         peer: its name, for log records.
+        feed: the name of what it has asked for.
         carrier: the connection that TLS is on, or None where there is no TLS.
 
     Attributes:
@@ -33,8 +34,13 @@ class SendQueue(asyncio.Protocol):
     """
 
     def __init__(
-        self, transport: asyncio.Transport, peer: str, carrier: asyncio.Transport | None = None
+        self,
+        transport: asyncio.Transport,
+        peer: str,
+        feed: str,
+        carrier: asyncio.Transport | None = None,
     ) -> None:
+        self.feed = feed
         self.peer = peer
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_drained: Callable[[], None] = lambda: None

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from typing import ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.memory import MIB
@@ -28,13 +28,16 @@ class Feed:
     are put in one pass of the loop go out in one write.
 
     Args:
+        max_backlog: bytes that may wait for one peer, and for all of them before the loop takes
+            them.
         lock: is held while lines are put.
 
     Attributes:
         queues: those of the peers.
     """
 
-    def __init__(self, lock: threading.RLock | None = None) -> None:
+    def __init__(self, max_backlog: int, lock: threading.RLock | None = None) -> None:
+        self.max_backlog = max_backlog
         self.lock = threading.RLock() if lock is None else lock
         self.queues: set[SendQueue] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -54,7 +57,8 @@ class Feed:
                 if threading.get_ident() == self._thread:
                     self._deliver(self._take())
                     return
-                self._limit_pending()
+                if self._pending_size > self.max_backlog and len(self._pending) > 1:
+                    self._drop_pending()
             self._schedule()
 
     def flush(self) -> None:
@@ -114,8 +118,13 @@ class Feed:
         else:
             self._scheduled = True
 
-    def _limit_pending(self) -> None:
-        """Bound what other threads put faster than the loop comes to deliver it."""
+    def _has_room(self, queue: SendQueue, size: int) -> bool:
+        """Whether so many bytes more may wait; if nothing does, any number may."""
+        waiting = queue.queued_bytes
+        return not waiting or waiting + size <= self.max_backlog
+
+    def _drop_pending(self) -> None:
+        """Drop some of what other threads put faster than the loop comes to deliver it."""
         raise NotImplementedError
 
     def _deliver(self, lines: list[bytes]) -> None:
@@ -127,11 +136,22 @@ class Feed:
 
 
 class FeedServer(AsyncioServer):
-    """Accept peers, and add each to the feed that it names."""
+    """Accept peers, and add each to the feed that it names.
+
+    Args:
+        max_backlog: bytes that may wait for one peer; what waits for several is held once.
+        **limits: as for `AsyncioServer`.
+    """
 
     _banner: ClassVar[bytes]
     _logger: ClassVar[logging.Logger]
     _asks: ClassVar[bool] = True
+
+    def __init__(self, max_backlog: int, **limits: Any) -> None:
+        super().__init__(**limits)
+        if max_backlog < 1:
+            raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
+        self._max_backlog = max_backlog
 
     async def _handle_connection_cr(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -152,26 +172,23 @@ class FeedServer(AsyncioServer):
         if feed is None:
             return
         transport = cast(asyncio.Transport, writer.transport)
-        queue = SendQueue(transport, peer, self._carrier())
+        queue = SendQueue(transport, peer, name, self._carrier())
         try:
-            self._join(name, feed, queue)
+            feed.join(queue)
             if transport.is_closing():
                 return  # it was lost before the queue could be told
             if reader.at_eof():
                 queue.close_when_sent()
             await queue.lost
         finally:
-            self._leave(name, feed, queue)
+            self._leave(feed, queue)
             queue.detach()
 
     def _feed(self, name: str, peer: str) -> Feed | None:
         """Return the feed of a name, or say that there is none."""
         raise NotImplementedError
 
-    def _join(self, name: str, feed: Feed, queue: SendQueue) -> None:
-        feed.join(queue)
-
-    def _leave(self, name: str, feed: Feed, queue: SendQueue) -> None:
+    def _leave(self, feed: Feed, queue: SendQueue) -> None:
         feed.leave(queue)
 
 

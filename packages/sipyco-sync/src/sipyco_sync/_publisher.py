@@ -28,15 +28,14 @@ def _encode_v1(mod: Mod) -> bytes:
 
 
 class _NotifierFeed(Feed):
-    """The mods of one notifier, and a fresh `init` for whom it may concern."""
+    """The mods of one notifier, and a fresh `init` for those that are new or have lost some."""
 
     def __init__(
         self, notifier: Notifier, encode: Callable[[Mod], bytes], max_backlog: int
     ) -> None:
-        super().__init__(notifier.changes.lock)
+        super().__init__(max_backlog, notifier.changes.lock)
         self.notifier = notifier
         self.encode = encode
-        self._max_backlog = max_backlog
         # After how many changes it was made, and of which structure: programs may assign another.
         self._snapshot: tuple[int, Any, bytes] | None = None
         self._stale: set[SendQueue] = set()  # these get a fresh `init` when they can take it
@@ -75,8 +74,7 @@ class _NotifierFeed(Feed):
         with self.lock:
             stale = list(self._stale)
         for queue in stale:
-            if queue.idle:
-                self._refresh(queue)
+            self._refresh(queue)
 
     def _send_snapshot(self, queue: SendQueue) -> None:
         """Send `init` to a peer that is new or stale, and from then on what follows it."""
@@ -111,28 +109,26 @@ class _NotifierFeed(Feed):
             # It stays stale: the next change may mend what cannot be encoded.
             logger.exception("cannot send a fresh copy to %s", queue.peer)
 
-    def _limit_pending(self) -> None:
-        if self._pending_size > self._max_backlog and len(self._pending) > 1:
-            self._take()
-            self._stale.update(self.queues)
+    def _drop_pending(self) -> None:
+        self._take()
+        self._stale.update(self.queues)
 
     def _deliver(self, lines: list[bytes]) -> None:
         data = lines[0] if len(lines) == 1 else b"".join(lines)
         for queue in self.queues:
             if queue in self._stale:
                 continue
-            waiting = queue.queued_bytes
-            if waiting and waiting + len(data) > self._max_backlog:
-                queue.drop()
-                self._stale.add(queue)
-                self._later(
-                    logger.warning,
-                    "%s is more than %d bytes behind: it gets a fresh copy when it reads again",
-                    queue.peer,
-                    self._max_backlog,
-                )
-            else:
+            if self._has_room(queue, len(data)):
                 queue.send(data, len(lines))
+                continue
+            queue.drop()
+            self._stale.add(queue)
+            self._later(
+                logger.warning,
+                "%s is more than %d bytes behind: it gets a fresh copy when it reads again",
+                queue.peer,
+                self.max_backlog,
+            )
 
 
 class _Announcer(PreparedPublish):
@@ -144,7 +140,12 @@ class _Announcer(PreparedPublish):
     def prepare(self, mod: Mod) -> Callable[[], None]:
         """Encode a mod for every feed, or raise; return what sends it."""
         lines = [(feed, feed.encode(mod)) for feed in self.feeds]
-        return partial(self._send, lines)
+
+        def send() -> None:
+            for feed, line in lines:
+                feed.put(line)
+
+        return send
 
     def __call__(self, mod: Mod) -> None:
         """Send a mod that has been applied already: from a callback of the program's own."""
@@ -160,11 +161,6 @@ class _Announcer(PreparedPublish):
         """Forget the peers, which are those of the parent."""
         for feed in self.feeds:
             feed.forget_peers()
-
-    @staticmethod
-    def _send(lines: list[tuple[_NotifierFeed, bytes]]) -> None:
-        for feed, line in lines:
-            feed.put(line)
 
 
 @set_module("sipyco_sync.sync_struct")
@@ -184,11 +180,8 @@ class Publisher(FeedServer):
         max_backlog: bytes that may wait for one subscriber. What waits for several is held once.
         dialect: `"pyon_v2"`; or `"pyon_v1"` for subscribers from before 2025, which know no other.
         plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older programs do.
-        max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without saying what it wants; if there is
-            none, it is closed.
-        handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
+        max_connections: as for `sipyco_rpc.pc_rpc.Server`.
+        handshake_timeout: as for `sipyco_rpc.pc_rpc.Server`.
 
     Attributes:
         notifiers: those that are published now, by their names.
@@ -211,20 +204,18 @@ class Publisher(FeedServer):
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
-        super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
-        if max_backlog < 1:
-            raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
+        super().__init__(
+            max_backlog, max_connections=max_connections, handshake_timeout=handshake_timeout
+        )
         if dialect not in ("pyon_v2", "pyon_v1"):
             raise ValueError(f"expected the dialect 'pyon_v2' or 'pyon_v1', got {dialect!r}")
         self.notifiers: dict[str, Notifier] = {}
-        self._max_backlog = max_backlog
         self._encode: Callable[[Mod], bytes] = (
             _encode_v1
             if dialect == "pyon_v1"
             else partial(_encode_v2, plain_float64=plain_float64)
         )
         self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
-        self._names: dict[SendQueue, str] = {}
         for name, notifier in notifiers.items():
             self.add(name, notifier)
 
@@ -232,6 +223,10 @@ class Publisher(FeedServer):
         """Publish one more notifier; at any time, in the loop that the publisher runs in.
 
         A `publish` callback of the program's own is replaced.
+
+        Args:
+            name: that subscribers ask for.
+            notifier: of a whole structure.
 
         Raises:
             ValueError: the name is taken, or the notifier is of a part of a structure.
@@ -252,6 +247,9 @@ class Publisher(FeedServer):
     def remove(self, name: str) -> None:
         """Publish a notifier no more; the connections of its subscribers are closed.
 
+        Args:
+            name: under which it is published.
+
         Raises:
             KeyError: there is none of that name.
         """
@@ -266,11 +264,16 @@ class Publisher(FeedServer):
                     announcer.feeds.remove(feed)
                     if not announcer.feeds:
                         notifier.publish = None
-        for queue in [queue for queue, of in self._names.items() if of == name]:
-            queue.close_when_sent()
+        for queue in list(feed.queues):
+            if queue.feed == name:
+                queue.close_when_sent()
 
     def publish(self, notifier: Notifier, mod: Mod) -> None:
         """Send a mod that has been applied to a notifier; for programs that do so by themselves.
+
+        Args:
+            notifier: the one that has changed, or a part of it.
+            mod: the change, as `ModAction` describes it.
 
         Raises:
             ValueError: the notifier is not published here.
@@ -307,11 +310,3 @@ class Publisher(FeedServer):
             )
             return None
         return self._feeds[id(notifier)]
-
-    def _join(self, name: str, feed: Feed, queue: SendQueue) -> None:
-        self._names[queue] = name
-        super()._join(name, feed, queue)
-
-    def _leave(self, name: str, feed: Feed, queue: SendQueue) -> None:
-        self._names.pop(queue, None)
-        super()._leave(name, feed, queue)

@@ -28,10 +28,9 @@ class _Channel(Feed):
     """The messages of one channel; a receiver that is behind loses those that come."""
 
     def __init__(self, name: str, queue_limit: int, max_backlog: int) -> None:
-        super().__init__()
+        super().__init__(max_backlog)
         self._name = excerpt(name)  # for log records: a peer has made it up
         self._queue_limit = queue_limit
-        self._max_backlog = max_backlog
         self._lost: dict[SendQueue, int] = {}  # of those that are losing messages now
         self._overrun = 0  # lost before the loop could take them
 
@@ -45,11 +44,10 @@ class _Channel(Feed):
         if lost:
             logger.warning("%s is gone; it lost %d messages of `%s`", queue.peer, lost, self._name)
 
-    def _limit_pending(self) -> None:
-        if self._pending_size > self._max_backlog and len(self._pending) > 1:
-            # The newest is lost, as it is where a receiver is slow.
-            self._pending_size -= len(self._pending.pop()) + OVERHEAD
-            self._overrun += 1
+    def _drop_pending(self) -> None:
+        # The newest is lost, as it is where a receiver is slow.
+        self._pending_size -= len(self._pending.pop()) + OVERHEAD
+        self._overrun += 1
 
     def _deliver(self, lines: list[bytes]) -> None:
         if self._overrun:
@@ -60,22 +58,19 @@ class _Channel(Feed):
                 self._name,
             )
             self._overrun = 0
-        size = sum(map(len, lines))
         data = b"".join(lines)
         for queue in self.queues:
-            if self._has_room(queue, len(lines), size):
+            if self._takes(queue, len(lines), len(data)):
                 queue.send(data, len(lines))
                 continue
             for index, line in enumerate(lines):
-                if not self._has_room(queue, 1, len(line)):
+                if not self._takes(queue, 1, len(line)):
                     self._lose(queue, len(lines) - index)
                     break
                 queue.send(line)
 
-    def _has_room(self, queue: SendQueue, lines: int, size: int) -> bool:
-        if queue.queued_lines + lines > self._queue_limit:
-            return False
-        return not queue.queued_bytes or queue.queued_bytes + size <= self._max_backlog
+    def _takes(self, queue: SendQueue, lines: int, size: int) -> bool:
+        return queue.queued_lines + lines <= self._queue_limit and self._has_room(queue, size)
 
     def _lose(self, queue: SendQueue, count: int) -> None:
         if queue not in self._lost:
@@ -114,11 +109,8 @@ class Broadcaster(FeedServer):
     Args:
         queue_limit: messages that may wait for one receiver.
         max_backlog: bytes that may wait for one receiver; what waits for several is held once.
-        max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without saying what it wants; if there is
-            none, it is closed.
-        handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
+        max_connections: as for `sipyco_rpc.pc_rpc.Server`.
+        handshake_timeout: as for `sipyco_rpc.pc_rpc.Server`.
     """
 
     _banner = _BANNER
@@ -133,13 +125,12 @@ class Broadcaster(FeedServer):
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
-        super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
+        super().__init__(
+            max_backlog, max_connections=max_connections, handshake_timeout=handshake_timeout
+        )
         if queue_limit < 1:
             raise ValueError(f"queue_limit must be at least 1 message, got {queue_limit}")
-        if max_backlog < 1:
-            raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
         self._queue_limit = queue_limit
-        self._max_backlog = max_backlog
         self._channels: dict[str, _Channel] = {}  # those that somebody listens on
         self._parents: str | None = None  # why there is nobody to listen, after a fork
 
@@ -185,10 +176,10 @@ class Broadcaster(FeedServer):
             self._channels[name] = _Channel(name, self._queue_limit, self._max_backlog)
         return self._channels[name]
 
-    def _leave(self, name: str, feed: Feed, queue: SendQueue) -> None:
-        super()._leave(name, feed, queue)
+    def _leave(self, feed: Feed, queue: SendQueue) -> None:
+        super()._leave(feed, queue)
         if not feed.queues:
-            self._channels.pop(name, None)
+            self._channels.pop(queue.feed, None)
 
 
 class Receiver(FeedClient):
