@@ -78,7 +78,7 @@ def test_servers_in_a_child_have_no_peers_and_may_be_started_anew(loop: str) -> 
                 await receiver.connect(HOST, other)
                 subscriber = Subscriber("n", lambda struct: messages.append(struct) or struct)
                 await subscriber.connect(HOST, port)
-                await comes_true(lambda: messages == [{"x": 5}] and broadcaster._channels)
+                await comes_true(lambda: messages == [{"x": 5}] and broadcaster._feeds)
                 broadcaster.broadcast("c", "hello")
                 structure["y"] = 6
                 await comes_true(lambda: messages == [{"x": 5, "y": 6}, "hello"])
@@ -93,7 +93,7 @@ def test_servers_in_a_child_have_no_peers_and_may_be_started_anew(loop: str) -> 
                 await subscriber.connect(HOST, port)
                 async with Receiver("c", messages.append) as receiver:
                     await receiver.connect(HOST, other)
-                    await comes_true(lambda: copies and broadcaster._channels)
+                    await comes_true(lambda: copies and broadcaster._feeds)
                     thread = await asyncio.to_thread(lambda: in_child(lambda: asyncio.run(use(0))))
                     assert thread == (
                         f"RuntimeError: the broadcaster belongs to process {os.getpid()}, "
@@ -230,7 +230,7 @@ def test_servers_that_are_started_again_in_another_loop(loop: str, stopped: bool
         await subscriber.connect(HOST, port_of(publisher))
         receiver = Receiver("c", messages.append)
         await receiver.connect(HOST, port_of(broadcaster))
-        await comes_true(lambda: messages and broadcaster._channels)
+        await comes_true(lambda: messages and broadcaster._feeds)
         structure["x"] = number
         broadcaster.broadcast("c", number)
         await comes_true(lambda: messages == [{"x": number}, number])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, cast
 
 from sipyco_rpc.net.server import AsyncioServer
@@ -147,11 +147,19 @@ class FeedServer(AsyncioServer):
     _logger: ClassVar[logging.Logger]
     _asks: ClassVar[bool] = True
 
+    _feeds: Mapping[Any, Feed]  # those that there are
+
     def __init__(self, max_backlog: int, **limits: Any) -> None:
         super().__init__(**limits)
         if max_backlog < 1:
             raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
         self._max_backlog = max_backlog
+
+    async def stop(self) -> None:
+        """Send what waits where it can go at once, and close all connections. May be repeated."""
+        for feed in self._feeds.values():
+            feed.flush()
+        await super().stop()
 
     async def _handle_connection_cr(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

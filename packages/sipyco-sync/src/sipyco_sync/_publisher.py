@@ -289,24 +289,10 @@ class Publisher(FeedServer):
             raise
         feed.put(line)
 
-    async def stop(self) -> None:
-        """Send what waits where it can go at once, and close all connections. May be repeated."""
-        for feed in self._feeds.values():
-            if feed.queues:
-                feed.flush()
-        await super().stop()
-
     def _feed(self, name: str, peer: str) -> Feed | None:
-        notifier = self.notifiers.get(name)
-        if notifier is None:
-            names = ", ".join(f"`{name}`" for name in sorted(self.notifiers)) or "none"
-            self._log_limiter.log(
-                logger,
-                logging.WARNING,
-                "%s asks for `%s`; there are: %s",
-                peer,
-                excerpt(name),
-                names,
-            )
-            return None
-        return self._feeds[id(notifier)]
+        if name in self.notifiers:
+            return self._feeds[id(self.notifiers[name])]
+        names = ", ".join(f"`{name}`" for name in sorted(self.notifiers)) or "none"
+        text = "%s asks for `%s`; there are: %s"
+        self._log_limiter.log(logger, logging.WARNING, text, peer, excerpt(name), names)
+        return None

@@ -131,7 +131,7 @@ class Broadcaster(FeedServer):
         if queue_limit < 1:
             raise ValueError(f"queue_limit must be at least 1 message, got {queue_limit}")
         self._queue_limit = queue_limit
-        self._channels: dict[str, _Channel] = {}  # those that somebody listens on
+        self._feeds: dict[str, _Channel] = {}  # those that somebody listens on
         self._parents: str | None = None  # why there is nobody to listen, after a fork
 
     def broadcast(self, name: str, obj: Any) -> None:
@@ -146,17 +146,11 @@ class Broadcaster(FeedServer):
             RuntimeError: the broadcaster is that of a process from which this one was forked.
         """
         line = pyon.encode_bytes(obj, end="\n")
-        channel = self._channels.get(name)
+        channel = self._feeds.get(name)
         if channel is not None:
             channel.put(line)
         elif self._parents is not None:
             raise RuntimeError(self._parents)
-
-    async def stop(self) -> None:
-        """Send what can go at once, and close all connections. May be repeated."""
-        for channel in self._channels.values():
-            channel.flush()
-        await super().stop()
 
     def _after_fork(self) -> asyncio.AbstractEventLoop | None:
         if self.server is not None:
@@ -165,21 +159,21 @@ class Broadcaster(FeedServer):
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
-        self._channels.clear()
+        self._feeds.clear()
 
     def _prepare_start(self, loop: asyncio.AbstractEventLoop) -> None:
         super()._prepare_start(loop)
         self._parents = None
 
     def _feed(self, name: str, peer: str) -> Feed:
-        if name not in self._channels:
-            self._channels[name] = _Channel(name, self._queue_limit, self._max_backlog)
-        return self._channels[name]
+        if name not in self._feeds:
+            self._feeds[name] = _Channel(name, self._queue_limit, self._max_backlog)
+        return self._feeds[name]
 
     def _leave(self, feed: Feed, queue: SendQueue) -> None:
         super()._leave(feed, queue)
         if not feed.queues:
-            self._channels.pop(queue.feed, None)
+            self._feeds.pop(queue.feed, None)
 
 
 class Receiver(FeedClient):
