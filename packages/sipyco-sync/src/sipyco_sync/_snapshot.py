@@ -1,4 +1,4 @@
-"""A structure as of now, from a publisher, without staying in step with it."""
+"""Snapshots: a publisher's structure as of now, without staying in step with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages to whoever listens on a channel. What is sent while nobody listens is gone."""
+"""Messages to everyone who listens on a channel. What is sent while nobody listens is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A structure that announces its changes, and the changes themselves. No sockets here."""
+"""`Notifier`, a structure that announces its changes, and what applies them. No sockets here."""
 
 from __future__ import annotations
 
