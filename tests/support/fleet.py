@@ -24,7 +24,7 @@ from support.histories import (
     Refused,
     data_of,
 )
-from support.peers import DEADLINE, HOST
+from support.peers import DEADLINE, HOST, connection_of
 
 BUFFER_SIZE = 16_384  # bytes that a socket holds, so that a stall is felt soon
 LONG = DEADLINE / 2  # seconds for what does not wait for anything that a test holds back
@@ -336,7 +336,7 @@ async def _closed(client: AsyncioClient) -> None:
 
 def _socket_of(client: Any) -> Any:
     """Find the socket of a client; None if that is not known."""
-    connection = client.__dict__.get(f"_{type(client).__name__}__connection")
+    connection = connection_of(client)
     if isinstance(client, AsyncioClient):
         return connection.transport.get_extra_info("socket")
     return None if connection is None else connection.wire._socket

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sipyco_rpc.pc_rpc import Server
+from sipyco_rpc._client.blocking.connection import BlockingConnection
+from sipyco_rpc.pc_rpc import BestEffortClient, Server
 
 HOST = "127.0.0.1"
 DEADLINE = 50.0  # seconds until a test that waits has failed, on a machine that is busy
@@ -68,6 +69,18 @@ def rpc_server(targets: dict[str, Any], **options: Any) -> Iterator[int]:
     options = {"frames": OFFER_FRAMES, **options}
     with running_server(lambda: Server(targets, **options)) as port:
         yield port
+
+
+def connection_of(client: Any) -> Any:
+    """Return the connection that a client has now, or None."""
+    connection = vars(client)[f"_{type(client).__name__}__connection"]
+    return connection.current if isinstance(client, BestEffortClient) else connection
+
+
+def connect_elsewhere(client: BestEffortClient, port: int) -> None:
+    """Have a client find its server at another port when it connects again."""
+    connection = vars(client)["_BestEffortClient__connection"]
+    connection._open_connection = lambda timeout: BlockingConnection(HOST, port, timeout, None)
 
 
 class Peer:

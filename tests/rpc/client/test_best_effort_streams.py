@@ -10,7 +10,7 @@ import pytest
 
 from sipyco_rpc._client.best_effort_iterator import generators_in
 from sipyco_rpc.pc_rpc import BestEffortClient
-from support.peers import DEADLINE, HOST, rpc_server, until
+from support.peers import DEADLINE, HOST, connection_of, rpc_server, until
 from support.programs import free_port
 
 
@@ -100,7 +100,7 @@ def test_items_come_again_after_a_reconnect() -> None:
     with rpc_server({"t": Target()}) as port:
         with BestEffortClient(HOST, port, "t", DEADLINE, retry=0.001) as client:
             assert list(client.numbers(2)) == [0, 1]
-            client._BestEffortClient__connection.wire.wake()  # type: ignore[attr-defined]
+            connection_of(client).wire.wake()
             assert list(client.numbers(2)) == []
             until(lambda: ", connected" in repr(client))
             assert list(client.numbers(2)) == [0, 1]

@@ -20,7 +20,15 @@ from sipyco_rpc.wire.client_session import ClientSession
 from sipyco_rpc.wire.frames import FrameError
 from sipyco_rpc.wire.routing import ReplyRouter
 from support.certificates import paths_of
-from support.peers import DEADLINE, HOST, Peer, running_server, scripted_server, until
+from support.peers import (
+    DEADLINE,
+    HOST,
+    Peer,
+    connection_of,
+    running_server,
+    scripted_server,
+    until,
+)
 
 secured = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 ITEM = b'{"status":"item","ret":0}'
@@ -81,10 +89,6 @@ def handshake(peer: Peer) -> None:
     peer.send(b'{"targets":["test"],"description":null,"features":["pyon_v2","frames"]}\n')
     assert peer.line() == b"test pyon_v2 frames\n"
     send(peer, (0, b'{"__jsonclass__":["set",[["f","g"]]]}'))
-
-
-def connection_of(client: Any) -> Any:
-    return vars(client)[f"_{type(client).__name__}__connection"]
 
 
 def waits_for_the_socket(thread: threading.Thread) -> bool:

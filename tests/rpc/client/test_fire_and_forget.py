@@ -294,7 +294,8 @@ def test_the_end_of_the_program_waits_for_a_limited_time() -> None:
     display.released.clear()
     with rpc_server({"t": display}, threaded=True) as port:
         program = PROGRAM.format(
-            before="from sipyco_rpc import _fired; _fired.TIMEOUT = 0.01", after=""
+            before="from sipyco_rpc._client import unawaited_calls as u; u.TIMEOUT = 0.01",
+            after="",
         )
         command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", program, str(port)]
         ended = subprocess.run(command, timeout=DEADLINE, capture_output=True, check=True)
@@ -307,8 +308,8 @@ def test_the_end_of_the_program_waits_for_a_limited_time() -> None:
 def test_at_the_very_end_of_the_program_a_call_is_refused(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fire_and_forget, "_ending", False)
-    fire_and_forget._finish_all()
+    monkeypatch.setattr(fire_and_forget._shared, "ending", False)
+    fire_and_forget._shared.finish()
     FFProxy(Display()).show(1)
     assert caplog.messages == ["skipping show: the program ends"]
 
@@ -346,7 +347,7 @@ def test_a_thread_that_cannot_be_started_is_said_and_the_next_call_works(
         patch.setattr(threading.Thread, where, lambda *args, **kwargs: how())
         proxy.show(1)
         proxy.ff_join()
-    assert caplog.messages == [f"skipping show: it could not be begun: {reason}"]
+    assert caplog.messages == [f"skipping show: it could not be started: {reason}"]
     proxy.show(2)
     proxy.ff_join()
     assert display.shown == [(2,)]
@@ -391,7 +392,7 @@ def test_arguments_that_cannot_be_copied_are_said(caplog: pytest.LogCaptureFixtu
     assert got is not circle
     assert got[0] is got
     proxy.show(deep)
-    assert caplog.messages[0].startswith("skipping show: it could not be begun: RecursionError")
+    assert caplog.messages[0].startswith("skipping show: it could not be started: RecursionError")
     proxy.show(2)
     proxy.ff_join()
     assert display.shown[1:] == [(2,)]

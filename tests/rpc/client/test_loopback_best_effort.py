@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_pyon import pyon
 from sipyco_rpc.pc_rpc import (
     AutoTarget,
     BestEffortClient,
@@ -143,6 +144,26 @@ def test_errors_of_the_method_are_raised_and_the_connection_stays() -> None:
                 client.echo(1, 2, 3)
             assert client.echo(5) == 5
             assert reconnecting() == []
+
+
+class Stored:
+    """What is read from a file when it is to be sent, and the file is not there."""
+
+
+def test_an_argument_that_fails_as_a_network_does_is_raised_and_the_connection_stays() -> None:
+    def read(value: Stored) -> Any:
+        raise FileNotFoundError("the file has gone")
+
+    pyon.register([Stored], name="Stored", encode=read, decode=Stored)
+    try:
+        with rpc_server({"test": Target()}) as port:
+            with BestEffortClient(HOST, port, "test", DEADLINE) as client:
+                with pytest.raises(FileNotFoundError, match="the file has gone"):
+                    client.echo(Stored())
+                assert client.echo(5) == 5
+                assert reconnecting() == []
+    finally:
+        pyon.deregister([Stored], "Stored")
 
 
 def test_a_wrong_target_or_server_is_raised_at_once() -> None:

@@ -16,7 +16,7 @@ import pytest
 from sipyco_rpc.net.tls import client_ssl_contexts, server_ssl_contexts
 from sipyco_rpc.pc_rpc import BestEffortClient, Client, Server, SimpleSSLConfig
 from support.certificates import Identity, identity, paths_of
-from support.peers import DEADLINE, HOST, running_server, until
+from support.peers import DEADLINE, HOST, connection_of, running_server, until
 
 
 class Files:
@@ -116,8 +116,7 @@ def test_a_client_that_connects_again_uses_its_new_files(tmp_path: Path) -> None
             assert client.echo(1) == 1
             files.become(identity("bob"))
             trusted.trust(identity("bob"))
-            connection: Any = vars(client)["_BestEffortClient__connection"]
-            connection.wire.fail("as a bad network would")
+            connection_of(client).wire.fail("as a bad network would")
             until(lambda: client.echo(2) == 2)
         finally:
             client.close_rpc()

@@ -36,6 +36,7 @@ from support.peers import (
     DEADLINE,
     HOST,
     Peer,
+    connect_elsewhere,
     handshake,
     rpc_server,
     running_server,
@@ -195,7 +196,8 @@ def test_a_fork_while_other_threads_hold_the_locks_of_clients() -> None:
         with Client(HOST, port) as client, BestEffortClient(HOST, port, "t") as best:
             proxy = FFProxy(Target())
             turns = client._Client__connection.turns  # type: ignore[attr-defined]
-            locks = [turns.guard, best._BestEffortClient__lock, fire_and_forget._lock]
+            reconnecting = best._BestEffortClient__connection
+            locks = [turns.guard, reconnecting._lock, fire_and_forget._shared.lock]
             held, release = threading.Event(), threading.Event()
 
             def hold() -> None:
@@ -252,7 +254,7 @@ def test_a_best_effort_client_goes_on_trying_in_a_child(caplog: pytest.LogCaptur
     def use() -> Any:
         assert client.echo(1) is None
         with rpc_server({"t": Target()}) as other:
-            client.__dict__["_BestEffortClient__port"] = other
+            connect_elsewhere(client, other)
             until(lambda: client.echo(2) == 2)
         client.close_rpc()
         return "came back"

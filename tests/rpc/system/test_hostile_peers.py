@@ -106,7 +106,7 @@ for line in sys.stdin:
     assert (done.returncode, done.stderr) == (0, "")
     classes = done.stdout.split()
     assert len(classes) == len(EXCEPTIONS)
-    generic = "sipyco_rpc.wire.exceptions.GenericRemoteException"
+    generic = "sipyco_rpc.packed_exceptions.GenericRemoteException"
     assert classes[:5] == [generic] * 5
     assert classes[6:12] == [generic] * 6
 

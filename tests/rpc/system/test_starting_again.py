@@ -18,7 +18,7 @@ from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from support.event_loops import every_loop, loop_factory
-from support.peers import DEADLINE, HOST, rpc_server, until
+from support.peers import DEADLINE, HOST, connect_elsewhere, rpc_server, until
 
 
 class Target:
@@ -230,7 +230,7 @@ def test_a_best_effort_client_whose_thread_cannot_be_started_tries_again_with_th
     text = f"no thread can be started to reconnect to {HOST} port {port}, trying again at the next"
     assert said == [f"{text} call: can't start new thread"]
     with rpc_server({"t": Target()}) as other:
-        client.__dict__["_BestEffortClient__port"] = other
+        connect_elsewhere(client, other)
         until(lambda: client.echo(2) == 2)
     client.close_rpc()
     client.close_rpc()

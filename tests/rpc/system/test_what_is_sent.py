@@ -24,7 +24,7 @@ from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from sipyco_rpc.support import aliasing
 from sipyco_rpc.wire.server_session import ServerSession
 from support.certificates import paths_of
-from support.peers import DEADLINE, HOST, rpc_server, until
+from support.peers import DEADLINE, HOST, connection_of, rpc_server, until
 
 numpy: Any = pytest.importorskip("numpy")
 
@@ -735,7 +735,7 @@ def test_a_call_that_waits_for_another_thread_takes_its_arguments_when_it_is_mad
         threads = [threading.Thread(target=client.wait)]
         threads[0].start()
         assert entered.wait(DEADLINE)
-        connection = vars(client)[f"_{kind.__name__}__connection"]
+        connection = connection_of(client)
         threads.append(threading.Thread(target=client.keep, args=(array, nested)))
         threads[1].start()
         until(lambda: len(connection.turns.waiting) == 1)

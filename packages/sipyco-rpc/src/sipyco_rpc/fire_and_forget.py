@@ -1,20 +1,18 @@
-"""Calls that nobody waits for: a slow display must not slow the experiment."""
+"""A proxy whose calls run in the background: a slow display must not slow the experiment."""
 
 from __future__ import annotations
 
 import atexit
 import inspect
 import logging
-import os
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from sipyco_rpc._client.argument_copies import captured
 from sipyco_rpc._client.timeouts import key_of
 from sipyco_rpc._client.unawaited_calls import FiredCall, finish, under_way
-from sipyco_rpc.support.process_bound import not_copyable
+from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
 
 __all__ = ["FFProxy"]
 
@@ -75,7 +73,7 @@ class FFProxy:
                     fired.end()  # it will not run: the next one may
                     if isinstance(exc, Exception):
                         reason = f"{type(exc).__name__}: {exc}" if str(exc) else repr(exc)
-                        logger.warning("skipping %s: it could not be begun: %s", name, reason)
+                        logger.warning("skipping %s: it could not be started: %s", name, reason)
                         return
                 if not isinstance(exc, Exception):
                     raise
@@ -84,12 +82,11 @@ class FFProxy:
 
     def __take_turn(self, fired: FiredCall) -> bool:
         """Make a call the latest one, unless that still runs."""
-        with _lock:
-            before = self.__call
-            busy = before is not None and before.running
-            if not busy and not _ending:
-                self.__call = fired
+        with _shared.lock:
+            busy = self.__call is not None and not self.__call.ended
+            if not busy and not _shared.ending:
                 under_way.add(fired)
+                self.__call = fired
                 return True
         reason = "the previous call still runs" if busy else "the program ends"
         logger.warning("skipping %s: %s", fired.name, reason)
@@ -108,12 +105,7 @@ class FFProxy:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.__finish("leaving the block")
 
 
@@ -132,7 +124,7 @@ def _start(
                 raise TypeError("it gives a coroutine, which nobody would await")
         except Exception as exc:  # noqa: BLE001  (whatever it is, it becomes a warning)
             if not fired.dropped:
-                _tell(fired, exc)
+                _log_failure(fired, exc)
         finally:
             fired.end()
 
@@ -141,7 +133,7 @@ def _start(
     fired.worker.start()
 
 
-def _tell(fired: FiredCall, exc: Exception) -> None:
+def _log_failure(fired: FiredCall, exc: Exception) -> None:
     """Log what a call has raised."""
     lost = isinstance(exc, (OSError, EOFError)) and not hasattr(exc, "parent_traceback")
     if fired.key is not None and lost:
@@ -151,23 +143,26 @@ def _tell(fired: FiredCall, exc: Exception) -> None:
         logger.warning("%s raised an exception", fired.name, exc_info=exc)
 
 
-_lock = threading.RLock()  # a signal handler may call while its thread is in here
-_ending = False  # the program ends: nobody would wait for what is begun now
+class _Shared:
+    """What all proxies have in common."""
+
+    def __init__(self) -> None:
+        # To begin a call; a signal handler may do so while its thread is in here.
+        self.lock = threading.RLock()
+        self.ending = False  # the program ends: nobody would wait for what is begun now
+        after_fork_in_child(self._after_fork)
+
+    def finish(self) -> None:
+        """Wait, for a limited time, for all calls, and allow no more."""
+        finish(list(under_way), "the program ends")
+        self.ending = True
+
+    def _after_fork(self) -> None:
+        self.lock = threading.RLock()
+        for call in under_way:
+            call.ended = True  # its thread is the parent's
+        under_way.clear()
 
 
-@atexit.register
-def _finish_all() -> None:
-    global _ending
-    finish(list(under_way), "the program ends")
-    _ending = True
-
-
-def _forget_all() -> None:
-    """Forget, in a new process, the threads of its parent."""
-    global _lock
-    _lock = threading.RLock()
-    under_way.clear()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_forget_all)
+_shared = _Shared()
+atexit.register(_shared.finish)

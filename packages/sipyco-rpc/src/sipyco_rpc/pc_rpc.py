@@ -51,6 +51,10 @@ _LAZY = {
     "simple_server_loop": "sipyco_rpc._server.loop",
 }
 
+# The address that peers read in exceptions, and that pickles hold: it lasts when a file moves.
+for _name in set(__all__) - {"GenericRemoteException", *_LAZY}:
+    globals()[_name].__module__ = __name__
+
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
@@ -58,6 +62,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     value = getattr(importlib.import_module(_LAZY[name]), name)
+    value.__module__ = __name__
     globals()[name] = value
     return value
 

@@ -19,7 +19,6 @@ from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.support.quoting import short_message
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import checked_pause, format_address
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
 
@@ -34,7 +33,6 @@ _TIME_SLICE: Final = 0.005  # seconds of lines that have arrived before others h
 _CLOSE_TIMEOUT: Final = 1.0  # seconds for a callback to end
 
 
-@set_module("sipyco_sync.sync_struct")
 class SubscriptionState(Enum):
     """What became of a subscription, for `state_cb`."""
 
@@ -42,6 +40,9 @@ class SubscriptionState(Enum):
     disconnected = "disconnected"
     retrying = "retrying"
     closed = "closed"
+
+
+SubscriptionState.__module__ = "sipyco_sync.sync_struct"  # and `broadcast` has it as well
 
 
 class SubscriptionEnded(Exception):

@@ -9,13 +9,11 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from sipyco_rpc.support.process_bound import after_fork_in_child
-from sipyco_rpc.support.set_module import set_module
 from sipyco_sync._array_guard import check_setitem
 
 Mod: TypeAlias = dict[str, Any]  # see `ModAction`
 
 
-@set_module("sipyco_sync.sync_struct")
 class ModAction(Enum):
     """The actions of mods; the value of each is what stands in a mod.
 
@@ -64,7 +62,6 @@ def apply_mod(container: Any, mod: Mod) -> Any:
     return None
 
 
-@set_module("sipyco_sync.notifier")
 class PreparedPublish(ABC):
     """A `publish` callback that can refuse a mod before it is applied, as a `Publisher`'s does."""
 

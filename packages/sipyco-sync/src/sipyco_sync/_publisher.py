@@ -10,7 +10,6 @@ from typing import Any, Literal
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
 from sipyco_rpc.support.quoting import excerpt
-from sipyco_rpc.support.set_module import set_module
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import MAX_BACKLOG, Feed, FeedServer
 from sipyco_sync._mods import Mod, PreparedPublish
@@ -163,7 +162,6 @@ class _Announcer(PreparedPublish):
             feed.forget_peers()
 
 
-@set_module("sipyco_sync.sync_struct")
 class Publisher(FeedServer):
     """Keep the structures of notifiers in step in any number of subscribers.
 

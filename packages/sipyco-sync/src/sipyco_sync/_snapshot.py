@@ -9,7 +9,6 @@ from typing import Any, Final
 from sipyco_rpc.net.keepalive import async_open_connection, create_connection
 from sipyco_rpc.net.tls import SimpleSSLConfig, clear_tls_errors, client_ssl_context, server_name
 from sipyco_rpc.support.quoting import short_message
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import checked_timeout
 from sipyco_rpc.wire.lines import MAX_LINE, LineReader, LineTooLong
 from sipyco_sync._feed_client import READ_SIZE, hello
@@ -42,7 +41,6 @@ class _Request:
         return [initial_struct(mod)]
 
 
-@set_module("sipyco_sync.sync_struct")
 async def snapshot(
     host: str,
     port: int,
@@ -105,7 +103,6 @@ async def _receive(
     return result[0]
 
 
-@set_module("sipyco_sync.sync_struct")
 def blocking_snapshot(
     host: str,
     port: int,

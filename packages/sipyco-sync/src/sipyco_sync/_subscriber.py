@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.quoting import excerpt, short_message, short_repr
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._dialects import decode_line
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionEnded, call
@@ -59,7 +58,6 @@ def initial_struct(mod: Mod) -> Any:
     return mod["struct"]
 
 
-@set_module("sipyco_sync.sync_struct")
 class Subscriber(FeedClient):
     """Keep a copy of a publisher's structure.
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent, not_copyable
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._feed_client import Callback
@@ -153,7 +152,6 @@ class _Subscription(Subscriber):
             await asyncio.wait([self.receive_task])
 
 
-@set_module("sipyco_sync.sync_struct")
 class ThreadSubscriber:
     """Keep a copy of a publisher's structure, in a thread of its own.
 

@@ -12,6 +12,10 @@ from sipyco_sync._mods import Changes, Mod, ModAction, PreparedPublish, apply_mo
 
 __all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "update_from_dict"]
 
+# The address that pickles hold: it lasts when a file moves.
+for _public in (ModAction, PreparedPublish):
+    _public.__module__ = __name__
+
 _ABSENT: Final = object()
 
 # Of a path: no structure that can be encoded is as deep. Into an array a path could go on for

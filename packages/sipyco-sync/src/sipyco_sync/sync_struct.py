@@ -21,3 +21,7 @@ __all__ = [
     "snapshot",
     "update_from_dict",
 ]
+
+# The address that pickles hold: it lasts when a file moves.
+for _public in (Publisher, Subscriber, ThreadSubscriber, blocking_snapshot, snapshot):
+    _public.__module__ = __name__

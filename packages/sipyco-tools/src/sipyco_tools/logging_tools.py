@@ -26,3 +26,7 @@ __all__ = [
     "multiline_log_config",
     "parse_log_message",
 ]
+
+# The address that pickles hold: it lasts when a file moves.
+for _name in set(__all__) - {"TRACE"}:
+    globals()[_name].__module__ = __name__

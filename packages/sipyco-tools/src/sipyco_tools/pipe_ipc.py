@@ -27,3 +27,7 @@ else:
     from sipyco_tools._pipes.posix import AsyncioChildComm, AsyncioParentComm, ChildComm
 
 __all__ = ["AsyncioChildComm", "AsyncioParentComm", "ChildComm"]
+
+# The address that pickles hold: it lasts when a file moves.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

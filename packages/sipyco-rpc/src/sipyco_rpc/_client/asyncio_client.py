@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 from sipyco_rpc._client.aio.closing import Closing
 from sipyco_rpc._client.aio.connection import AsyncioConnection
 from sipyco_rpc._client.remote_method import documented
-from sipyco_rpc._client.signatures import ANY, signature_from
+from sipyco_rpc._client.signatures import signature_of
 from sipyco_rpc._client.timeouts import timeout_error
 from sipyco_rpc.net.asyncio_connect import open_socket
 from sipyco_rpc.net.connect import connect_error
 from sipyco_rpc.net.tls import client_ssl_context, server_name
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.session import AutoTarget
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from sipyco_rpc.net.tls import SimpleSSLConfig
 
 
-@set_module("sipyco_rpc.pc_rpc")
 class AsyncioClient(RemoteTarget):
     """A connection to an RPC server whose methods are coroutine functions.
 
@@ -212,13 +210,8 @@ def _coroutine_function(
         return await call(name, args, kwargs)
 
     method.__name__ = method.__qualname__ = name
-    signature = ANY
     found = None if connection.listing is None else documented(connection.listing, name)
     if found is not None:
-        argspec, method.__doc__ = found
-        try:
-            signature = signature_from(argspec)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            pass  # a listing is a peer's word; help must not fail on it
-    method.__signature__ = signature  # type: ignore[attr-defined]
+        method.__doc__ = found[1]
+    method.__signature__ = signature_of(found)  # type: ignore[attr-defined]
     return method

@@ -21,7 +21,8 @@ class Items(RemoteItems, Iterator[Any]):
 
     Args:
         items: as they come, or None where there is no connection.
-        broken: is called with the error when the connection breaks.
+        broken: is called with what an attempt to receive has raised; a `TimeoutError` of
+            `call_timeout` it raises again.
     """
 
     def __init__(
@@ -36,8 +37,6 @@ class Items(RemoteItems, Iterator[Any]):
         try:
             try:
                 message = self._items.next_message()
-            except TimeoutError:
-                raise  # from `call_timeout`
             except (OSError, EOFError) as exc:
                 self._broken(exc)
                 raise StopIteration from exc

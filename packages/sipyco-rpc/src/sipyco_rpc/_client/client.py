@@ -8,7 +8,6 @@ from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.net.tls import client_ssl_context
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.session import AutoTarget
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from sipyco_rpc.net.tls import SimpleSSLConfig
 
 
-@set_module("sipyco_rpc.pc_rpc")
 class Client(RemoteTarget):
     """A connection to an RPC server whose methods are called as if they were local.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sipyco_rpc.support.process_bound import not_copyable
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.session import IncompatibleServer
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
         def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             """Call a method."""
 
-        def document(self, name: str) -> Documentation:
-            """Look a method up in the server's listing."""
+        @property
+        def listing(self) -> Mapping[str, Any] | None:
+            """The server's listing, which is asked for once; None if it cannot be had."""
 
 
 def documented(listing: Mapping[str, Any], name: str) -> Documentation:
@@ -72,26 +72,27 @@ class RemoteMethod:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        from sipyco_rpc._client import signatures  # takes longer to load than all the rest
+        # It takes longer to load than all the rest.
+        from sipyco_rpc._client.signatures import signature_of
 
-        documented = self._methods.document(self.__name__)
-        if documented is None:
-            return signatures.ANY
-        try:
-            return signatures.signature_from(documented[0])
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return signatures.ANY  # a listing is a peer's word; help must not fail on it
+        return signature_of(self._documented())
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
-        documented = self._methods.document(self.__name__)
-        return None if documented is None else documented[1]
+        found = self._documented()
+        return None if found is None else found[1]
+
+    def _documented(self) -> Documentation:
+        try:
+            listing = self._methods.listing
+        except Exception:  # noqa: BLE001  (looking at a method must not raise)
+            return None
+        return None if listing is None else documented(listing, self.__name__)
 
     def __repr__(self) -> str:
         return f"<remote method `{self.__name__}` of {self._methods.label}>"
 
 
-@set_module("sipyco_rpc.pc_rpc")
 def as_interface(client: object, interface: Callable[..., T]) -> T:
     """Give a client the type of an interface, for type checkers and editors.
 

@@ -2,54 +2,47 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from typing import Any, Final
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any, Final
 
-_KINDS: Final = inspect.Parameter
+if TYPE_CHECKING:
+    from sipyco_rpc._client.remote_method import Documentation
+
+ANY: Final = Signature(
+    [Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)]
+)
 
 
-def _parameter(
-    name: str,
-    kind: Any,  # its class has no public name
-    argspec: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-) -> inspect.Parameter:
+def signature_of(documented: Documentation) -> Signature:
+    """Return the signature of a method, without its `self`; that of any function if unknown."""
+    if documented is None:
+        return ANY
+    try:
+        return _signature_from(documented[0])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ANY  # a listing is a peer's word; help must not fail on it
+
+
+def _signature_from(argspec: Mapping[str, Any]) -> Signature:
     annotations = argspec.get("annotations") or {}
-    return inspect.Parameter(
-        name,
-        kind,
-        default=defaults.get(name, inspect.Parameter.empty),
-        annotation=annotations.get(name, inspect.Parameter.empty),
-    )
 
+    def parameter(name: str, kind: Any, defaults: Mapping[str, Any]) -> Parameter:
+        default = defaults.get(name, Parameter.empty)
+        annotation = annotations.get(name, Parameter.empty)
+        return Parameter(name, kind, default=default, annotation=annotation)
 
-def signature_from(argspec: Mapping[str, Any]) -> inspect.Signature:
-    """Build a signature from the argspec of a method listing, without its `self`."""
     args = list(argspec["args"])
     values = tuple(argspec.get("defaults") or ())
     defaults = dict(zip(args[len(args) - len(values) :], values, strict=True))
     if args and args[0] in ("self", "cls") and args[0] not in defaults:
         del args[0]
-    parameters = [_parameter(a, _KINDS.POSITIONAL_OR_KEYWORD, argspec, defaults) for a in args]
+    parameters = [parameter(name, Parameter.POSITIONAL_OR_KEYWORD, defaults) for name in args]
     if argspec.get("varargs"):
-        parameters.append(_parameter(argspec["varargs"], _KINDS.VAR_POSITIONAL, argspec, {}))
-    keyword_defaults = argspec.get("kwonlydefaults") or {}
-    parameters += [
-        _parameter(name, _KINDS.KEYWORD_ONLY, argspec, keyword_defaults)
-        for name in argspec.get("kwonlyargs") or ()
-    ]
+        parameters.append(parameter(argspec["varargs"], Parameter.VAR_POSITIONAL, {}))
+    defaults = argspec.get("kwonlydefaults") or {}
+    names = argspec.get("kwonlyargs") or ()
+    parameters += [parameter(name, Parameter.KEYWORD_ONLY, defaults) for name in names]
     if argspec.get("varkw"):
-        parameters.append(_parameter(argspec["varkw"], _KINDS.VAR_KEYWORD, argspec, {}))
-    annotations = argspec.get("annotations") or {}
-    return inspect.Signature(
-        parameters, return_annotation=annotations.get("return", inspect.Signature.empty)
-    )
-
-
-ANY: Final = inspect.Signature(
-    [
-        inspect.Parameter("args", _KINDS.VAR_POSITIONAL),
-        inspect.Parameter("kwargs", _KINDS.VAR_KEYWORD),
-    ]
-)
+        parameters.append(parameter(argspec["varkw"], Parameter.VAR_KEYWORD, {}))
+    return Signature(parameters, return_annotation=annotations.get("return", Signature.empty))

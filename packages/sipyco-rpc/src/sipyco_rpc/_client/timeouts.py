@@ -1,4 +1,4 @@
-"""Limits and error messages that all clients have in common. No sockets here."""
+"""Time limits of calls, which all clients have in common. No sockets here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import checked_timeout
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -26,7 +25,6 @@ limits: Final[ContextVar[tuple[tuple[object, float | None], ...]]] = ContextVar(
 )
 
 
-@set_module("sipyco_rpc.pc_rpc")
 @contextmanager
 def call_timeout(client: object, seconds: float | None) -> Iterator[None]:
     """Limit the time of each call that is made inside a `with` block.
@@ -43,7 +41,8 @@ def call_timeout(client: object, seconds: float | None) -> Iterator[None]:
         seconds: the limit for each call; None for no limit.
 
     Raises:
-        ValueError: `seconds` is no such number.
+        TypeError: `client` is none of these.
+        ValueError: `seconds` is not a positive number.
     """
     seconds = checked_timeout(seconds, "a timeout")
     key = key_of(client)

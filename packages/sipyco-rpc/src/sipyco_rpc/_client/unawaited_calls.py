@@ -1,9 +1,8 @@
-"""Calls that nobody waits for, until somebody closes what they are made on. No threads here."""
+"""The calls of `FFProxy` that have not ended, and waiting for them. No threads are made here."""
 
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 
@@ -24,7 +23,7 @@ class FiredCall:
         key: stands for the client that it is made on; None for what is no client.
 
     Attributes:
-        ended: it has ended, or will never run.
+        ended: it has ended, or will never run in this process.
         dropped: nobody waits any more, and that has been said.
         worker: the thread that is to run it.
     """
@@ -35,16 +34,10 @@ class FiredCall:
         self.ended = False
         self.dropped = False
         self.worker: threading.Thread | None = None
-        self._process = os.getpid()
-        self._unclaimed = [None]
+        self._claimed = threading.Lock()
         # Not an event: Ctrl-C may leave the lock in that in a state that hangs others.
         self._gate = threading.Lock()
         self._gate.acquire()
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended; the threads of another process count for nothing."""
-        return not self.ended and self._process == os.getpid()
 
     @property
     def here(self) -> bool:
@@ -53,11 +46,7 @@ class FiredCall:
 
     def claim(self) -> bool:
         """Take it, to run it or to give it up: only the first one gets it."""
-        try:
-            self._unclaimed.pop()
-        except IndexError:
-            return False
-        return True
+        return self._claimed.acquire(blocking=False)
 
     def end(self) -> None:
         """Note that it has ended."""
@@ -68,10 +57,10 @@ class FiredCall:
     def wait(self, seconds: float = math.inf) -> bool:
         """Wait until it has ended; tell whether it has. Ctrl-C harms nobody who waits as well."""
         deadline = time.monotonic() + seconds
-        while self.running and (left := deadline - time.monotonic()) > 0:
+        while not self.ended and (left := deadline - time.monotonic()) > 0:
             if self._gate.acquire(timeout=min(_PAUSE, left)):
                 self._gate.release()
-        return not self.running
+        return self.ended
 
 
 under_way: Final[set[FiredCall]] = set()
@@ -91,7 +80,7 @@ def finish(calls: Iterable[FiredCall], what: str) -> None:
     """Wait, for a limited time, for calls to end; say which do not."""
     deadline = time.monotonic() + TIMEOUT
     for call in calls:
-        if not call.running or call.here:
+        if call.ended or call.here:
             continue
         if not call.wait(deadline - time.monotonic()):
             import logging  # somebody who fires calls has it

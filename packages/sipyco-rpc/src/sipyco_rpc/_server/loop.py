@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sipyco_rpc._server.server import Server
 from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.signals import SignalHandler, Terminated
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import MAX_LINE
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ async def _serve(
     return SystemExit(server.exit_code) if server.exit_code else None
 
 
-@set_module("sipyco_rpc.pc_rpc")
 def simple_server_loop(
     targets: Mapping[str, Any],
     host: str | list[str] | None,

@@ -12,7 +12,6 @@ from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.server import AsyncioServer
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import MAX_LINE, LineReader
 from sipyco_rpc.wire.server_session import ServerSession, check_target_names
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from sipyco_rpc.net.admission import ConnectionSlot
 
 
-@set_module("sipyco_rpc.pc_rpc")
 class Server(AsyncioServer):
     """Serve the methods of objects over TCP.
 

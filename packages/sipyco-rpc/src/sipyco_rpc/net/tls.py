@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sipyco_rpc.support.set_module import set_module
-
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import ssl
@@ -61,7 +59,6 @@ def clear_tls_errors() -> None:
         pass
 
 
-@set_module("sipyco_rpc.pc_rpc")
 class SimpleSSLConfig:
     """Paths of PEM files for TLS between programs that trust each other's certificates.
 

@@ -1,4 +1,4 @@
-"""Objects that belong to one process: what becomes of them in a fork. Nobody copies them.
+"""What becomes of connections in a process that was forked, and objects that refuse to be copied.
 
 A process that is forked (by `os.fork`, or by `multiprocessing` where it does so) has a copy of
 each descriptor. Two processes that use one connection take each other's messages. So connections
@@ -67,10 +67,8 @@ def leave_descriptor(holder: Any) -> None:
     global _dead
     transport: Any = None
     if hasattr(holder, "get_extra_info"):
-        transport, holder = (
-            holder,
-            holder.get_extra_info("socket") or holder.get_extra_info("pipe"),
-        )
+        transport = holder
+        holder = transport.get_extra_info("socket") or transport.get_extra_info("pipe")
     if holder is None:
         return
     try:

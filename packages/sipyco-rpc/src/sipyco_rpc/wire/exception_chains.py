@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-MAX_LEVELS: Final = 16  # of causes of causes, and of groups in groups
-MAX_EXCEPTIONS: Final = 100  # beside the one that was raised
-MAX_ARGUMENTS: Final = 64 * 1024  # bytes of those of a cause or a member, as text; or they stay
+_MAX_LEVELS: Final = 16  # of causes of causes, and of groups in groups
+_MAX_EXCEPTIONS: Final = 100  # beside the one that was raised
 _MAX_NOTES: Final = 100  # of one exception
 _MAX_NOTE: Final = 64 * 1024  # characters of one
 _MAX_TEXT: Final = 1024 * 1024  # characters of what is shown of others, in all
@@ -29,8 +28,8 @@ _HEADER: Final = "Traceback (most recent call last):\n"
 _CUT: Final = "[what comes after this is left out: there is too much of it]\n"
 
 
-class Room:
-    """How many more exceptions there may be.
+class Budget:
+    """How many more exceptions may be described.
 
     Attributes:
         seen: those that are there already, by their `id`.
@@ -40,11 +39,11 @@ class Room:
     def __init__(self) -> None:
         self.seen: set[int] = set()
         self.text = _MAX_TEXT
-        self._left = MAX_EXCEPTIONS
+        self._left = _MAX_EXCEPTIONS
 
     def take(self, levels: int) -> bool:
-        """Make use of it, if there is any so many levels deep."""
-        if not self._left or levels >= MAX_LEVELS:
+        """Spend some of it on one more, so many levels deep; tell whether there was enough."""
+        if not self._left or levels >= _MAX_LEVELS:
             return False
         self._left -= 1
         return True
@@ -61,10 +60,7 @@ def origin_of(exc: BaseException) -> tuple[str, BaseException] | None:
 
 def notes_of(exc: BaseException) -> list[str]:
     """Give the notes of an exception; a program may have put anything in their place."""
-    notes = getattr(exc, "__notes__", None)
-    if not isinstance(notes, (list, tuple)):
-        return []
-    return [_shortened(note) for note in notes[:_MAX_NOTES] if isinstance(note, str)]
+    return _texts(getattr(exc, "__notes__", None))
 
 
 def members_of(exc: BaseException) -> tuple[BaseException, ...]:
@@ -82,7 +78,7 @@ def left_out(count: int) -> str:
 
 def add_notes(exc: BaseException, pack: Mapping[str, Any]) -> None:
     """Give an exception the notes of its description."""
-    for note in _strings(pack.get("notes")):
+    for note in _texts(pack.get("notes")):
         exc.add_note(note)
 
 
@@ -111,41 +107,41 @@ def lines_of(pack: Mapping[str, Any]) -> list[str]:
     return [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
 
 
-def origin_lines(pack: Mapping[str, Any], room: Room) -> list[str]:
+def origin_lines(pack: Mapping[str, Any], budget: Budget) -> list[str]:
     """Show what comes before the traceback of an exception: its cause, or its context."""
-    return _limited(_origin(pack, Room(), 0), room)
+    return _limited(_origin(pack, Budget(), 0), budget)
 
 
-def member_lines(pack: Mapping[str, Any], room: Room) -> list[str]:
+def member_lines(pack: Mapping[str, Any], budget: Budget) -> list[str]:
     """Show what comes after the traceback of an exception: the members of a group."""
-    return _limited(_members(pack, Room(), 0), room)
+    return _limited(_members(pack, Budget(), 0), budget)
 
 
-def _limited(parts: Iterator[str], room: Room) -> list[str]:
+def _limited(parts: Iterator[str], budget: Budget) -> list[str]:
     lines: list[str] = []
     for part in parts:
-        room.text -= max(len(part), 1)  # empty ones take memory, too
-        if room.text < 0:
+        budget.text -= max(len(part), 1)  # empty ones take memory, too
+        if budget.text < 0:
             return [*lines, _CUT]
         lines.append(part)
     return lines
 
 
-def _origin(pack: Mapping[str, Any], room: Room, levels: int) -> Iterator[str]:
+def _origin(pack: Mapping[str, Any], budget: Budget, levels: int) -> Iterator[str]:
     found = described_origin(pack)
-    if found is None or not room.take(levels):
+    if found is None or not budget.take(levels):
         return
     key, origin = found
-    yield from _shown(origin, room, levels)
+    yield from _shown(origin, budget, levels)
     yield _BETWEEN[key]
     if lines_of(pack):
         yield _HEADER
 
 
-def _shown(pack: Mapping[str, Any], room: Room, levels: int) -> Iterator[str]:
+def _shown(pack: Mapping[str, Any], budget: Budget, levels: int) -> Iterator[str]:
     """Show an exception as Python does."""
     begun = False
-    for part in _origin(pack, room, levels + 1):
+    for part in _origin(pack, budget, levels + 1):
         begun = True
         yield part
     lines = lines_of(pack)
@@ -156,26 +152,24 @@ def _shown(pack: Mapping[str, Any], room: Room, levels: int) -> Iterator[str]:
     generic = name is None or name == "GenericRemoteException"
     words = [word for word in (None if generic else name, message) if isinstance(word, str)]
     yield f"{': '.join(filter(None, words))}\n"
-    for note in _strings(pack.get("notes")):
+    for note in _texts(pack.get("notes")):
         yield f"{note}\n"
-    yield from _members(pack, room, levels + 1)
+    yield from _members(pack, budget, levels + 1)
 
 
-def _members(pack: Mapping[str, Any], room: Room, levels: int) -> Iterator[str]:
+def _members(pack: Mapping[str, Any], budget: Budget, levels: int) -> Iterator[str]:
     for number, member in enumerate(described_members(pack), 1):
-        if not room.take(levels):
+        if not budget.take(levels):
             return
         yield f"  +---------------- {number} ----------------\n"
-        for part in _shown(member, room, levels):
+        for part in _shown(member, budget, levels):
             # A part of many short lines would become many times as long.
             yield "".join([f"  | {line}" for line in part[:_MAX_NOTE].splitlines(keepends=True)])
 
 
-def _strings(notes: Any) -> list[str]:
-    if not isinstance(notes, list):
+def _texts(notes: Any) -> list[str]:
+    """Give the notes in what should be a list of them, none too long."""
+    if not isinstance(notes, (list, tuple)):
         return []
-    return [_shortened(note) for note in notes[:_MAX_NOTES] if isinstance(note, str)]
-
-
-def _shortened(note: str) -> str:
-    return note if len(note) <= _MAX_NOTE else f"{note[:_MAX_NOTE]}…"
+    texts = [note for note in notes[:_MAX_NOTES] if isinstance(note, str)]
+    return [text if len(text) <= _MAX_NOTE else f"{text[:_MAX_NOTE]}…" for text in texts]

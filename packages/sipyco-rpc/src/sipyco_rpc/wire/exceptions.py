@@ -11,21 +11,7 @@ import sys
 
 from sipyco_pyon import pyon
 from sipyco_rpc.support.quoting import safe_str, short_repr
-from sipyco_rpc.support.set_module import set_module
-from sipyco_rpc.wire.exception_chains import (
-    MAX_ARGUMENTS,
-    Room,
-    add_notes,
-    described_members,
-    described_origin,
-    left_out,
-    lines_of,
-    member_lines,
-    members_of,
-    notes_of,
-    origin_lines,
-    origin_of,
-)
+from sipyco_rpc.wire import exception_chains as chains
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -41,7 +27,6 @@ __all__ = [
 ]
 
 
-@set_module("sipyco_rpc.packed_exceptions")
 class GenericRemoteException(Exception):
     """An exception of the remote side of a class that does not exist here.
 
@@ -49,14 +34,18 @@ class GenericRemoteException(Exception):
     """
 
 
+# The address that peers read, and that pickles hold: it lasts when this file moves.
+GenericRemoteException.__module__ = "sipyco_rpc.packed_exceptions"
+
 _CLASSES: Final = {
     name: value
     for name, value in vars(builtins).items()
     if isinstance(value, type) and issubclass(value, BaseException)
 }
 
-
-_SHORT: Final = frozenset({bool, float, int, type(None)})  # values that can be shown whole
+_MAX_ARGUMENTS: Final = 64 * 1024  # bytes of those of a cause or a member, as text; or they stay
+_MAX_PLACE: Final = 10**6  # of a syntax error; `traceback` may mark as many characters
+_MAX_KEY: Final = 64 * 1024  # characters that are parsed: it takes up to 550 times of the memory
 
 
 def pack_exception(exc: BaseException) -> dict[str, Any]:
@@ -68,24 +57,24 @@ def pack_exception(exc: BaseException) -> dict[str, Any]:
         `str`), `cause` or `context` (such a dictionary), and `exceptions`, the members of a group
         (a list of them); of long chains and large groups some are left out.
     """
-    return _pack(exc, Room(), 0)
+    return _pack(exc, chains.Budget(), 0)
 
 
-def _pack(exc: BaseException, room: Room, levels: int) -> dict[str, Any]:
-    room.seen.add(id(exc))
+def _pack(exc: BaseException, budget: chains.Budget, levels: int) -> dict[str, Any]:
+    budget.seen.add(id(exc))
     packed = _pack_alone(exc, levels)
-    notes = notes_of(exc)
-    found = origin_of(exc)
-    if found is not None and id(found[1]) not in room.seen and room.take(levels):
-        packed[found[0]] = _pack(found[1], room, levels + 1)
-    members = members_of(exc)
+    notes = chains.notes_of(exc)
+    found = chains.origin_of(exc)
+    if found is not None and id(found[1]) not in budget.seen and budget.take(levels):
+        packed[found[0]] = _pack(found[1], budget, levels + 1)
+    members = chains.members_of(exc)
     if members:
         packed["exceptions"] = [
-            _pack(member, room, levels + 1) for member in members if room.take(levels)
+            _pack(member, budget, levels + 1) for member in members if budget.take(levels)
         ]
         missing = len(members) - len(packed["exceptions"])
         if missing:
-            notes.append(left_out(missing))
+            notes.append(chains.left_out(missing))
     if notes:
         packed["notes"] = notes
     return packed
@@ -111,7 +100,7 @@ def _pack_alone(exc: BaseException, levels: int) -> dict[str, Any]:
         except Exception:  # noqa: BLE001  (any failure means that they cannot be sent)
             pass
         else:
-            if not levels or size <= MAX_ARGUMENTS:
+            if not levels or size <= _MAX_ARGUMENTS:
                 packed["args"] = arguments
     else:
         packed["class"] = GenericRemoteException.__name__
@@ -145,12 +134,6 @@ def current_exc_packed() -> dict[str, Any]:
     return pack_exception(exc)
 
 
-_MAX_PLACE: Final = 10**6  # of a syntax error; `traceback` may mark as many characters
-
-# Characters of a key that is shown: to parse it takes up to 550 times of the memory.
-_MAX_KEY: Final = 64 * 1024
-
-
 class _Verbatim(str):
     """A text that is its own `repr`, for `KeyError`, which shows the `repr` of its argument."""
 
@@ -168,26 +151,19 @@ def _key_of(message: str) -> object:
         import ast  # takes long to load, and is rarely needed
 
         key: object = ast.literal_eval(message)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return _Verbatim(message)
-    except (OSError, ImportError):
-        return _Verbatim(message)  # no descriptor is left to load it with
-    return key
+        return key
+    except (ValueError, SyntaxError, MemoryError, RecursionError, OSError, ImportError):
+        return _Verbatim(message)  # of the last two: no descriptor is left to load `ast` with
 
 
 def _is_syntax_location(details: Any) -> bool:
     """Tell whether this is the place of a syntax error: file, line, offset, text, and end."""
     if not isinstance(details, (tuple, list)) or len(details) not in (4, 6):
         return False
-    for index, detail in enumerate(details):
-        if detail is None:
-            continue
-        if index in (0, 3):
-            if type(detail) is not str:
-                return False
-        elif type(detail) is not int or not 0 <= detail <= _MAX_PLACE:
-            return False
-    return True
+    texts, numbers = details[0:4:3], [*details[1:3], *details[4:]]
+    return all(text is None or type(text) is str for text in texts) and all(
+        number is None or (type(number) is int and 0 <= number <= _MAX_PLACE) for number in numbers
+    )
 
 
 def _is_sound(cls: type[Exception], arguments: Any) -> bool:
@@ -219,32 +195,30 @@ def _is_sound(cls: type[Exception], arguments: Any) -> bool:
 def _build(cls: type[Exception], message: str, arguments: Any) -> Exception:
     """Make an exception whose text is the message, of the class or its nearest possible base."""
     if isinstance(arguments, (tuple, list)) and _is_sound(cls, arguments):
-        try:
-            exc = cls(*arguments)
-            if type(exc) is cls and str(exc) == message:
-                return exc
-        except Exception:  # noqa: BLE001  (a peer's arguments may be anything)
-            pass
-    for base in cls.__mro__:
-        if not issubclass(base, Exception):
-            break
-        try:
-            arguments = () if not message else (message,)
-            if base is KeyError and message:
-                arguments = (_key_of(message),)
-            exc = base(*arguments)
-            if str(exc) == message:
-                return exc
-        except Exception:  # noqa: BLE001, S112  (its constructor wants something else)
-            continue
-    return Exception(message)
+        exc = _try_to_build(cls, message, arguments)
+        if type(exc) is cls:
+            return exc
+    arguments = (message,) if message else ()
+    for base in cls.__mro__[: cls.__mro__.index(Exception)]:
+        key = base is KeyError and message
+        exc = _try_to_build(base, message, (_key_of(message),) if key else arguments)
+        if exc is not None:
+            return exc
+    return Exception(*arguments)
+
+
+def _try_to_build(cls: type[Exception], message: str, arguments: Any) -> Exception | None:
+    """Make an exception of its arguments, if it can be made so and its text is the message."""
+    try:
+        exc = cls(*arguments)
+        return exc if str(exc) == message else None
+    except Exception:  # noqa: BLE001  (its constructor wants something else)
+        return None
 
 
 def _as_text(value: Any) -> str:
-    """Show what should be a text: of what else it is nothing whose `repr` may be long."""
-    if isinstance(value, str):
-        return value
-    return pyon.shown(value) if type(value) in _SHORT else f"<{type(value).__name__}>"
+    """Show what should be a text."""
+    return value if isinstance(value, str) else short_repr(value)
 
 
 def unpack_exception(pack: Mapping[str, Any] | str) -> Exception:
@@ -260,18 +234,19 @@ def unpack_exception(pack: Mapping[str, Any] | str) -> Exception:
     """
     if isinstance(pack, str):
         pack = {"message": pack}
-    return _unpack(pack, Room(), 0)
+    return _unpack(pack, chains.Budget(), 0)
 
 
-def _unpack(pack: Mapping[str, Any], room: Room, levels: int) -> Exception:
-    before, lines, after = origin_lines(pack, room), lines_of(pack), member_lines(pack, room)
-    exc = _unpack_group(pack, room, levels) or _unpack_alone(pack)
-    add_notes(exc, pack)
+def _unpack(pack: Mapping[str, Any], budget: chains.Budget, levels: int) -> Exception:
+    before, lines = chains.origin_lines(pack, budget), chains.lines_of(pack)
+    after = chains.member_lines(pack, budget)
+    exc = _unpack_group(pack, budget, levels) or _unpack_alone(pack)
+    chains.add_notes(exc, pack)
     exc.parent_traceback = [*before, *lines, *after]  # type: ignore[attr-defined]
-    found = described_origin(pack)
-    if found is not None and found[0] == "cause" and room.take(levels):
+    found = chains.described_origin(pack)
+    if found is not None and found[0] == "cause" and budget.take(levels):
         # Python shows it. It would show a context, too, but for the one that it has here.
-        exc.__cause__ = _unpack(found[1], room, levels + 1)
+        exc.__cause__ = _unpack(found[1], budget, levels + 1)
         before = []
     if before or lines:
         exc.add_note("Remote traceback:\n" + "".join([*before, *lines]).rstrip())
@@ -279,13 +254,13 @@ def _unpack(pack: Mapping[str, Any], room: Room, levels: int) -> Exception:
 
 
 def _unpack_group(
-    pack: Mapping[str, Any], room: Room, levels: int
+    pack: Mapping[str, Any], budget: chains.Budget, levels: int
 ) -> ExceptionGroup[Exception] | None:
     """Make a group of its description, if it is that of one."""
     if pack.get("class") not in ("ExceptionGroup", "BaseExceptionGroup"):
         return None
-    described = described_members(pack)
-    members = [_unpack(member, room, levels + 1) for member in described if room.take(levels)]
+    described = chains.described_members(pack)
+    members = [_unpack(member, budget, levels + 1) for member in described if budget.take(levels)]
     if not members:
         return None
     arguments, message = pack.get("args"), pack.get("message")
@@ -294,7 +269,7 @@ def _unpack_group(
     group = ExceptionGroup(_as_text(message), members)
     missing = len(described) - len(members)
     if missing:
-        group.add_note(left_out(missing))
+        group.add_note(chains.left_out(missing))
     return group
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sipyco_rpc.support.memory import MIB
-from sipyco_rpc.support.set_module import set_module
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ __all__ = ["MAX_LINE", "LineReader", "LineTooLong", "OutOfMemory"]
 MAX_LINE = 128 * MIB  # a whole experiment's datasets travel as one line
 
 
-@set_module("sipyco_rpc.pc_rpc")
 class LineTooLong(ValueError):
     """A line was longer than the limit, and was dropped.
 

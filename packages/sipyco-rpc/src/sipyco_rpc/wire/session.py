@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from sipyco_pyon import pyon
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.dialect import V1, V2, DialectV1, DialectV2
 from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.lines import MAX_LINE
@@ -32,12 +31,10 @@ PYON_V2: Final = "pyon_v2"
 FRAMES: Final = "frames"
 
 
-@set_module("sipyco_rpc.pc_rpc")
 class AutoTarget:
     """Use this as a target name for "the only one that the server has"."""
 
 
-@set_module("sipyco_rpc.pc_rpc")
 class IncompatibleServer(Exception):
     """The server is not an RPC server, or does not have the target."""
 

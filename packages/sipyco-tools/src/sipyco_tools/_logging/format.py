@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from sipyco_rpc.support.set_module import set_module
 from sipyco_tools._logging.text import TRACE as TRACE
 from sipyco_tools._logging.text import entry_text, parsed
 
@@ -17,7 +16,6 @@ __all__: list[str] = []
 _fwd_logger = logging.getLogger("fwd")  # of all records that come from other programs
 
 
-@set_module("sipyco_tools.logging_tools")
 class MultilineFormatter(logging.Formatter):
     """Format records so that a reader of the text can tell where each one ends.
 
@@ -43,7 +41,6 @@ class MultilineFormatter(logging.Formatter):
         return record.message
 
 
-@set_module("sipyco_tools.logging_tools")
 def multiline_log_config(level: int) -> None:
     """Write the records of all loggers to standard error, with `MultilineFormatter`.
 
@@ -62,7 +59,6 @@ def multiline_log_config(level: int) -> None:
     root.addHandler(handler)
 
 
-@set_module("sipyco_tools.logging_tools")
 def log_with_name(
     name: str,
     level: int,
@@ -101,7 +97,6 @@ def emit_entry(name: str, level: int, message: str, source: str) -> None:
         traceback.print_exc()
 
 
-@set_module("sipyco_tools.logging_tools")
 def parse_log_message(msg: str) -> tuple[int, int, str, str]:
     """Read the first line of a record in the format of `MultilineFormatter`.
 
@@ -116,7 +111,6 @@ def parse_log_message(msg: str) -> tuple[int, int, str, str]:
     return parsed(msg) or (0, logging.INFO, "print", msg)
 
 
-@set_module("sipyco_tools.logging_tools")
 class SourceFilter(logging.Filter):
     """Mark the records of this program with its name, and drop those below its level.
 

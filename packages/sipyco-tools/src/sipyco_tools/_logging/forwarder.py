@@ -19,7 +19,6 @@ from sipyco_rpc.support.process_bound import (
     leave_descriptor,
     not_copyable,
 )
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.support.validation import check_host, checked_pause, checked_port
 from sipyco_tools._logging.connection import LogConnection
 from sipyco_tools._logging.format import MultilineFormatter
@@ -40,7 +39,6 @@ _LONG_PROBATION: Final = 0.5
 _OWN: Final = "sipyco_log_forwarder"  # marks records that are not to be forwarded
 
 
-@set_module("sipyco_tools.logging_tools")
 class LogForwarder(logging.Handler, TaskObject):
     """Send log records to a log server.
 

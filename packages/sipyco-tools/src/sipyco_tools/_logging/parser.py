@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
 from sipyco_tools._logging.format import emit_entry
 from sipyco_tools._logging.lines import MAX_LINE, Entry, EntryReader, Refused
@@ -15,7 +14,6 @@ from sipyco_tools._logging.lines import MAX_LINE, Entry, EntryReader, Refused
 _READ_SIZE: Final = 64 * 1024  # bytes; a pipe holds no more
 
 
-@set_module("sipyco_tools.logging_tools")
 class LogParser:
     """Log what a child process writes, with the level and logger name that its lines say.
 

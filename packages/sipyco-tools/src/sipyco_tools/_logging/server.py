@@ -7,7 +7,6 @@ import logging
 from typing import Any, Final
 
 from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT, AsyncioServer
-from sipyco_rpc.support.set_module import set_module
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
 from sipyco_tools._logging.format import emit_entry
 from sipyco_tools._logging.lines import MAX_LINE, MAX_LINES, EntryReader, Refused
@@ -20,7 +19,6 @@ _READ_SIZE: Final = 64 * 1024  # bytes; more gains nothing
 _LAST_WORDS: Final = 0.5  # seconds for a peer to see that the server stops
 
 
-@set_module("sipyco_tools.logging_tools")
 class Server(AsyncioServer):
     """Receive the log records of other programs, and log them here.
 

@@ -8,7 +8,6 @@ import os
 from typing import Any, BinaryIO, Final, cast
 
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
-from sipyco_rpc.support.set_module import set_module
 from sipyco_tools._pipes.streams import MAX_LINE, AsyncioComm, Inherited
 
 # What a process that was forked is to do without the pipe of the one before it.
@@ -81,7 +80,6 @@ def _leave(comm: AsyncioComm, reading: asyncio.ReadTransport | None, advice: str
     comm.reader = comm.writer = cast(Any, Inherited(advice))
 
 
-@set_module("sipyco_tools.pipe_ipc")
 class AsyncioParentComm(AsyncioComm):
     """The parent's end.
 
@@ -204,7 +202,6 @@ def _parsed(address: str) -> tuple[int, int]:
     return reads, writes
 
 
-@set_module("sipyco_tools.pipe_ipc")
 class AsyncioChildComm(AsyncioComm):
     """The child's end, for programs with asyncio.
 
@@ -251,7 +248,6 @@ class AsyncioChildComm(AsyncioComm):
             self.writer.close()
 
 
-@set_module("sipyco_tools.pipe_ipc")
 class ChildComm:
     """The child's end, for programs without asyncio.
 

@@ -13,7 +13,6 @@ import secrets
 import sys
 from typing import Any, cast
 
-from sipyco_rpc.support.set_module import set_module
 from sipyco_tools._pipes.streams import MAX_LINE, AsyncioComm
 
 assert sys.platform == "win32"  # for type checkers, too
@@ -49,7 +48,6 @@ class _OnePeer(asyncio.StreamReaderProtocol):
             self.connected.set_result(_writer_of(self.reader, self, transport))
 
 
-@set_module("sipyco_tools.pipe_ipc")
 class AsyncioParentComm(AsyncioComm):
     """The parent's end.
 
@@ -115,7 +113,6 @@ class AsyncioParentComm(AsyncioComm):
         self.writer.close()
 
 
-@set_module("sipyco_tools.pipe_ipc")
 class AsyncioChildComm(AsyncioComm):
     """The child's end, for programs with asyncio.
 
@@ -147,7 +144,6 @@ class AsyncioChildComm(AsyncioComm):
             self.writer.close()
 
 
-@set_module("sipyco_tools.pipe_ipc")
 class ChildComm:
     """The child's end, for programs without asyncio.
 

@@ -8,7 +8,6 @@ import time
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc._client.blocking.lock import CallLock
 from sipyco_rpc._client.blocking.transport import SocketTransport, connect
-from sipyco_rpc._client.remote_method import documented
 from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits, timeout_error
 from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent
 from sipyco_rpc.support.validation import checked_timeout, format_address
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final, NoReturn
 
-    from sipyco_rpc._client.remote_method import Documentation
     from sipyco_rpc._client.timeouts import Limit
     from sipyco_rpc.support.memory import Piece
     from sipyco_rpc.wire.messages import Message
@@ -139,14 +137,10 @@ class BlockingConnection:
         self._listing = session.receive_listing(message)
         return self._listing
 
-    def document(self, name: str) -> Documentation:
-        """Look a method up in the server's listing, which is asked for once."""
-        if self._listing is None:
-            try:
-                self.list_methods()
-            except Exception:  # noqa: BLE001  (looking at a method must not raise)
-                return None
-        return None if self._listing is None else documented(self._listing, name)
+    @property
+    def listing(self) -> dict[str, Any]:
+        """The server's listing, which is asked for once; errors are those of `exchange`."""
+        return self.list_methods() if self._listing is None else self._listing
 
     def exchange(
         self, what: str, limit: Limit, make: Callable[..., OutgoingMessage], *arguments: Any
