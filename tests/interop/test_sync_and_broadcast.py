@@ -71,7 +71,7 @@ def test_our_publisher_says_what_the_reference_said(transcript: Transcript) -> N
         publisher = Publisher(notifiers, **PLAIN_FLOATS)  # type: ignore[arg-type]
         async with serving(publisher) as port:
             with RawPeer(port, greeting(transcript)) as peer:
-                await comes_true(lambda: publisher._names)
+                await comes_true(lambda: any(feed.queues for feed in publisher._feeds.values()))
                 change(notifiers["dct"], notifiers["lst"])
                 await said(transcript, peer)
 
@@ -99,7 +99,7 @@ def test_our_broadcaster_says_what_the_reference_said(transcript: Transcript) ->
         broadcaster = Broadcaster(queue_limit=4)
         async with serving(broadcaster) as port:
             with RawPeer(port, greeting(transcript)) as peer:
-                await comes_true(lambda: broadcaster._channels)
+                await comes_true(lambda: broadcaster._feeds)
                 for channel, message in (
                     ("log", (20, "src", 1.5, "msg\nline2")),
                     ("other", 1),

@@ -125,8 +125,8 @@ class BlockingSnapshots(Snapshots):
 
 def old_broadcaster(self: Broadcaster, name: str, obj: Any) -> None:
     """Broadcast as programs from before 2025 did."""
-    if name in self._channels:
-        self._channels[name].put(pyon_v1.encode(obj).encode() + b"\n")
+    if name in self._feeds:
+        self._feeds[name].put(pyon_v1.encode(obj).encode() + b"\n")
 
 
 @row(Broadcaster, Receiver, dialects=DIALECTS)

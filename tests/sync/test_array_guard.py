@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from sipyco_pyon import pyon
-from sipyco_sync._array_cost import numbers
 from sipyco_sync.sync_struct import Notifier, process_mod
 
 np = pytest.importorskip("numpy")
@@ -222,7 +221,6 @@ def test_ordinary_values_become_what_numpy_makes_of_them() -> None:
         {},
         (1 + 0j, 0),
         [2**64, -1],
-        ([0],) + (None,) * 128,
     ],
 )
 def test_what_is_no_index_is_refused_before_an_array_is_made_of_it(key: Any) -> None:
@@ -230,6 +228,12 @@ def test_what_is_no_index_is_refused_before_an_array_is_made_of_it(key: Any) -> 
     for array in (np.zeros((2, 2)), np.zeros((2, 2), "i4,i4")):
         with pytest.raises(IndexError, match=r"expected .* ind"):
             setitem(array, key, 1)
+
+
+def test_a_key_has_no_more_indices_than_numpy_takes() -> None:
+    for key in (([0],) + (None,) * 128, ([0],) * 1000):
+        with pytest.raises(IndexError, match=r"too many indices|number of dimensions"):
+            setitem(np.zeros((2, 2)), key, 1)
 
 
 @pytest.mark.parametrize("dtype", ["<U1", "V0", "<f8", object])
@@ -242,7 +246,7 @@ def test_indices_are_nested_no_deeper_than_arrays_are() -> None:
     deep: Any = [0]
     for _ in range(64):
         deep = [deep]
-    with pytest.raises(IndexError, match="expected at most 64 dimensions of indices"):
+    with pytest.raises(ValueError, match="expected lists of at most 64 dimensions"):
         setitem(np.zeros(3), deep, 1)
 
 
@@ -577,7 +581,7 @@ def test_no_text_is_made_of_what_is_no_item(value: Any) -> None:
 def test_a_value_is_nested_no_deeper_than_arrays_are() -> None:
     value: Any = []
     value.append(value)
-    with pytest.raises(ValueError, match="expected a value of at most 64 dimensions"):
+    with pytest.raises(ValueError, match="expected lists of at most 64 dimensions"):
         setitem(np.zeros(3), ..., value)
 
 
@@ -636,12 +640,3 @@ def test_an_ordinary_array_becomes_items_of_a_list() -> None:
         assert len(held) == 1 + len(value)
     with pytest.raises(TypeError, match=r"0-d array|iterable"):
         setitem(held, slice(0, 0), np.array(1))
-
-
-def test_the_numbers_of_numpy_are_all_known() -> None:
-    kinds = [np.bool_, np.datetime64, np.number]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-    abstract = {np.number, np.integer, np.signedinteger, np.unsignedinteger}
-    abstract |= {np.inexact, np.floating, np.complexfloating}
-    assert numbers() == {kind for kind in {*kinds} - abstract if np.dtype(kind).itemsize <= 16}

@@ -24,8 +24,8 @@ def peer_of(port: int, name: bytes = b"log", **options: Any) -> RawPeer:
     return RawPeer(port, BANNER + name + b"\n", **options)
 
 
-def outlets(broadcaster: Broadcaster) -> list[Any]:
-    return [outlet for channel in broadcaster._channels.values() for outlet in channel.outlets]
+def queues(broadcaster: Broadcaster) -> list[Any]:
+    return [queue for channel in broadcaster._feeds.values() for queue in channel.queues]
 
 
 def test_each_message_is_one_line_to_all_that_listen_on_its_channel() -> None:
@@ -34,7 +34,7 @@ def test_each_message_is_one_line_to_all_that_listen_on_its_channel() -> None:
         async with serving(broadcaster) as port:
             broadcaster.broadcast("log", "nobody listens yet")
             with peer_of(port) as one, peer_of(port) as two, peer_of(port, b"other") as other:
-                await comes_true(lambda: len(outlets(broadcaster)) == 3)
+                await comes_true(lambda: len(queues(broadcaster)) == 3)
                 broadcaster.broadcast("log", (20, "src", 1.5, "msg\nline2"))
                 broadcaster.broadcast("other", None)
                 expected = b'{"__jsonclass__":["tuple",[[20,"src",1.5,"msg\\nline2"]]]}'
@@ -47,7 +47,7 @@ def test_each_message_is_one_line_to_all_that_listen_on_its_channel() -> None:
                     broadcaster.broadcast("nobody", object())
                 broadcaster.broadcast("log", 1)
                 assert await one.line() == b"1"
-            await comes_true(lambda: not broadcaster._channels)
+            await comes_true(lambda: not broadcaster._feeds)
 
     asyncio.run(main())
 
@@ -57,7 +57,7 @@ def test_messages_from_threads_keep_their_order() -> None:
         broadcaster = Broadcaster(queue_limit=10_000)
         async with serving(broadcaster) as port:
             with peer_of(port, receive_buffer=1 << 20) as peer:
-                await comes_true(lambda: broadcaster._channels)
+                await comes_true(lambda: broadcaster._feeds)
 
                 def work(name: str) -> None:
                     for i in range(300):
@@ -86,11 +86,9 @@ def test_a_slow_receiver_loses_messages_and_the_others_none(
         async with serving(broadcaster) as port:
             with peer_of(port) as slow, peer_of(port, receive_buffer=1 << 20) as quick:
                 await comes_true(
-                    lambda: (
-                        broadcaster._channels and len(broadcaster._channels["log"].outlets) == 2
-                    )
+                    lambda: broadcaster._feeds and len(broadcaster._feeds["log"].queues) == 2
                 )
-                channel = broadcaster._channels["log"]
+                channel = broadcaster._feeds["log"]
                 sent = 0
                 for _ in range(2000):
                     broadcaster.broadcast("log", [sent, BIG])
@@ -118,7 +116,7 @@ def test_a_burst_is_for_those_that_read_whole() -> None:
         broadcaster = Broadcaster(queue_limit=10)
         async with serving(broadcaster) as port:
             with peer_of(port, receive_buffer=1 << 20) as peer:
-                await comes_true(lambda: broadcaster._channels)
+                await comes_true(lambda: broadcaster._feeds)
                 for i in range(100):
                     broadcaster.broadcast("log", i)
                 assert [await peer.line() for _ in range(100)] == [b"%d" % i for i in range(100)]
@@ -131,14 +129,14 @@ def test_who_leaves_in_the_midst_of_losing_is_told_of(caplog: pytest.LogCaptureF
         broadcaster = Broadcaster(queue_limit=2)
         async with serving(broadcaster) as port:
             with peer_of(port):
-                await comes_true(lambda: broadcaster._channels)
-                channel = broadcaster._channels["log"]
+                await comes_true(lambda: broadcaster._feeds)
+                channel = broadcaster._feeds["log"]
                 for _ in range(2000):
                     broadcaster.broadcast("log", BIG)
                     await asyncio.sleep(0)
                     if sum(channel._lost.values()) == 3:
                         break
-            await comes_true(lambda: not broadcaster._channels)
+            await comes_true(lambda: not broadcaster._feeds)
 
     asyncio.run(main())
     assert "is gone; it lost 3 messages of `log`" in caplog.messages[-1]
@@ -151,7 +149,7 @@ def test_a_thread_that_is_faster_than_the_loop_loses_what_does_not_fit(
         broadcaster = Broadcaster(max_backlog=100_000)
         async with serving(broadcaster) as port:
             with peer_of(port, receive_buffer=1 << 20) as peer:
-                await comes_true(lambda: broadcaster._channels)
+                await comes_true(lambda: broadcaster._feeds)
 
                 def work() -> None:
                     for i in range(50):
@@ -185,8 +183,8 @@ def test_what_complains_may_be_broadcast_itself() -> None:
         try:
             async with serving(broadcaster) as port:
                 with peer_of(port) as peer:
-                    await comes_true(lambda: broadcaster._channels)
-                    channel = broadcaster._channels["log"]
+                    await comes_true(lambda: broadcaster._feeds)
+                    channel = broadcaster._feeds["log"]
                     while sum(channel._lost.values()) < 20:
                         broadcaster.broadcast("log", BIG)
                         await asyncio.sleep(0)
@@ -218,7 +216,7 @@ def test_a_receiver_gets_each_message_in_order() -> None:
             callbacks = [lambda message: seen.append(("now", message)), later]
             async with Receiver("log", callbacks, state_cb=states.append) as receiver:
                 await receiver.connect(HOST, port)
-                await comes_true(lambda: broadcaster._channels)
+                await comes_true(lambda: broadcaster._feeds)
                 assert states == [SubscriptionState.connected]
                 broadcaster.broadcast("log", (1,))
                 broadcaster.broadcast("log", None)
@@ -252,10 +250,10 @@ def test_every_shape_of_connect_that_programs_use() -> None:
                 got: list[Any] = []
                 async with Receiver("log", got.append) as receiver:
                     await shape(receiver, port)
-                    await comes_true(lambda: broadcaster._channels)
+                    await comes_true(lambda: broadcaster._feeds)
                     broadcaster.broadcast("log", 1)
                     await comes_true(lambda: got == [1])
-                await comes_true(lambda: not broadcaster._channels)
+                await comes_true(lambda: not broadcaster._feeds)
             for bad in ((5,), (config, config), (print, print), (None, None, None)):
                 with pytest.raises(TypeError):
                     await Receiver("log", print).connect(HOST, port, *bad)
@@ -323,7 +321,7 @@ def test_an_error_in_a_callback_ends_the_subscription(caplog: pytest.LogCaptureF
         async with serving(broadcaster) as port:
             receiver = Receiver("log", lambda message: message["nosuch"])
             await receiver.connect(HOST, port)
-            await comes_true(lambda: broadcaster._channels)
+            await comes_true(lambda: broadcaster._feeds)
             broadcaster.broadcast("log", {})
             async with asyncio.timeout(DEADLINE):
                 await receiver.receive_task
@@ -340,13 +338,13 @@ def test_a_receiver_comes_back_when_asked_to() -> None:
             async with Receiver("log", got.append, reconnect=0.001) as receiver:
                 await receiver.connect(HOST, port)
                 for i in range(3):
-                    await comes_true(lambda: broadcaster._channels)
+                    await comes_true(lambda: broadcaster._feeds)
                     broadcaster.broadcast("log", i)
                     await comes_true(lambda i=i: got[-1:] == [i])
-                    outlet = next(iter(broadcaster._channels["log"].outlets))
-                    outlet._transport.abort()
-                    await comes_true(outlet.lost.done)
-                    await comes_true(lambda outlet=outlet: outlet not in outlets(broadcaster))
+                    queue = next(iter(broadcaster._feeds["log"].queues))
+                    queue._transport.abort()
+                    await comes_true(queue.lost.done)
+                    await comes_true(lambda queue=queue: queue not in queues(broadcaster))
         assert got == [0, 1, 2]
 
     asyncio.run(main())

@@ -55,7 +55,7 @@ class Published:
 
     def change(self, numbers: tuple[int, int, int], value: Any) -> None:
         """Make one change; from any thread."""
-        with self.notifier._lock:  # nobody is sent the change before it is written down
+        with self.notifier.changes.lock:  # nobody is sent the change before it is written down
             change(self.notifier, *numbers, value)
             self.states.append(pyon.encode(self.notifier.raw_view))
 

@@ -52,10 +52,10 @@ class Transport(asyncio.Transport):
         pass
 
 
-def with_outlet(test: Callable[[SendQueue, Transport], None]) -> None:
+def with_queue(test: Callable[[SendQueue, Transport], None]) -> None:
     async def main() -> None:
         transport = Transport()
-        test(SendQueue(transport, "a peer"), transport)
+        test(SendQueue(transport, "a peer", "a feed"), transport)
 
     asyncio.run(main())
 
@@ -63,124 +63,136 @@ def with_outlet(test: Callable[[SendQueue, Transport], None]) -> None:
 def test_nothing_is_written_where_the_connection_beneath_tls_is_closing() -> None:
     async def main() -> None:
         transport, carrier = Transport(), Transport()
-        outlet = SendQueue(transport, "a peer", carrier)
+        queue = SendQueue(transport, "a peer", "a feed", carrier)
         transport.full = True
-        outlet.send(b"1\n")
-        outlet.send(b"2\n")
+        queue.send(b"1\n")
+        queue.send(b"2\n")
         carrier.closing = True
         transport.resume()
-        outlet.send(b"3\n")
+        queue.send(b"3\n")
         assert transport.writes == [b"1\n"]
 
     asyncio.run(main())
 
 
 def test_what_waits_goes_out_in_one_write() -> None:
-    def test(outlet: SendQueue, transport: Transport) -> None:
+    def test(queue: SendQueue, transport: Transport) -> None:
         transport.full = True
         for line in (b"1\n", b"2\n", b"3\n"):
-            outlet.send(line)
+            queue.send(line)
         assert transport.writes == [b"1\n"]
-        assert outlet.lines == 2
-        assert outlet.waiting == 2 * (2 + OVERHEAD)
+        assert queue.queued_lines == 2
+        assert queue.queued_bytes == 2 * (2 + OVERHEAD)
         transport.resume()
         assert transport.writes == [b"1\n", b"2\n3\n"]
-        assert outlet.waiting == outlet.lines == 0
-        assert not outlet.idle
+        assert queue.queued_bytes == queue.queued_lines == 0
+        assert not queue.idle
         transport.full = False
         transport.resume()
-        assert outlet.idle
+        assert queue.idle
 
-    with_outlet(test)
+    with_queue(test)
 
 
 def test_a_long_line_goes_out_in_pieces_and_is_not_copied() -> None:
-    def test(outlet: SendQueue, transport: Transport) -> None:
+    def test(queue: SendQueue, transport: Transport) -> None:
         line = b"x" * (2 * WRITE_SIZE + 10) + b"\n"
-        outlet.send(line)
+        queue.send(line)
         assert [len(piece) for piece in transport.writes] == [WRITE_SIZE, WRITE_SIZE, 11]
         assert b"".join(transport.writes) == line
 
-    with_outlet(test)
+    with_queue(test)
 
 
 def test_dropping_finishes_the_line_that_has_begun() -> None:
-    def test(outlet: SendQueue, transport: Transport) -> None:
+    def test(queue: SendQueue, transport: Transport) -> None:
         transport.full = True
         first = b"a" * WRITE_SIZE + b"b\n"
-        outlet.send(first + b"c" * 9 + b"\n", 2)
-        outlet.send(b"dropped\n")
-        assert outlet.lines == 3
-        outlet.drop()
-        assert outlet.lines == 1
-        assert outlet.waiting == 2 + OVERHEAD
-        outlet.send(b"next\n")
+        queue.send(first + b"c" * 9 + b"\n", 2)
+        queue.send(b"dropped\n")
+        assert queue.queued_lines == 3
+        queue.drop()
+        assert queue.queued_lines == 1
+        assert queue.queued_bytes == 2 + OVERHEAD
+        queue.send(b"next\n")
         transport.resume()
         assert b"".join(transport.writes) == first + b"next\n"
 
-    with_outlet(test)
+    with_queue(test)
 
 
 def test_dropping_between_lines_keeps_nothing() -> None:
-    def test(outlet: SendQueue, transport: Transport) -> None:
+    def test(queue: SendQueue, transport: Transport) -> None:
         transport.full = True
-        outlet.send(b"sent\n")
-        outlet.send(b"dropped\n")
-        outlet.drop()
-        assert outlet.waiting == outlet.lines == 0
-        outlet.send(b"next\n")
+        queue.send(b"sent\n")
+        queue.send(b"dropped\n")
+        queue.drop()
+        assert queue.queued_bytes == queue.queued_lines == 0
+        queue.send(b"next\n")
         transport.resume()
         assert transport.writes == [b"sent\n", b"next\n"]
 
-    with_outlet(test)
+    with_queue(test)
+
+
+def test_of_a_lost_connection_nothing_waits() -> None:
+    def test(queue: SendQueue, transport: Transport) -> None:
+        transport.full = True
+        queue.send(b"a" * 2 * WRITE_SIZE + b"\n")
+        queue.connection_lost(None)
+        assert queue.queued_bytes == queue.queued_lines == 0
+        queue.drop()  # whoever sends may not know of it yet
+        assert queue.queued_bytes == queue.queued_lines == 0
+
+    with_queue(test)
 
 
 def test_what_does_not_count_does_not_count_while_it_is_sent() -> None:
-    def test(outlet: SendQueue, transport: Transport) -> None:
+    def test(queue: SendQueue, transport: Transport) -> None:
         transport.full = True
-        outlet.send(b"x" * (3 * WRITE_SIZE) + b"\n", counted=False)
-        assert outlet.waiting == OVERHEAD
-        outlet.send(b"mod\n")
-        assert outlet.waiting == 4 + 2 * OVERHEAD
+        queue.send(b"x" * (3 * WRITE_SIZE) + b"\n", counts_toward_limit=False)
+        assert queue.queued_bytes == OVERHEAD
+        queue.send(b"mod\n")
+        assert queue.queued_bytes == 4 + 2 * OVERHEAD
         transport.resume()
-        assert outlet.waiting == 4 + 2 * OVERHEAD
+        assert queue.queued_bytes == 4 + 2 * OVERHEAD
 
-    with_outlet(test)
+    with_queue(test)
 
 
 def test_it_tells_when_all_has_been_taken() -> None:
-    def test(outlet: SendQueue, transport: Transport) -> None:
+    def test(queue: SendQueue, transport: Transport) -> None:
         told: list[bool] = []
-        outlet.on_drained = lambda: told.append(outlet.idle)
+        queue.on_drained = lambda: told.append(queue.idle)
         transport.full = True
-        outlet.send(b"1\n")
-        outlet.send(b"2\n")
+        queue.send(b"1\n")
+        queue.send(b"2\n")
         transport.full = False
         assert told == []
         transport.resume()
         assert told == [True]
 
-    with_outlet(test)
+    with_queue(test)
 
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_peer_that_says_no_more_gets_what_waits(waits: bool) -> None:
     async def main() -> None:
         transport = Transport()
-        outlet = SendQueue(transport, "a peer")
+        queue = SendQueue(transport, "a peer", "a feed")
         if waits:
             transport.full = True
-            outlet.send(b"1\n")
-            outlet.send(b"2\n")
+            queue.send(b"1\n")
+            queue.send(b"2\n")
         assert transport.protocol.eof_received() is True
         assert transport.closing is not waits
         transport.full = False
         transport.resume()
         assert transport.closing is not waits  # a transport that resumes is in the midst of things
-        outlet.send(b"too late\n")
+        queue.send(b"too late\n")
         await asyncio.sleep(0)
         assert transport.closing
-        outlet.send(b"too late\n")
+        queue.send(b"too late\n")
         assert b"too late\n" not in transport.writes
 
     asyncio.run(main())
@@ -190,10 +202,10 @@ def test_streams_that_get_a_full_connection_back_are_told_so() -> None:
     async def main() -> None:
         transport = Transport()
         streams = transport.protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader())
-        outlet = SendQueue(transport, "a peer")
+        queue = SendQueue(transport, "a peer", "a feed")
         transport.full = True
-        outlet.send(b"1\n")
-        outlet.detach()
+        queue.send(b"1\n")
+        queue.detach()
         assert transport.protocol is streams
         transport.resume()  # they would refuse to resume what was not paused
 

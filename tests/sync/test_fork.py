@@ -76,7 +76,7 @@ def test_servers_in_a_child_have_no_peers_and_may_be_started_anew(loop: str) -> 
                 await receiver.connect(HOST, other)
                 subscriber = Subscriber("n", lambda struct: messages.append(struct) or struct)
                 await subscriber.connect(HOST, port)
-                await comes_true(lambda: messages == [{"x": 5}] and broadcaster._channels)
+                await comes_true(lambda: messages == [{"x": 5}] and broadcaster._feeds)
                 broadcaster.broadcast("c", "hello")
                 structure["y"] = 6
                 await comes_true(lambda: messages == [{"x": 5, "y": 6}, "hello"])
@@ -91,7 +91,7 @@ def test_servers_in_a_child_have_no_peers_and_may_be_started_anew(loop: str) -> 
                 await subscriber.connect(HOST, port)
                 async with Receiver("c", messages.append) as receiver:
                     await receiver.connect(HOST, other)
-                    await comes_true(lambda: copies and broadcaster._channels)
+                    await comes_true(lambda: copies and broadcaster._feeds)
                     thread = await asyncio.to_thread(lambda: in_child(lambda: asyncio.run(use(0))))
                     assert thread == (
                         f"RuntimeError: the broadcaster belongs to process {os.getpid()}, "
@@ -114,7 +114,7 @@ def test_a_fork_while_another_thread_changes_a_notifier_leaves_no_lock_held() ->
             held, release = threading.Event(), threading.Event()
 
             def hold() -> None:
-                with structure._lock:
+                with structure.changes.lock:
                     held.set()
                     assert release.wait(DEADLINE)
 
@@ -194,7 +194,7 @@ def test_a_subscriber_in_a_thread_that_is_dropped_ends_with_a_warning() -> None:
             del subscriber
         thread.join(DEADLINE)
         assert not thread.is_alive()
-        until(lambda: not publishers[0]._names)
+        until(lambda: not any(feed.queues for feed in publishers[0]._feeds.values()))
 
 
 @pytest.mark.parametrize("method", ["start", "__init__"])
@@ -228,7 +228,7 @@ def test_servers_that_are_started_again_in_another_loop(loop: str, stopped: bool
         await subscriber.connect(HOST, port_of(publisher))
         receiver = Receiver("c", messages.append)
         await receiver.connect(HOST, port_of(broadcaster))
-        await comes_true(lambda: messages and broadcaster._channels)
+        await comes_true(lambda: messages and broadcaster._feeds)
         structure["x"] = number
         broadcaster.broadcast("c", number)
         await comes_true(lambda: messages == [{"x": number}, number])

@@ -104,7 +104,7 @@ def test_a_receiver_whose_callback_resists_tells_it_too(
 def test_others_have_their_turn_in_the_midst_of_what_has_arrived(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_feed_client, "_TURN", -1.0)  # it is over at once
+    monkeypatch.setattr(_feed_client, "_TIME_SLICE", -1.0)  # it is over at once
 
     async def main() -> None:
         done: list[str] = []

@@ -65,12 +65,12 @@ class Reader:
 
 def check_memory(publisher: Publisher, n: Notifier) -> None:
     feed = publisher._feeds[id(n)]
-    for outlet in feed.outlets:
-        assert isinstance(outlet, SendQueue)
+    for queue in feed.queues:
+        assert isinstance(queue, SendQueue)
         # One line may be larger than the limit by itself; nothing is added to it then.
-        assert outlet.waiting <= max(LIMIT, 8 * LARGEST) + 2 * OVERHEAD
-        if outlet.lines > 1:
-            assert outlet.waiting <= LIMIT + 8 * LARGEST
+        assert queue.queued_bytes <= max(LIMIT, 8 * LARGEST) + 2 * OVERHEAD
+        if queue.queued_lines > 1:
+            assert queue.queued_bytes <= LIMIT + 8 * LARGEST
     assert feed._pending_size <= 64 * 1024 + 8 * LARGEST
 
 
@@ -100,10 +100,10 @@ async def play(steps: list[Any]) -> None:
                     elif action == "pass":
                         await asyncio.sleep(0)
                     elif action == "disconnect":
-                        outlets = list(publisher._feeds[id(n)].outlets)
-                        if outlets:
+                        queues = list(publisher._feeds[id(n)].queues)
+                        if queues:
                             # The subscriber comes back by itself; of the readers, another comes.
-                            outlets[numbers[0] % len(outlets)]._transport.abort()
+                            queues[numbers[0] % len(queues)]._transport.abort()
                             await asyncio.sleep(0)
                     elif action == "stall":
                         readers[numbers[0] % 3].going.clear()

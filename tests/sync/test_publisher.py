@@ -24,6 +24,10 @@ def peer_of(port: int, name: bytes = b"n", **options: Any) -> RawPeer:
     return RawPeer(port, BANNER + name + b"\n", **options)
 
 
+def subscribers(publisher: Publisher) -> list[Any]:
+    return [queue for feed in publisher._feeds.values() for queue in feed.queues]
+
+
 def encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give a list that grows by the action of everything that is encoded."""
     found: list[str] = []
@@ -185,9 +189,9 @@ def test_a_slow_peer_that_closes_its_half_is_closed_once(caplog: pytest.LogCaptu
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
             with peer_of(port) as peer:
                 peer.socket.shutdown(socket.SHUT_WR)
-                await comes_true(lambda: publisher._names)
+                await comes_true(lambda: subscribers(publisher))
                 assert pyon.decode(await peer.ends())["struct"] == [BIG]
-                await comes_true(lambda: not publisher._names)
+                await comes_true(lambda: not subscribers(publisher))
 
     asyncio.run(main())
     assert caplog.messages == []  # asyncio logs it if it has to end a connection twice
@@ -203,7 +207,7 @@ def test_a_slow_peer_that_reads_again_while_it_stops_is_no_error(
             for sock in publisher.server.sockets:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
             with peer_of(port) as peer:
-                await comes_true(lambda: publisher._names)
+                await comes_true(lambda: subscribers(publisher))
                 _, received = await asyncio.gather(publisher.stop(), peer.ends())
                 assert received.startswith(b'{"action":"init","struct":["xxx')
 
@@ -421,7 +425,7 @@ def test_a_structure_larger_than_the_limit_arrives_all_the_same() -> None:
         n = Notifier({"big": "y" * 3_000_000})
         async with serving(Publisher({"n": n}, max_backlog=1000)) as port:
             with peer_of(port) as peer:
-                await comes_true(lambda: n.publish.feeds[0].outlets)  # type: ignore[union-attr]
+                await comes_true(lambda: n.publish.feeds[0].queues)  # type: ignore[union-attr]
                 n["k"] = 1
                 assert len(await peer.line()) > 3_000_000
                 assert await peer.line() == b'{"action":"setitem","path":[],"key":"k","value":1}'
@@ -468,7 +472,7 @@ def test_stop_ends_in_spite_of_a_stalled_subscriber() -> None:
                 await stall(n, peer, publisher)
                 await publisher.stop()
                 await publisher.stop()
-                await comes_true(lambda: not publisher._names)
+                await comes_true(lambda: not subscribers(publisher))
                 n["k"] = 1
 
     asyncio.run(main())

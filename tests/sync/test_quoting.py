@@ -43,14 +43,14 @@ async def receiver_is_slow() -> None:
     name = NAME.decode()
     async with serving(broadcaster) as port:
         with RawPeer(port, b"ARTIQ broadcast\n" + NAME + b"\n"):
-            await comes_true(lambda: broadcaster._channels)
-            channel = broadcaster._channels[name]
+            await comes_true(lambda: broadcaster._feeds)
+            channel = broadcaster._feeds[name]
             for _ in range(2000):
                 broadcaster.broadcast(name, "x" * 10_000)
                 await asyncio.sleep(0)
                 if channel._lost:
                     break
-        await comes_true(lambda: not broadcaster._channels)
+        await comes_true(lambda: not broadcaster._feeds)
 
 
 def told(said: bytes, client: Callable[[], Subscriber | Receiver]) -> Callable[[], Any]:

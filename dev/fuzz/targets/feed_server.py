@@ -36,7 +36,7 @@ def one_input(data: bytes) -> None:
     broadcaster = Broadcaster()
     sent = run(_conversation(broadcaster, said, reset, lambda: broadcaster.broadcast("it", 3)))
     assert sent in _expected(stream.startswith(b"ARTIQ broadcast\nit\n"), [b"3\n"])
-    assert not broadcaster._channels, "a channel is kept that nobody listens on"
+    assert not broadcaster._feeds, "a channel is kept that nobody listens on"
 
 
 def _expected(named: bool, answers: list[bytes]) -> list[bytes]:

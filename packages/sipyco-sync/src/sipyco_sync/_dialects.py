@@ -1,4 +1,4 @@
-"""What a line says, in either dialect of PYON. No sockets here."""
+"""A decoder of lines in either dialect of PYON. No sockets here."""
 
 from __future__ import annotations
 

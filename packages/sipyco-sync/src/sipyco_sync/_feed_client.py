@@ -1,6 +1,6 @@
-"""The asking half of "banner, name, lines for ever", under `sync_struct` and `broadcast`.
+"""A client that sends a banner and a name, and gets lines until the connection ends.
 
-What the lines say is not known here.
+`Subscriber` and `Receiver` are such clients. What the lines say is not known here.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.net.server import LogLimiter, abort, close_writer
-from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.support.quoting import short_message
-from sipyco_rpc.support.validation import checked_pause
+from sipyco_rpc.support.validation import checked_pause, format_address
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 Callback: TypeAlias = Callable[..., Awaitable[object] | object]
 
-_READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
+READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
 _STREAM_LIMIT: Final = MIB  # bytes that arrive while callbacks run
-_TURN: Final = 0.005  # seconds of lines that have arrived before others have their turn
+_TIME_SLICE: Final = 0.005  # seconds of lines that have arrived before others have their turn
 _CLOSE_TIMEOUT: Final = 1.0  # seconds for a callback to end
 
 
@@ -61,22 +63,20 @@ async def call(callback: Callback, *arguments: Any) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
-class FeedClient:
-    """A connection that brings lines until it ends; see `Subscriber` for what it means.
+def hello(banner: bytes, name: str) -> bytes:
+    """Return what a client begins with."""
+    if "\n" in name:
+        raise ValueError(f"a name has no line breaks, got {name!r}")
+    return banner + name.encode() + b"\n"
 
-    Attributes:
-        notify_cbs: the callbacks; the list may be changed at any time.
-        disconnect_cb: is called when the connection ends other than by `close`, or None.
-        receive_task: the task that receives.
-        reader: of the connection.
-        writer: of the connection.
-    """
+
+class FeedClient:
+    """A connection that brings lines until it ends; see `Subscriber` for its parameters."""
 
     _banner: ClassVar[bytes]
     _logger: ClassVar[logging.Logger]
-    _server_speaks_first: ClassVar[bool] = (
-        True  # whether the other side has something to say at once
-    )
+    # Why the server ends a connection before it has sent anything; None if that means nothing.
+    _early_end: str | None = None
 
     notify_cbs: list[Callback]
     disconnect_cb: Callback | None
@@ -94,20 +94,17 @@ class FeedClient:
         state_cb: Callback | None,
         max_line: int,
     ) -> None:
-        if "\n" in name:
-            raise ValueError(f"a name has no line breaks, got {name!r}")
-        if reconnect is not None:
-            reconnect = checked_pause(reconnect, "reconnect")
+        self.__hello = hello(self._banner, name)
+        self.__pause = None if reconnect is None else checked_pause(reconnect, "reconnect")
         LineReader(max_line)  # refuses a limit that makes no sense now, not in mid-subscription
         if notify_cb is None:
             notify_cb = []
         self.notify_cbs = notify_cb if isinstance(notify_cb, list) else [notify_cb]
         self.disconnect_cb = disconnect_cb
         self.__name = name
-        self.__reconnect = reconnect
         self.__state_cb = state_cb
         self.__max_line = max_line
-        self.__connected = False
+        self.__connected = False  # from `connect` until it ends for good
         self.__closing = False
         self.__task: asyncio.Task[None] | None = None
         self._log_limiter = LogLimiter()  # about what the other side sends
@@ -135,22 +132,18 @@ class FeedClient:
         self,
         host: str,
         port: int,
-        before_receive_cb: Callback | None,
-        ssl_config: SimpleSSLConfig | None,
-        local_cert: str | None,
-        local_key: str | None,
-        peer_cert: str | None,
+        contexts: Callable[[], SSLContext | None],
+        before_receive_cb: Callback | None = None,
     ) -> None:
         if self.__connected:
             raise RuntimeError(f"`{self.__name}` is connected already")
-        contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
 
         async def attempt() -> None:
             self.reader, self.writer = await async_open_connection(
                 host, port, ssl=contexts(), limit=_STREAM_LIMIT
             )
             try:
-                self.writer.write(self._banner + self.__name.encode() + b"\n")
+                self.writer.write(self.__hello)
                 if before_receive_cb is not None:
                     await call(before_receive_cb)
             except BaseException:
@@ -166,7 +159,7 @@ class FeedClient:
         except BaseException:
             self.__connected = False
             raise
-        where = f"{host} port {port}"
+        where = format_address(host, port)
         task = asyncio.create_task(self.__run(attempt, where), name=f"`{self.__name}` of {where}")
         self.__task = self.receive_task = task
 
@@ -188,62 +181,42 @@ class FeedClient:
 
     async def __run(self, attempt: Callable[[], Awaitable[None]], where: str) -> None:
         try:
-            await self.__receive_and_reconnect(attempt, where)
+            while True:
+                goes_on = await self.__receive(where)
+                if self.__closing:
+                    return
+                await close_writer(self.writer)
+                if self.__pause is None or not goes_on:
+                    self.__connected = False
+                await self.__notify_state(SubscriptionState.disconnected)
+                await self.__notify("a lost connection", self.disconnect_cb)
+                if self.__task is not asyncio.current_task() or not self.__connected:
+                    return  # it is not to come back, or the callback has connected or closed it
+                if not await self.__reconnect(attempt, where):
+                    return
         finally:
             self._log_limiter.flush()
             if asyncio.current_task() is self.__task:
                 abort(self.writer.transport)
                 self.__connected = False
 
-    async def __receive_and_reconnect(
-        self, attempt: Callable[[], Awaitable[None]], where: str
-    ) -> None:
-        while True:
-            goes_on = await self.__receive(where)
-            if self.__closing:
-                return
-            await close_writer(self.writer)
-            if self.__reconnect is None or not goes_on:
-                self.__connected = False
-            await self.__notify_state(SubscriptionState.disconnected)
-            if self.disconnect_cb is not None:
-                try:
-                    await call(self.disconnect_cb)
-                except Exception:
-                    self._logger.exception("error in the callback of a lost connection")
-            if self.__task is not asyncio.current_task() or not self.__connected:
-                return  # it is not to come back, or the callback has connected or closed it
-            if not await self.__come_back(attempt, where):
-                return
-
     async def __receive(self, where: str) -> bool:
         """Receive until the connection ends; tell whether to connect again makes sense."""
         lines = LineReader(self.__max_line)
         self._begin()
-        announced = not self._server_speaks_first
+        announced = self._early_end is None
         if announced:
             await self.__notify_state(SubscriptionState.connected)
         try:
             while not self.__closing:
-                try:
-                    data = await self.reader.read(_READ_SIZE)
-                except OSError as exc:
-                    raise SubscriptionEnded(
-                        str(exc) or type(exc).__name__, logging.WARNING
-                    ) from exc
-                if not data:
-                    if announced:
-                        # Programs with a callback know what to make of it.
-                        level = logging.WARNING if self.disconnect_cb is None else logging.INFO
-                        raise SubscriptionEnded("the other side closed the connection", level)
-                    raise SubscriptionEnded(self._reason_of_early_end(), logging.WARNING)
-                deadline = time.monotonic() + _TURN
+                data = await self.__read(announced)
+                deadline = time.monotonic() + _TIME_SLICE
                 for line in lines.feed(data):
                     await self.__take(line)
                     if time.monotonic() > deadline:
                         # A read may bring a hundred thousand lines.
                         await asyncio.sleep(0)
-                        deadline = time.monotonic() + _TURN
+                        deadline = time.monotonic() + _TIME_SLICE
                     if self.__closing:
                         return False
                     if not announced:
@@ -258,6 +231,19 @@ class FeedClient:
             return False
         return True
 
+    async def __read(self, announced: bool) -> bytes:
+        try:
+            data = await self.reader.read(READ_SIZE)
+        except OSError as exc:
+            raise SubscriptionEnded(str(exc) or type(exc).__name__, logging.WARNING) from exc
+        if data:
+            return data
+        if not announced:
+            raise SubscriptionEnded(str(self._early_end), logging.WARNING)
+        # Programs with a callback know what to make of it.
+        level = logging.WARNING if self.disconnect_cb is None else logging.INFO
+        raise SubscriptionEnded("the other side closed the connection", level)
+
     async def __take(self, line: bytes | bytearray | LineTooLong) -> None:
         try:
             if isinstance(line, LineTooLong):
@@ -270,10 +256,10 @@ class FeedClient:
         for callback in list(self.notify_cbs):
             await call(callback, value)
 
-    async def __come_back(self, attempt: Callable[[], Awaitable[None]], where: str) -> bool:
-        """Connect again, however long it takes."""
-        assert self.__reconnect is not None
-        pauses = backoff(self.__reconnect)
+    async def __reconnect(self, attempt: Callable[[], Awaitable[None]], where: str) -> bool:
+        """Connect again, however long it takes; tell whether it is connected."""
+        assert self.__pause is not None
+        pauses = backoff(self.__pause)
         while True:
             await self.__notify_state(SubscriptionState.retrying)
             await asyncio.sleep(next(pauses))
@@ -288,27 +274,27 @@ class FeedClient:
                 return True
 
     async def __notify_state(self, state: SubscriptionState) -> None:
-        if self.__state_cb is None:
+        await self.__notify("state changes", self.__state_cb, state)
+
+    async def __notify(self, what: str, callback: Callback | None, *arguments: Any) -> None:
+        if callback is None:
             return
         try:
-            await call(self.__state_cb, state)
+            await call(callback, *arguments)
         except Exception:
-            self._logger.exception("error in the callback of state changes")
+            self._logger.exception("error in the callback of %s", what)
+
+    @staticmethod
+    def _decode(line: bytes | bytearray) -> Any:
+        """Make a value of a line."""
+        raise NotImplementedError
 
     def _begin(self) -> None:
         """A connection has been made, and nothing received yet."""
-
-    def _decode(self, line: bytes | bytearray) -> Any:
-        """Make a value of a line."""
-        raise NotImplementedError
 
     async def _apply(self, value: Any) -> None:
         """Take in a value, before the callbacks get it."""
 
     def _refused(self, reason: str) -> None:
-        """Say that a line could not be used; raise `Ended` if what follows is of no use either."""
+        """Say that a line is of no use; raise `SubscriptionEnded` if what follows it is not."""
         raise SubscriptionEnded(reason)
-
-    def _reason_of_early_end(self) -> str:
-        """Say why a connection ended before anything was received."""
-        raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Lines towards one peer, as fast as it takes them. No queue policy here: see `_feed`."""
+"""The queue of lines to one peer, who takes them as fast as it can. Limits: see `_feed_server`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEWLINE: Final = ord("\n")
 
 
 class SendQueue(asyncio.Protocol):
-    """The way to one peer: what it does not take yet waits here, and can be dropped.
+    """The queue of lines that one peer has not taken yet; they can be dropped.
 
     It takes the place of the streams' protocol once the peer has said what it wants. What the
     peer sends after that is ignored.
@@ -24,30 +24,34 @@ class SendQueue(asyncio.Protocol):
     Args:
         transport: the connection.
         peer: its name, for log records.
+        feed: the name of what it has asked for.
         carrier: the connection that TLS is on, or None where there is no TLS.
 
     Attributes:
         lost: done when the connection has ended.
-        waiting: bytes of memory that wait, without those that do not count.
-        lines: how many lines wait.
-        drained: is called when nothing waits any more.
+        queued_lines: how many lines wait.
+        on_drained: is called when nothing waits any more.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, peer: str, carrier: asyncio.Transport | None = None
+        self,
+        transport: asyncio.Transport,
+        peer: str,
+        feed: str,
+        carrier: asyncio.Transport | None = None,
     ) -> None:
+        self.feed = feed
         self.peer = peer
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.lines = 0
         self.on_drained: Callable[[], None] = lambda: None
         self._transport = transport
         self._carrier = carrier or transport
         self._streams = transport.get_protocol()
-        self._queue: deque[tuple[bytes | memoryview, int]] = deque()
+        self._queue: deque[tuple[bytes | memoryview, int]] = deque()  # lines, and how many
+        self.queued_lines = 0
         self._sent = 0  # of the head of the queue
         self._size = 0
         self._uncounted = 0
-        self._mid_line = False  # the last byte written was not the end of a line
         self._paused = False
         self._pumping = False
         self._ending = False  # the peer sends nothing more, and is to get what waits
@@ -57,7 +61,8 @@ class SendQueue(asyncio.Protocol):
         transport.resume_reading()  # the streams pause at much input, and would not see the end
 
     @property
-    def waiting(self) -> int:
+    def queued_bytes(self) -> int:
+        """Bytes of memory that wait and count toward the limit."""
         return self._size - self._uncounted + OVERHEAD * len(self._queue)
 
     @property
@@ -65,13 +70,13 @@ class SendQueue(asyncio.Protocol):
         """Whether everything has gone out."""
         return not self._queue and not self._paused
 
-    def send(self, data: bytes, lines: int = 1, *, counted: bool = True) -> None:
+    def send(self, data: bytes, lines: int = 1, *, counts_toward_limit: bool = True) -> None:
         """Send whole lines, or have them wait their turn.
 
         Args:
             data: the lines; they are not copied, so many peers share what waits.
             lines: how many there are.
-            counted: whether they count in `waiting`.
+            counts_toward_limit: whether they count in `queued_bytes`.
         """
         if self._is_closing() or (self._ending and self.idle):
             return
@@ -80,24 +85,21 @@ class SendQueue(asyncio.Protocol):
             return
         self._queue.append((data, lines))
         self._size += len(data)
-        self.lines += lines
-        if not counted:
+        self.queued_lines += lines
+        if not counts_toward_limit:
             self._uncounted += len(data)
         self._pump()
 
     def drop(self) -> None:
-        """Forget what waits, but for the rest of a line that has begun."""
-        rest: memoryview | None = None
-        if self._mid_line:
-            head = self._queue[0][0]
-            end = bytes(head).find(b"\n", self._sent) + 1
-            rest = memoryview(head)[self._sent : end]
-        self._queue.clear()
-        self._size = self._sent = self.lines = self._uncounted = 0
+        """Drop what waits, but for the rest of a line of which a part has been sent."""
+        sent, rest = self._sent, None
+        if sent and self._queue[0][0][sent - 1] != _NEWLINE:
+            head = bytes(self._queue[0][0])
+            rest = memoryview(head)[sent : head.index(_NEWLINE, sent) + 1]
+        self._clear()
         if rest is not None:
             self._queue.append((rest, 1))
-            self._size = len(rest)
-            self.lines = 1
+            self._size, self.queued_lines = len(rest), 1
 
     def close_when_sent(self) -> None:
         """Close the connection as soon as nothing waits."""
@@ -107,7 +109,7 @@ class SendQueue(asyncio.Protocol):
 
     def detach(self) -> None:
         """Give the connection back to the streams, which close it."""
-        self._queue.clear()
+        self._clear()
         if self._paused and not self._transport.is_closing():
             self._streams.pause_writing()  # they will be told when that is over
         self._transport.set_protocol(self._streams)
@@ -128,10 +130,14 @@ class SendQueue(asyncio.Protocol):
         return self._transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._queue.clear()
+        self._clear()
         if not self.lost.done():
             self.lost.set_result(None)
         self._streams.connection_lost(exc)
+
+    def _clear(self) -> None:
+        self._queue.clear()
+        self._size = self._sent = self.queued_lines = self._uncounted = 0
 
     def _is_closing(self) -> bool:
         # TLS of uvloop does not tell that the peer has ended the connection beneath it, and then
@@ -172,11 +178,10 @@ class SendQueue(asyncio.Protocol):
                 size += len(pieces[-1])
                 self._queue.popleft()
                 self._sent = 0
-                self.lines -= lines
+                self.queued_lines -= lines
                 if self._queue:
                     head, lines = self._queue[0]
             piece = b"".join(pieces) if len(pieces) > 1 else pieces[0]
         self._size -= len(piece)
         self._uncounted = max(0, self._uncounted - len(piece))
-        self._mid_line = piece[-1] != _NEWLINE
         return piece

@@ -1,6 +1,6 @@
-"""The serving half of "banner, name, lines for ever", under `sync_struct` and `broadcast`.
+"""A server whose clients send a banner and a name, and get lines for ever.
 
-What the lines say is not known here.
+`Publisher` and `Broadcaster` are such servers. What the lines say is not known here.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
-from typing import ClassVar, Final, cast
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, cast
 
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.memory import MIB
@@ -28,15 +28,18 @@ class Feed:
     are put in one pass of the loop go out in one write.
 
     Args:
+        max_backlog: bytes that may wait for one peer, and for all of them before the loop takes
+            them.
         lock: is held while lines are put.
 
     Attributes:
-        outlets: the peers.
+        queues: those of the peers.
     """
 
-    def __init__(self, lock: threading.RLock | None = None) -> None:
+    def __init__(self, max_backlog: int, lock: threading.RLock | None = None) -> None:
+        self.max_backlog = max_backlog
         self.lock = threading.RLock() if lock is None else lock
-        self.outlets: set[SendQueue] = set()
+        self.queues: set[SendQueue] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._pending: list[bytes] = []
@@ -46,7 +49,7 @@ class Feed:
     def put(self, line: bytes) -> None:
         """Have a line sent to all peers."""
         with self.lock:
-            if not self.outlets:
+            if not self.queues:
                 return
             self._pending.append(line)
             self._pending_size += len(line) + OVERHEAD
@@ -54,7 +57,8 @@ class Feed:
                 if threading.get_ident() == self._thread:
                     self._deliver(self._take())
                     return
-                self._limit_pending()
+                if self._pending_size > self.max_backlog and len(self._pending) > 1:
+                    self._drop_pending()
             self._schedule()
 
     def flush(self) -> None:
@@ -65,26 +69,21 @@ class Feed:
             if lines:
                 self._deliver(lines)
 
-    def join(self, outlet: SendQueue) -> None:
+    def join(self, queue: SendQueue) -> None:
         """Add a peer; it gets what is put from now on."""
         with self.lock:
             self.flush()
             self._open()
-            self.outlets.add(outlet)
+            self.queues.add(queue)
 
-    def leave(self, outlet: SendQueue) -> None:
+    def leave(self, queue: SendQueue) -> None:
         """Remove a peer; it may have been removed before."""
         with self.lock:
-            self.outlets.discard(outlet)
+            self.queues.discard(queue)
 
-    def forget_peers(self, lock: threading.RLock) -> None:
-        """Begin anew: the peers, and the loop that they were in, are of no more use.
-
-        Args:
-            lock: to hold from now on.
-        """
-        self.lock = lock
-        self.outlets.clear()
+    def forget_peers(self) -> None:
+        """Begin anew: the peers, and the loop that they were in, are of no more use."""
+        self.queues.clear()
         self._take()
         self._loop = None
         self._scheduled = False
@@ -93,7 +92,7 @@ class Feed:
         """Remember where the peers are."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self.forget_peers(self.lock)
+            self.forget_peers()
             self._loop = loop
         self._thread = threading.get_ident()
 
@@ -119,8 +118,13 @@ class Feed:
         else:
             self._scheduled = True
 
-    def _limit_pending(self) -> None:
-        """Bound what other threads put faster than the loop comes to deliver it."""
+    def _has_room(self, queue: SendQueue, size: int) -> bool:
+        """Whether so many bytes more may wait; if nothing does, any number may."""
+        waiting = queue.queued_bytes
+        return not waiting or waiting + size <= self.max_backlog
+
+    def _drop_pending(self) -> None:
+        """Drop some of what other threads put faster than the loop comes to deliver it."""
         raise NotImplementedError
 
     def _deliver(self, lines: list[bytes]) -> None:
@@ -132,11 +136,30 @@ class Feed:
 
 
 class FeedServer(AsyncioServer):
-    """Accept peers, and add each to the feed that it names."""
+    """Accept peers, and add each to the feed that it names.
+
+    Args:
+        max_backlog: bytes that may wait for one peer; what waits for several is held once.
+        **limits: as for `AsyncioServer`.
+    """
 
     _banner: ClassVar[bytes]
     _logger: ClassVar[logging.Logger]
     _asks: ClassVar[bool] = True
+
+    _feeds: Mapping[Any, Feed]  # those that there are
+
+    def __init__(self, max_backlog: int, **limits: Any) -> None:
+        super().__init__(**limits)
+        if max_backlog < 1:
+            raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
+        self._max_backlog = max_backlog
+
+    async def stop(self) -> None:
+        """Send what waits where it can go at once, and close all connections. May be repeated."""
+        for feed in self._feeds.values():
+            feed.flush()
+        await super().stop()
 
     async def _handle_connection_cr(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -157,27 +180,24 @@ class FeedServer(AsyncioServer):
         if feed is None:
             return
         transport = cast(asyncio.Transport, writer.transport)
-        outlet = SendQueue(transport, peer, self._carrier())
+        queue = SendQueue(transport, peer, name, self._carrier())
         try:
-            self._join(name, feed, outlet)
+            feed.join(queue)
             if transport.is_closing():
-                return  # it was lost before the outlet was there to be told
+                return  # it was lost before the queue could be told
             if reader.at_eof():
-                outlet.close_when_sent()
-            await outlet.lost
+                queue.close_when_sent()
+            await queue.lost
         finally:
-            self._leave(name, feed, outlet)
-            outlet.detach()
+            self._leave(feed, queue)
+            queue.detach()
 
     def _feed(self, name: str, peer: str) -> Feed | None:
         """Return the feed of a name, or say that there is none."""
         raise NotImplementedError
 
-    def _join(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        feed.join(outlet)
-
-    def _leave(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        feed.leave(outlet)
+    def _leave(self, feed: Feed, queue: SendQueue) -> None:
+        feed.leave(queue)
 
 
 async def _receive_name(reader: asyncio.StreamReader, banner: bytes) -> str:

@@ -1,9 +1,8 @@
-"""The publisher of `sync_struct`: notifiers in, mods out. What a mod is, `notifier` knows."""
+"""The publisher of `sync_struct`: notifiers in, mods out. What a mod is: see `_mods`."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -13,7 +12,8 @@ from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import MAX_BACKLOG, Feed, FeedServer
-from sipyco_sync.notifier import Mod, Notifier, PreparedPublish
+from sipyco_sync._mods import Mod, PreparedPublish
+from sipyco_sync.notifier import Notifier
 
 logger = logging.getLogger("sipyco.sync_struct")
 
@@ -27,17 +27,16 @@ def _encode_v1(mod: Mod) -> bytes:
 
 
 class _NotifierFeed(Feed):
-    """The mods of one notifier, and a fresh `init` for whom it may concern."""
+    """The mods of one notifier, and a fresh `init` for those that are new or have lost some."""
 
     def __init__(
         self, notifier: Notifier, encode: Callable[[Mod], bytes], max_backlog: int
     ) -> None:
-        super().__init__(notifier._lock)
+        super().__init__(max_backlog, notifier.changes.lock)
         self.notifier = notifier
         self.encode = encode
-        self._max_backlog = max_backlog
-        self._snapshot: tuple[int, bytes] | None = None  # and after how many changes it was made
-        self._of: Any = None  # the structure that it was made of: programs may assign another
+        # After how many changes it was made, and of which structure: programs may assign another.
+        self._snapshot: tuple[int, Any, bytes] | None = None
         self._stale: set[SendQueue] = set()  # these get a fresh `init` when they can take it
 
     def put(self, line: bytes) -> None:
@@ -50,87 +49,85 @@ class _NotifierFeed(Feed):
         with self.lock:
             self._snapshot = None
             self._take()
-            self._stale.update(self.outlets)
+            self._stale.update(self.queues)
             self._schedule()
 
-    def join(self, outlet: SendQueue) -> None:
-        outlet.on_drained = partial(self._drained, outlet)
+    def join(self, queue: SendQueue) -> None:
+        queue.on_drained = partial(self._drained, queue)
         with self.lock:
             self._open()
-            self._send_snapshot(outlet)
+            self._send_snapshot(queue)
 
-    def forget_peers(self, lock: threading.RLock) -> None:
-        super().forget_peers(lock)
+    def forget_peers(self) -> None:
+        super().forget_peers()
+        self.lock = self.notifier.changes.lock  # another one in a child that was forked
         self._stale.clear()
 
-    def leave(self, outlet: SendQueue) -> None:
+    def leave(self, queue: SendQueue) -> None:
         with self.lock:
-            super().leave(outlet)
-            self._stale.discard(outlet)
+            super().leave(queue)
+            self._stale.discard(queue)
 
     def flush(self) -> None:
         super().flush()
         with self.lock:
             stale = list(self._stale)
-        for outlet in stale:
-            if outlet.idle:
-                self._refresh(outlet)
+        for queue in stale:
+            self._refresh(queue)
 
-    def _send_snapshot(self, outlet: SendQueue) -> None:
+    def _send_snapshot(self, queue: SendQueue) -> None:
         """Send `init` to a peer that is new or stale, and from then on what follows it."""
         snapshot = self._current_snapshot()
         lines = self._take()
         if lines:
             self._deliver(lines)  # to the others: the snapshot has them already
         # It is held once for all; a limit must not keep a large structure from ever arriving.
-        outlet.send(snapshot, counted=False)
-        self._stale.discard(outlet)
-        self.outlets.add(outlet)
+        queue.send(snapshot, counts_toward_limit=False)
+        self._stale.discard(queue)
+        self.queues.add(queue)
 
     def _current_snapshot(self) -> bytes:
-        state = self.notifier._changes, self.notifier.raw_view
-        if self._snapshot is None or self._snapshot[0] != state[0] or self._of is not state[1]:
-            line = self.encode({"action": "init", "struct": state[1]})
-            self._snapshot = state[0], line
-            self._of = state[1]
-        return self._snapshot[1]
+        count, struct = self.notifier.changes.count, self.notifier.raw_view
+        made = self._snapshot
+        if made is None or made[0] != count or made[1] is not struct:
+            made = count, struct, self.encode({"action": "init", "struct": struct})
+            self._snapshot = made
+        return made[2]
 
-    def _drained(self, outlet: SendQueue) -> None:
-        if outlet in self._stale:
-            self._later(self._refresh, outlet)  # this may be in the midst of delivering
+    def _drained(self, queue: SendQueue) -> None:
+        if queue in self._stale:
+            self._later(self._refresh, queue)  # this may be in the midst of delivering
 
-    def _refresh(self, outlet: SendQueue) -> None:
+    def _refresh(self, queue: SendQueue) -> None:
         """Send a fresh `init` to one that has lost mods."""
         try:
             with self.lock:
-                if outlet in self._stale and outlet.idle:
-                    self._send_snapshot(outlet)
+                if queue in self._stale and queue.idle:
+                    self._send_snapshot(queue)
         except Exception:
             # It stays stale: the next change may mend what cannot be encoded.
-            logger.exception("cannot send a fresh copy to %s", outlet.peer)
+            logger.exception("cannot send a fresh copy to %s", queue.peer)
 
-    def _limit_pending(self) -> None:
-        if self._pending_size > self._max_backlog and len(self._pending) > 1:
-            self._take()
-            self._stale.update(self.outlets)
+    def _drop_pending(self) -> None:
+        self._take()
+        self._stale.update(self.queues)
 
     def _deliver(self, lines: list[bytes]) -> None:
         data = lines[0] if len(lines) == 1 else b"".join(lines)
-        for outlet in self.outlets:
-            if outlet in self._stale:
+        for queue in self.queues:
+            if queue in self._stale:
                 continue
-            waiting = outlet.waiting
-            if waiting and waiting + len(data) > self._max_backlog:
-                outlet.drop()
-                self._stale.add(outlet)
-                self._later(
-                    logger.warning,
-                    "%s is more than %d bytes behind: it gets a fresh copy when it reads again",
-                    outlet.peer,
-                    self._max_backlog,
-                )
-            else:
-                outlet.send(data, len(lines))
+            if self._has_room(queue, len(data)):
+                queue.send(data, len(lines))
+                continue
+            queue.drop()
+            self._stale.add(queue)
+            self._later(
+                logger.warning,
+                "%s is more than %d bytes behind: it gets a fresh copy when it reads again",
+                queue.peer,
+                self.max_backlog,
+            )
 
 
 class _Announcer(PreparedPublish):
@@ -142,7 +139,12 @@ class _Announcer(PreparedPublish):
     def prepare(self, mod: Mod) -> Callable[[], None]:
         """Encode a mod for every feed, or raise; return what sends it."""
         lines = [(feed, feed.encode(mod)) for feed in self.feeds]
-        return partial(self._send, lines)
+
+        def send() -> None:
+            for feed, line in lines:
+                feed.put(line)
+
+        return send
 
     def __call__(self, mod: Mod) -> None:
         """Send a mod that has been applied already: from a callback of the program's own."""
@@ -154,15 +156,10 @@ class _Announcer(PreparedPublish):
             raise
         send()
 
-    def after_fork(self, lock: threading.RLock) -> None:
+    def after_fork(self) -> None:
         """Forget the peers, which are those of the parent."""
         for feed in self.feeds:
-            feed.forget_peers(lock)
-
-    @staticmethod
-    def _send(lines: list[tuple[_NotifierFeed, bytes]]) -> None:
-        for feed, line in lines:
-            feed.put(line)
+            feed.forget_peers()
 
 
 class Publisher(FeedServer):
@@ -181,11 +178,8 @@ class Publisher(FeedServer):
         max_backlog: bytes that may wait for one subscriber. What waits for several is held once.
         dialect: `"pyon_v2"`; or `"pyon_v1"` for subscribers from before 2025, which know no other.
         plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older programs do.
-        max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without saying what it wants; if there is
-            none, it is closed.
-        handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
+        max_connections: as for `sipyco_rpc.pc_rpc.Server`.
+        handshake_timeout: as for `sipyco_rpc.pc_rpc.Server`.
 
     Attributes:
         notifiers: those that are published now, by their names.
@@ -208,20 +202,18 @@ class Publisher(FeedServer):
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
-        super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
-        if max_backlog < 1:
-            raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
+        super().__init__(
+            max_backlog, max_connections=max_connections, handshake_timeout=handshake_timeout
+        )
         if dialect not in ("pyon_v2", "pyon_v1"):
             raise ValueError(f"expected the dialect 'pyon_v2' or 'pyon_v1', got {dialect!r}")
         self.notifiers: dict[str, Notifier] = {}
-        self._max_backlog = max_backlog
         self._encode: Callable[[Mod], bytes] = (
             _encode_v1
             if dialect == "pyon_v1"
             else partial(_encode_v2, plain_float64=plain_float64)
         )
         self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
-        self._names: dict[SendQueue, str] = {}
         for name, notifier in notifiers.items():
             self.add(name, notifier)
 
@@ -229,6 +221,10 @@ class Publisher(FeedServer):
         """Publish one more notifier; at any time, in the loop that the publisher runs in.
 
         A `publish` callback of the program's own is replaced.
+
+        Args:
+            name: that subscribers ask for.
+            notifier: of a whole structure.
 
         Raises:
             ValueError: the name is taken, or the notifier is of a part of a structure.
@@ -239,7 +235,7 @@ class Publisher(FeedServer):
             raise ValueError(f"`{name}` is a part of a structure: publish the whole of it")
         if id(notifier) not in self._feeds:
             feed = _NotifierFeed(notifier, self._encode, self._max_backlog)
-            with notifier._lock:
+            with notifier.changes.lock:
                 if not isinstance(notifier.publish, _Announcer):
                     notifier.publish = _Announcer()
                 notifier.publish.feeds.append(feed)
@@ -248,6 +244,9 @@ class Publisher(FeedServer):
 
     def remove(self, name: str) -> None:
         """Publish a notifier no more; the connections of its subscribers are closed.
+
+        Args:
+            name: under which it is published.
 
         Raises:
             KeyError: there is none of that name.
@@ -259,15 +258,20 @@ class Publisher(FeedServer):
             del self._feeds[id(notifier)]
             announcer = notifier.publish
             if isinstance(announcer, _Announcer) and feed in announcer.feeds:
-                with notifier._lock:
+                with notifier.changes.lock:
                     announcer.feeds.remove(feed)
                     if not announcer.feeds:
                         notifier.publish = None
-        for outlet in [outlet for outlet, of in self._names.items() if of == name]:
-            outlet.close_when_sent()
+        for queue in list(feed.queues):
+            if queue.feed == name:
+                queue.close_when_sent()
 
     def publish(self, notifier: Notifier, mod: Mod) -> None:
         """Send a mod that has been applied to a notifier; for programs that do so by themselves.
+
+        Args:
+            notifier: the one that has changed, or a part of it.
+            mod: the change, as `ModAction` describes it.
 
         Raises:
             ValueError: the notifier is not published here.
@@ -283,32 +287,10 @@ class Publisher(FeedServer):
             raise
         feed.put(line)
 
-    async def stop(self) -> None:
-        """Send what waits where it can go at once, and close all connections. May be repeated."""
-        for feed in self._feeds.values():
-            if feed.outlets:
-                feed.flush()
-        await super().stop()
-
     def _feed(self, name: str, peer: str) -> Feed | None:
-        notifier = self.notifiers.get(name)
-        if notifier is None:
-            names = ", ".join(f"`{name}`" for name in sorted(self.notifiers)) or "none"
-            self._log_limiter.log(
-                logger,
-                logging.WARNING,
-                "%s asks for `%s`; there are: %s",
-                peer,
-                excerpt(name),
-                names,
-            )
-            return None
-        return self._feeds[id(notifier)]
-
-    def _join(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        self._names[outlet] = name
-        super()._join(name, feed, outlet)
-
-    def _leave(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        self._names.pop(outlet, None)
-        super()._leave(name, feed, outlet)
+        if name in self.notifiers:
+            return self._feeds[id(self.notifiers[name])]
+        names = ", ".join(f"`{name}`" for name in sorted(self.notifiers)) or "none"
+        text = "%s asks for `%s`; there are: %s"
+        self._log_limiter.log(logger, logging.WARNING, text, peer, excerpt(name), names)
+        return None

@@ -1,4 +1,4 @@
-"""A structure as of now, from a publisher, without staying in step with it."""
+"""Snapshots: a publisher's structure as of now, without staying in step with it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from sipyco_rpc.net.keepalive import async_open_connection, create_connection
 from sipyco_rpc.net.tls import SimpleSSLConfig, clear_tls_errors, client_ssl_context, server_name
-from sipyco_rpc.support.quoting import excerpt, short_message
+from sipyco_rpc.support.quoting import short_message
 from sipyco_rpc.support.validation import checked_timeout
 from sipyco_rpc.wire.lines import MAX_LINE, LineReader, LineTooLong
-from sipyco_sync._subscriber import BANNER, decode_mod, early_end
+from sipyco_sync._feed_client import READ_SIZE, hello
+from sipyco_sync._subscriber import BANNER, decode_mod, early_end, initial_struct
 
-_READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
 _TIMEOUT: Final = 10.0  # seconds without progress; a publisher sends its snapshot at once
 
 
@@ -21,11 +21,9 @@ class _Request:
     """The conversation, without sockets: what to send, and what is read into what result."""
 
     def __init__(self, name: str, max_line: int) -> None:
-        if "\n" in name:
-            raise ValueError(f"a name has no line breaks, got {name!r}")
+        self.outgoing: Final = hello(BANNER, name)
         self._name = name
         self._lines = LineReader(max_line)
-        self.outgoing: Final = BANNER + name.encode() + b"\n"
 
     def receive(self, data: bytes) -> list[Any]:
         """Take bytes from the publisher; return a list of the structure once it is there."""
@@ -40,9 +38,7 @@ class _Request:
             mod = decode_mod(lines[0])
         except ValueError as exc:
             raise ValueError(f"expected a mod with a structure: {short_message(exc)}") from exc
-        if mod["action"] != "init" or "struct" not in mod:
-            raise ValueError(f"expected `init` as the first mod, got `{excerpt(mod['action'])}`")
-        return [mod["struct"]]
+        return [initial_struct(mod)]
 
 
 async def snapshot(
@@ -101,7 +97,7 @@ async def _receive(
     patience: asyncio.Timeout,
     timeout: float | None,
 ) -> Any:
-    while not (result := request.receive(await reader.read(_READ_SIZE))):
+    while not (result := request.receive(await reader.read(READ_SIZE))):
         if timeout is not None:
             patience.reschedule(asyncio.get_running_loop().time() + timeout)
     return result[0]
@@ -141,7 +137,7 @@ def blocking_snapshot(
 
 
 def _receive_blocking(request: _Request, connection: socket.socket) -> Any:
-    while not (result := request.receive(connection.recv(_READ_SIZE))):
+    while not (result := request.receive(connection.recv(READ_SIZE))):
         pass
     return result[0]
 

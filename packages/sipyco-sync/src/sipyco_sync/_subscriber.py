@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.quoting import excerpt, short_message, short_repr
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._dialects import decode_line
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionEnded, call
-from sipyco_sync.notifier import Mod, process_mod
+from sipyco_sync._mods import Mod
+from sipyco_sync.notifier import process_mod
 
 BANNER: Final = b"ARTIQ sync_struct\n"
 
@@ -44,6 +45,19 @@ def decode_mod(line: bytes | bytearray) -> Mod:
     return mod
 
 
+def initial_struct(mod: Mod) -> Any:
+    """Return the structure of the first mod.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if mod["action"] != "init":
+        raise ValueError(f"expected `init` as the first mod, got `{excerpt(mod['action'])}`")
+    if "struct" not in mod:
+        raise ValueError("received an `init` without a structure")
+    return mod["struct"]
+
+
 class Subscriber(FeedClient):
     """Keep a copy of a publisher's structure.
 
@@ -56,8 +70,8 @@ class Subscriber(FeedClient):
         notifier_name: the name under which the structure is published.
         target_builder: is called with each new structure, and returns the copy that is then kept
             up to date: the structure itself, or what else has the methods of its containers.
-        notify_cb: one function or a list of them; each gets every mod after it was applied. An
-            exception in one is logged and ends the subscription.
+        notify_cb: one function or a list of them; each gets every mod, as `ModAction` describes
+            it, after it was applied. An exception in one is logged and ends the subscription.
         disconnect_cb: is called when the connection ends other than by `close`.
         reconnect: None, or seconds to wait before connecting again once a connection was lost.
             The wait grows by half with each attempt, to 12 times. A fresh copy comes first then.
@@ -74,6 +88,7 @@ class Subscriber(FeedClient):
 
     _banner = BANNER
     _logger = logger
+    _decode = staticmethod(decode_mod)
 
     def __init__(
         self,
@@ -95,6 +110,7 @@ class Subscriber(FeedClient):
             state_cb=state_cb,
             max_line=max_line,
         )
+        self._early_end = early_end(notifier_name)
         self.notifier_name = notifier_name
         self.target_builder = target_builder
         self.__target: Any = None
@@ -127,27 +143,21 @@ class Subscriber(FeedClient):
             OSError: it cannot connect; also with `reconnect`, which begins after that.
             RuntimeError: it is connected.
         """
-        await self._connect(
-            host, port, before_receive_cb, ssl_config, local_cert, local_key, peer_cert
-        )
+        contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
+        await self._connect(host, port, contexts, before_receive_cb)
 
     def _begin(self) -> None:
         self.__has_target = False
 
-    def _decode(self, line: bytes | bytearray) -> Mod:
-        return decode_mod(line)
-
     async def _apply(self, mod: Mod) -> None:
-        if mod["action"] == "init":
-            if "struct" not in mod:
-                raise SubscriptionEnded("received an `init` without a structure")
-            self.__target = await call(self.target_builder, mod["struct"])
+        if mod["action"] == "init" or not self.__has_target:
+            try:
+                struct = initial_struct(mod)
+            except ValueError as exc:
+                raise SubscriptionEnded(str(exc)) from None
+            self.__target = await call(self.target_builder, struct)
             self.__has_target = True
             return
-        if not self.__has_target:
-            raise SubscriptionEnded(
-                f"expected `init` as the first mod, got `{excerpt(mod['action'])}`"
-            )
         try:
             process_mod(self.__target, mod)
         except Exception as exc:
@@ -157,6 +167,3 @@ class Subscriber(FeedClient):
             raise SubscriptionEnded(
                 f"received a mod that does not fit the copy: {reason}"
             ) from exc
-
-    def _reason_of_early_end(self) -> str:
-        return early_end(self.notifier_name)

@@ -9,52 +9,28 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent, not_copyable
 from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._feed_client import Callback
-from sipyco_sync._subscriber import Subscriber, early_end
-from sipyco_sync.notifier import Mod
+from sipyco_sync._mods import Mod
+from sipyco_sync._subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 logger = logging.getLogger("sipyco.sync_struct")
 
 _JOIN_TIMEOUT: Final = 5.0  # seconds for the thread to end; a callback may be stuck in it
 
 
-class _TLS(TypedDict):
-    ssl_config: SimpleSSLConfig | None
-    local_cert: str | None
-    local_key: str | None
-    peer_cert: str | None
-
-
-class _LockedSubscriber(Subscriber):
-    """Lets others look at the copy between two mods."""
-
-    def __init__(self, *args: Any, lock: threading.RLock, **kwargs: Any) -> None:
-        Subscriber.__init__(self, *args, **kwargs)
-        self.__lock = lock
-
-    async def _apply(self, mod: Mod) -> None:
-        with self.__lock:
-            await super()._apply(mod)  # it waits for nothing: our target builder is plain
-
-
-class _Subscription:
-    """The copy, and the thread that keeps it.
+class _Subscription(Subscriber):
+    """A subscriber that runs in a thread of its own, and the copy that it keeps.
 
     It does not know the `ThreadSubscriber`, so that one that nobody refers to any more is noticed.
-
-    Args:
-        name: under which the structure is published.
-        host: where to connect to.
-        port: where to connect to.
-        tls: how to.
-        callbacks: of the program.
-        **options: of `Subscriber`.
 
     Attributes:
         struct: the copy; None before it has arrived.
@@ -69,130 +45,111 @@ class _Subscription:
     def __init__(
         self,
         name: str,
-        host: str,
-        port: int,
-        tls: _TLS,
-        callbacks: list[Callback],
+        server: tuple[str, int, Callable[[], SSLContext | None]],
+        notify_cb: Callback | list[Callback] | None,
         disconnect_cb: Callback | None,
         **options: Any,
     ) -> None:
+        super().__init__(name, self._build, notify_cb, disconnect_cb, **options)
         self.struct: Any = None
-        lock = threading.RLock()
-        self.changed = threading.Condition(lock)
+        self.changed = threading.Condition(threading.RLock())
         self.arrived = False
         self.ended = False
         self.error: BaseException | None = None
         self.parents: str | None = None
-        self._name = name
-        self._end: Callable[[], object] = lambda: None  # ends the subscription, from any thread
-        self._subscriber = _LockedSubscriber(
-            name, self._build, [self._notify, *callbacks], disconnect_cb, lock=lock, **options
-        )
-        self._where = host, port, tls
+        self._server = server
         self.thread: threading.Thread | None = None
+        self._cancel: Callable[[], object] = lambda: None  # what the thread does, from any thread
         after_fork_in_child(self._after_fork)
 
-    def start(self, timeout: float | None) -> None:
+    def start(self, timeout: float | None) -> Self:
         """Begin, and wait until the structure has arrived."""
+        name = self.notifier_name
         try:
+            # A callback that is stuck must not keep the program from ending.
             thread = threading.Thread(
-                target=self._work,
-                args=self._where,
-                name=f"subscriber of `{self._name}`",
-                daemon=True,  # a callback that is stuck must not keep the program from ending
+                target=self._work, name=f"subscriber of `{name}`", daemon=True
             )
             thread.start()
-            self.thread = thread
         except RuntimeError as exc:
             self.ended = True
             raise RuntimeError(
-                f"no thread can be started for the subscriber of `{self._name}`: {exc}"
+                f"no thread can be started for the subscriber of `{name}`: {exc}"
             ) from exc
+        self.thread = thread
         try:
             with self.changed:
                 if not self.changed.wait_for(lambda: self.arrived or self.ended, timeout):
-                    raise TimeoutError(
-                        f"`{self._name}` has not arrived within {timeout:g} seconds"
-                    )
+                    raise TimeoutError(f"`{name}` has not arrived within {timeout:g} seconds")
                 if not self.arrived:
-                    raise self.error or EOFError(early_end(self._name))
+                    raise self.error or EOFError(self._early_end)
         except BaseException:
-            self.close()
+            self.end()
             raise
+        return self
 
-    def close(self) -> None:
+    def end(self) -> None:
         """End it, in bounded time. May be repeated."""
         with self.changed:
-            self.ended = True
+            self.abandon()
             self.changed.notify_all()
-            self._end()
         if self.thread is not None and threading.current_thread() is not self.thread:
             self.thread.join(_JOIN_TIMEOUT)
 
     def abandon(self) -> None:
         """Have it end, without waiting for anything: the garbage collector calls this."""
         self.ended = True
-        self._end()
+        cancel, self._cancel = self._cancel, lambda: None
+        try:
+            cancel()
+        except RuntimeError:
+            pass  # the event loop has been closed meanwhile
 
     def _after_fork(self) -> None:
         """Stop being a copy: the thread is not there, and may have been in the midst of a mod."""
         self.changed = threading.Condition(threading.RLock())
-        self._end = lambda: None
+        self._cancel = lambda: None
         if not self.ended:
             self.ended = True
             self.parents = belongs_to_parent(
-                f"the subscription to `{self._name}`", "make another one in this process"
+                f"the subscription to `{self.notifier_name}`", "make another one in this process"
             )
 
     def _build(self, struct: Any) -> Any:
         self.struct = struct
         return struct
 
-    def _notify(self, mod: Mod) -> None:
-        with self.changed:
+    async def _apply(self, mod: Mod) -> None:
+        with self.changed:  # others look at the copy between two mods
+            await super()._apply(mod)  # it waits for nothing: our target builder is plain
             self.arrived = True
             self.changed.notify_all()
 
-    def _work(self, host: str, port: int, tls: _TLS) -> None:
+    def _work(self) -> None:
         try:
-            asyncio.run(self._subscribe(host, port, tls))
+            asyncio.run(self._follow())
+        except asyncio.CancelledError:
+            pass  # by `end`
         except Exception as exc:
-            if self.arrived:
-                logger.exception("the subscription to `%s` has ended", self._name)
             self.error = exc  # the constructor raises it
+            if self.arrived:
+                logger.exception("the subscription to `%s` has ended", self.notifier_name)
         finally:
             with self.changed:
                 self.ended = True
-                self._end = lambda: None
+                self._cancel = lambda: None
                 self.changed.notify_all()
 
-    async def _subscribe(self, host: str, port: int, tls: _TLS) -> None:
-        end = asyncio.Event()
+    async def _follow(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         with self.changed:
             if self.ended:
                 return
-            self._end = partial(_call_soon, asyncio.get_running_loop(), end.set)
-        ending = asyncio.create_task(end.wait())
-        work = asyncio.create_task(self._receive(host, port, tls))
-        await asyncio.wait([work, ending], return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, ending):
-            task.cancel()
-        if work.done():
-            work.result()
-        else:
-            await asyncio.wait([work])
-
-    async def _receive(self, host: str, port: int, tls: _TLS) -> None:
-        async with self._subscriber as subscriber:
-            await subscriber.connect(host, port, **tls)
-            await asyncio.wait([subscriber.receive_task])
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
-    try:
-        loop.call_soon_threadsafe(function)
-    except RuntimeError:
-        pass  # it has been closed meanwhile
+            self._cancel = partial(task.get_loop().call_soon_threadsafe, task.cancel)
+        async with self:
+            await self._connect(*self._server)
+            await asyncio.wait([self.receive_task])
 
 
 class ThreadSubscriber:
@@ -254,31 +211,13 @@ class ThreadSubscriber:
         timeout = checked_timeout(timeout)
         self._name = notifier_name
         self._reconnects = reconnect is not None
-        callbacks = notify_cb if isinstance(notify_cb, list) else [notify_cb] if notify_cb else []
-        tls: _TLS = {
-            "ssl_config": ssl_config,
-            "local_cert": local_cert,
-            "local_key": local_key,
-            "peer_cert": peer_cert,
-        }
-
-        def begin() -> _Subscription:
-            subscription = _Subscription(
-                notifier_name,
-                host,
-                port,
-                tls,
-                callbacks,
-                disconnect_cb,
-                reconnect=reconnect,
-                state_cb=state_cb,
-                max_line=max_line,
-            )
-            subscription.start(timeout)
-            return subscription
-
-        self._begin = begin
-        self._subscription = begin()
+        server = host, port, client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
+        options = {"reconnect": reconnect, "state_cb": state_cb, "max_line": max_line}
+        self._new = partial(
+            _Subscription, notifier_name, server, notify_cb, disconnect_cb, **options
+        )
+        self._timeout = timeout
+        self._subscription = self._new().start(timeout)
 
     __reduce__ = not_copyable("`copy` gives a copy of the structure")
 
@@ -325,8 +264,7 @@ class ThreadSubscriber:
             TimeoutError: it did not come true in time.
             EOFError: the subscription has ended.
         """
-        subscription = self._current()
-        result = None
+        subscription, result = self._current(), None
 
         def over() -> bool:
             nonlocal result
@@ -343,7 +281,7 @@ class ThreadSubscriber:
     def close(self) -> None:
         """End the subscription, in bounded time. May be repeated."""
         self._reconnects = False
-        self._subscription.close()
+        self._subscription.end()
 
     def _current(self) -> _Subscription:
         """Return the subscription of this process."""
@@ -354,5 +292,5 @@ class ThreadSubscriber:
             if self._subscription is subscription:
                 if not self._reconnects:
                     raise EOFError(subscription.parents)
-                self._subscription = self._begin()
+                self._subscription = self._new().start(self._timeout)
             return self._subscription

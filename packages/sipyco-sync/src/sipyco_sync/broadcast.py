@@ -1,4 +1,4 @@
-"""Messages to whoever listens on a channel. What is sent while nobody listens is gone."""
+"""Messages to everyone who listens on a channel. What is sent while nobody listens is gone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sipyco_pyon import pyon
 from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
-from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import belongs_to_parent
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.wire.lines import MAX_LINE
@@ -28,30 +28,26 @@ class _Channel(Feed):
     """The messages of one channel; a receiver that is behind loses those that come."""
 
     def __init__(self, name: str, queue_limit: int, max_backlog: int) -> None:
-        super().__init__()
+        super().__init__(max_backlog)
         self._name = excerpt(name)  # for log records: a peer has made it up
         self._queue_limit = queue_limit
-        self._max_backlog = max_backlog
         self._lost: dict[SendQueue, int] = {}  # of those that are losing messages now
         self._overrun = 0  # lost before the loop could take them
 
-    def join(self, outlet: SendQueue) -> None:
-        outlet.on_drained = lambda: self._caught_up(outlet)
-        super().join(outlet)
+    def join(self, queue: SendQueue) -> None:
+        queue.on_drained = lambda: self._caught_up(queue)
+        super().join(queue)
 
-    def leave(self, outlet: SendQueue) -> None:
-        super().leave(outlet)
-        lost = self._lost.pop(outlet, 0)
+    def leave(self, queue: SendQueue) -> None:
+        super().leave(queue)
+        lost = self._lost.pop(queue, 0)
         if lost:
-            logger.warning(
-                "%s is gone; it lost %d messages of `%s`", outlet.peer, lost, self._name
-            )
+            logger.warning("%s is gone; it lost %d messages of `%s`", queue.peer, lost, self._name)
 
-    def _limit_pending(self) -> None:
-        if self._pending_size > self._max_backlog and len(self._pending) > 1:
-            # The newest is lost, as it is where a receiver is slow.
-            self._pending_size -= len(self._pending.pop()) + OVERHEAD
-            self._overrun += 1
+    def _drop_pending(self) -> None:
+        # The newest is lost, as it is where a receiver is slow.
+        self._pending_size -= len(self._pending.pop()) + OVERHEAD
+        self._overrun += 1
 
     def _deliver(self, lines: list[bytes]) -> None:
         if self._overrun:
@@ -62,41 +58,38 @@ class _Channel(Feed):
                 self._name,
             )
             self._overrun = 0
-        size = sum(map(len, lines))
         data = b"".join(lines)
-        for outlet in self.outlets:
-            if self._has_room(outlet, len(lines), size):
-                outlet.send(data, len(lines))
+        for queue in self.queues:
+            if self._takes(queue, len(lines), len(data)):
+                queue.send(data, len(lines))
                 continue
             for index, line in enumerate(lines):
-                if not self._has_room(outlet, 1, len(line)):
-                    self._lose(outlet, len(lines) - index)
+                if not self._takes(queue, 1, len(line)):
+                    self._lose(queue, len(lines) - index)
                     break
-                outlet.send(line)
+                queue.send(line)
 
-    def _has_room(self, outlet: SendQueue, lines: int, size: int) -> bool:
-        if outlet.lines + lines > self._queue_limit:
-            return False
-        return not outlet.waiting or outlet.waiting + size <= self._max_backlog
+    def _takes(self, queue: SendQueue, lines: int, size: int) -> bool:
+        return queue.queued_lines + lines <= self._queue_limit and self._has_room(queue, size)
 
-    def _lose(self, outlet: SendQueue, count: int) -> None:
-        if outlet not in self._lost:
-            self._lost[outlet] = 0
+    def _lose(self, queue: SendQueue, count: int) -> None:
+        if queue not in self._lost:
+            self._lost[queue] = 0
             self._later(
                 logger.warning,
                 "%s does not keep up with `%s`: it is losing messages",
-                outlet.peer,
+                queue.peer,
                 self._name,
             )
-        self._lost[outlet] += count
+        self._lost[queue] += count
 
-    def _caught_up(self, outlet: SendQueue) -> None:
-        lost = self._lost.pop(outlet, 0)
+    def _caught_up(self, queue: SendQueue) -> None:
+        lost = self._lost.pop(queue, 0)
         if lost:
             self._later(
                 logger.warning,
                 "%s keeps up with `%s` again, after it lost %d messages",
-                outlet.peer,
+                queue.peer,
                 self._name,
                 lost,
             )
@@ -116,11 +109,8 @@ class Broadcaster(FeedServer):
     Args:
         queue_limit: messages that may wait for one receiver.
         max_backlog: bytes that may wait for one receiver; what waits for several is held once.
-        max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without saying what it wants; if there is
-            none, it is closed.
-        handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
+        max_connections: as for `sipyco_rpc.pc_rpc.Server`.
+        handshake_timeout: as for `sipyco_rpc.pc_rpc.Server`.
     """
 
     _banner = _BANNER
@@ -135,14 +125,13 @@ class Broadcaster(FeedServer):
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
-        super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
+        super().__init__(
+            max_backlog, max_connections=max_connections, handshake_timeout=handshake_timeout
+        )
         if queue_limit < 1:
             raise ValueError(f"queue_limit must be at least 1 message, got {queue_limit}")
-        if max_backlog < 1:
-            raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
         self._queue_limit = queue_limit
-        self._max_backlog = max_backlog
-        self._channels: dict[str, _Channel] = {}  # those that somebody listens on
+        self._feeds: dict[str, _Channel] = {}  # those that somebody listens on
         self._parents: str | None = None  # why there is nobody to listen, after a fork
 
     def broadcast(self, name: str, obj: Any) -> None:
@@ -157,17 +146,11 @@ class Broadcaster(FeedServer):
             RuntimeError: the broadcaster is that of a process from which this one was forked.
         """
         line = pyon.encode_bytes(obj, end="\n")
-        channel = self._channels.get(name)
+        channel = self._feeds.get(name)
         if channel is not None:
             channel.put(line)
         elif self._parents is not None:
             raise RuntimeError(self._parents)
-
-    async def stop(self) -> None:
-        """Send what can go at once, and close all connections. May be repeated."""
-        for channel in self._channels.values():
-            channel.flush()
-        await super().stop()
 
     def _after_fork(self) -> asyncio.AbstractEventLoop | None:
         if self.server is not None:
@@ -176,21 +159,21 @@ class Broadcaster(FeedServer):
 
     def _begin_anew(self) -> None:
         super()._begin_anew()
-        self._channels.clear()
+        self._feeds.clear()
 
     def _prepare_start(self, loop: asyncio.AbstractEventLoop) -> None:
         super()._prepare_start(loop)
         self._parents = None
 
     def _feed(self, name: str, peer: str) -> Feed:
-        if name not in self._channels:
-            self._channels[name] = _Channel(name, self._queue_limit, self._max_backlog)
-        return self._channels[name]
+        if name not in self._feeds:
+            self._feeds[name] = _Channel(name, self._queue_limit, self._max_backlog)
+        return self._feeds[name]
 
-    def _leave(self, name: str, feed: Feed, outlet: SendQueue) -> None:
-        super()._leave(name, feed, outlet)
-        if not feed.outlets:
-            self._channels.pop(name, None)
+    def _leave(self, feed: Feed, queue: SendQueue) -> None:
+        super()._leave(feed, queue)
+        if not feed.queues:
+            self._feeds.pop(queue.feed, None)
 
 
 class Receiver(FeedClient):
@@ -206,25 +189,20 @@ class Receiver(FeedClient):
 
     Args:
         name: of the channel.
-        notify_cb: one function or a list of them; each gets every message. An exception in one
-            is logged and ends the subscription.
-        disconnect_cb: is called when the connection ends other than by `close`.
-        reconnect: None, or seconds to wait before connecting again once a connection was lost.
-            The wait grows by half with each attempt, to 12 times. What is sent meanwhile is gone.
-        state_cb: is called with the `SubscriptionState` when it changes.
+        notify_cb: as for `Subscriber`; each gets every message.
+        disconnect_cb: as for `Subscriber`.
+        reconnect: as for `Subscriber`. What is sent meanwhile is gone.
+        state_cb: as for `Subscriber`.
         max_line: longest message to accept, in bytes.
 
     Attributes:
-        notify_cbs: list of the callbacks, which may be changed at any time.
-        disconnect_cb: as given; it may be assigned later.
-        receive_task: the task that receives, after `connect`. It ends without an error.
-        reader: of the connection, after `connect`.
-        writer: likewise.
+        notify_cbs: as of `Subscriber`; so are `disconnect_cb`, `receive_task`, `reader` and
+            `writer`.
     """
 
     _banner = _BANNER
     _logger = logger
-    _server_speaks_first = False
+    _decode = staticmethod(decode_line)
 
     def __init__(
         self,
@@ -265,12 +243,11 @@ class Receiver(FeedClient):
             port: its TCP port.
             *positional: `ssl_config`; or what `Subscriber.connect` takes in these places, for
                 programs that treat both alike: `before_receive_cb`, then `ssl_config`.
-            ssl_config: for TLS that trusts certificates.
-            before_receive_cb: is called once there is a connection, before anything is received.
-            local_cert: path of our certificate, a PEM file, for TLS that also verifies that
-                the certificate of the other side is for `host`. Not with `ssl_config`.
-            local_key: path of its private key.
-            peer_cert: path of the certificates to trust.
+            ssl_config: as for `Subscriber.connect`.
+            before_receive_cb: as for `Subscriber.connect`.
+            local_cert: as for `Subscriber.connect`.
+            local_key: as for `Subscriber.connect`.
+            peer_cert: as for `Subscriber.connect`.
 
         Raises:
             OSError: it cannot connect; also with `reconnect`, which begins after that.
@@ -289,12 +266,8 @@ class Receiver(FeedClient):
                 raise TypeError(f"expected a SimpleSSLConfig or a callback, got {value!r}")
         if len(positional) > 2:
             raise TypeError(f"expected at most 4 positional arguments, got {2 + len(positional)}")
-        await self._connect(
-            host, port, before_receive_cb, ssl_config, local_cert, local_key, peer_cert
-        )
-
-    def _decode(self, line: bytes | bytearray) -> Any:
-        return decode_line(line)
+        contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
+        await self._connect(host, port, contexts, before_receive_cb)
 
     def _refused(self, reason: str) -> None:
         # Messages have nothing to do with each other: the next may be of use.

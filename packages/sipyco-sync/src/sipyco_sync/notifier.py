@@ -1,20 +1,20 @@
-"""A structure that announces its changes, and the changes themselves. No sockets here."""
+"""`Notifier`, a structure that announces its changes, and what applies them. No sockets here."""
 
 from __future__ import annotations
 
 import sys
-import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
-from sipyco_sync._array_guard import check_setitem, check_step
+from sipyco_rpc.support.process_bound import not_copyable
+from sipyco_sync._array_guard import check_step
+from sipyco_sync._mods import Changes, Mod, ModAction, PreparedPublish, apply_mod
 
 __all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "update_from_dict"]
 
-Mod: TypeAlias = dict[str, Any]  # one change, as it travels: see `wire`
+# The address that pickles hold: it lasts when a file moves.
+for _public in (ModAction, PreparedPublish):
+    _public.__module__ = __name__
 
 _ABSENT: Final = object()
 
@@ -23,63 +23,12 @@ _ABSENT: Final = object()
 _MOST_KEYS: Final = 1000
 
 
-class ModAction(Enum):
-    """What a mod does: `init` replaces the whole structure, the others change a container."""
-
-    init = "init"
-    append = "append"
-    insert = "insert"
-    pop = "pop"
-    setitem = "setitem"
-    delitem = "delitem"
-
-
-class PreparedPublish(ABC):
-    """A `publish` callback that can refuse a mod before it is applied, as a `Publisher`'s does."""
-
-    @abstractmethod
-    def prepare(self, mod: Mod) -> Callable[[], None]:
-        """Encode a mod, or raise; return what announces it once it has been applied."""
-
-    @abstractmethod
-    def __call__(self, mod: Mod) -> None:
-        """Announce a mod that has been applied already."""
-
-    def after_fork(self, lock: threading.RLock) -> None:  # noqa: B027  (not all have peers)
-        """Go on in a child that was forked, where nobody is to be told of anything.
-
-        Args:
-            lock: takes the place of the notifier's, which may be held by a thread of the parent.
-        """
-
-
-def _apply(container: Any, mod: Mod) -> Any:
-    """Make one change to the container that it is about; return what `pop` took out."""
-    action = mod["action"]
-    if action == "setitem":
-        check_setitem(container, mod["key"], mod["value"])
-        container[mod["key"]] = mod["value"]
-    elif action == "append":
-        container.append(mod["x"])
-    elif action == "insert":
-        container.insert(mod["i"], mod["x"])
-    elif action == "pop":
-        return container.pop(mod["i"])
-    elif action == "delitem":
-        del container[mod["key"]]
-    elif action == "init":
-        raise ValueError("`init` replaces the whole structure: there is nothing to apply it to")
-    else:
-        raise ValueError(f"unknown action of a mod: {action!r}")
-    return None
-
-
 def process_mod(target: Any, mod: Mod) -> None:
     """Apply a mod to a structure, in place.
 
     Args:
         target: the structure; a plain one, or a `Notifier`.
-        mod: any but `init`, which has no structure to be applied to.
+        mod: as `ModAction` describes it, but for `init`, which has no structure to be applied to.
 
     Raises:
         ValueError: the action is `init` or unknown; the mod would go into a copy of a part of a
@@ -94,7 +43,7 @@ def process_mod(target: Any, mod: Mod) -> None:
             raise ValueError(f"expected a path of at most {_MOST_KEYS} keys, got a longer one")
         check_step(target.raw_view if isinstance(target, Notifier) else target, key)
         target = target[key]
-    _apply(target, mod)
+    apply_mod(target, mod)
 
 
 class Notifier:
@@ -123,31 +72,26 @@ class Notifier:
     Attributes:
         raw_view: the plain structure, to read from.
         root: the notifier of the whole structure.
-        publish: of the root: is called with each mod, or None.
+        changes: what all parts share (`sipyco_sync._mods.Changes`).
     """
-
-    publish: Callable[[Mod], Any] | None
 
     def __init__(
         self, backing_struct: Any, root: Notifier | None = None, path: Sequence[Any] = ()
     ) -> None:
         self.raw_view = backing_struct
+        self.root = self if root is None else root
+        self.changes: Changes = Changes() if root is None else root.changes
         self._path = list(path)
         self._parent: Notifier | None = None  # known where this one came from indexing
-        if root is None:
-            self.root = self
-            self.publish = None
-            # Orders changes and snapshots. A callback may change the structure once more.
-            self._lock = threading.RLock()
-            self._changes = 0  # tells whether a snapshot is still true
-            after_fork_in_child(self._after_fork)
-        else:
-            self.root = root
 
-    def _after_fork(self) -> None:
-        self._lock = threading.RLock()
-        if isinstance(self.publish, PreparedPublish):
-            self.publish.after_fork(self._lock)
+    @property
+    def publish(self) -> Callable[[Mod], Any] | None:
+        """What is called with each mod (see `ModAction`), or None; it may be assigned."""
+        return self.changes.publish
+
+    @publish.setter
+    def publish(self, publish: Callable[[Mod], Any] | None) -> None:
+        self.changes.publish = publish
 
     __reduce__ = not_copyable("copy or pickle the structure, which is its `raw_view`")
 
@@ -190,7 +134,7 @@ class Notifier:
 
         `datasets.setdefault("temperatures", []).append(21.5)`
         """
-        with self.root._lock:
+        with self.changes.lock:
             if key not in self.raw_view:
                 self[key] = default
             return self[key]
@@ -215,30 +159,28 @@ class Notifier:
         return {"action": action, "path": list(self._path), **arguments}
 
     def _change(self, *mods: Mod) -> Any:
-        """Apply changes to this part, and announce each."""
-        root = self.root
-        publish = root.publish
-        if not isinstance(publish, PreparedPublish):
-            if publish is not None:
+        """Apply changes to this part, and announce each; return what the last took out."""
+        changes, result = self.changes, None
+        publish = changes.publish
+        if isinstance(publish, PreparedPublish):
+            # Large values are encoded without keeping other threads from their changes.
+            announcements = [publish.prepare(mod) for mod in mods]
+            with changes.lock:
                 self._check_place()
-            result = None
-            for mod in mods:
-                result = _apply(self.raw_view, mod)
-                root._changes += 1
-                if publish is not None:
-                    publish(mod)
+                for mod in mods:
+                    self._refuse_cycle(mod)
+                for mod, announce in zip(mods, announcements, strict=True):
+                    result = apply_mod(self.raw_view, mod)
+                    changes.count += 1
+                    announce()
             return result
-        # Large values are encoded without keeping other threads from their changes.
-        announcements = [publish.prepare(mod) for mod in mods]
-        with root._lock:
+        if publish is not None:
             self._check_place()
-            for mod in mods:
-                self._refuse_cycle(mod)
-            result = None
-            for mod, announce in zip(mods, announcements, strict=True):
-                result = _apply(self.raw_view, mod)
-                root._changes += 1
-                announce()
+        for mod in mods:
+            result = apply_mod(self.raw_view, mod)
+            changes.count += 1
+            if publish is not None:
+                publish(mod)
         return result
 
     def _check_place(self) -> None:
@@ -267,12 +209,11 @@ class Notifier:
         value = mod.get("value", mod.get("x"))
         if not isinstance(value, (list, dict, tuple)):
             return
-        above = {id(self.raw_view)}
-        part = self
-        while part._parent is not None:
-            part = part._parent
+        above = {id(self.root.raw_view)}
+        part: Notifier | None = self
+        while part is not None:
             above.add(id(part.raw_view))
-        above.add(id(self.root.raw_view))
+            part = part._parent
         to_see: list[Any] = [value]
         while to_see:
             container = to_see.pop()

@@ -1,4 +1,4 @@
-"""Code of a client that runs in the server, near the data. No protection against that code.
+"""Remote execution: code of a client runs in the server. No protection against that code.
 
 Whoever can connect can do whatever the server's user can: listen on localhost, or use TLS.
 """

@@ -1,4 +1,4 @@
-"""Structures owned by one process, and kept in step in many."""
+"""Structures that one process owns and that are kept in step in many: the public names."""
 
 from __future__ import annotations
 
