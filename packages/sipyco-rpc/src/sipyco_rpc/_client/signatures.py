@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from sipyco_rpc._client.remote_method import Documentation
+from typing import Any, Final
 
 ANY: Final = Signature(
     [Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)]
 )
 
 
-def signature_of(documented: Documentation) -> Signature:
-    """Return the signature of a method, without its `self`; that of any function if unknown."""
+def signature_of(documented: tuple[Mapping[str, Any], str | None] | None) -> Signature:
+    """Return the signature of a method, without its `self`; that of any function if unknown.
+
+    Args:
+        documented: the argspec and the docstring of the method, or None.
+    """
     if documented is None:
         return ANY
     try:
