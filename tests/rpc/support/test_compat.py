@@ -19,7 +19,8 @@ import pytest
 
 from sipyco_rpc import _compat
 from sipyco_rpc._server.listing import document_function
-from sipyco_rpc.net.tls import clear_tls_errors
+from sipyco_rpc.net.errors import is_tls_error
+from sipyco_rpc.net.workarounds import clear_tls_errors
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
 from support.certificates import identity, paths_of
 from support.peers import DEADLINE, HOST, running_server, until
@@ -115,7 +116,7 @@ class Camera:
     ],
 )
 def test_errors_of_tls_are_known_by_their_class(exc: BaseException | None, of_tls: bool) -> None:
-    assert _compat.is_tls_error(exc) is of_tls
+    assert is_tls_error(exc) is of_tls
 
 
 def test_showing_a_traceback_loads_nothing_more(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import ClassVar, Final, cast
 
+from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.memory import MIB
 from sipyco_sync._feed_queue import OVERHEAD, WRITE_SIZE, SendQueue
@@ -136,13 +137,11 @@ class FeedServer(AsyncioServer):
 
     _banner: ClassVar[bytes]
     _logger: ClassVar[logging.Logger]
-    _asks: ClassVar[bool] = True
 
-    async def _handle_connection_cr(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _serve_streams(
+        self, slot: ConnectionSlot, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        address = writer.get_extra_info("peername")
-        peer = f"{address[0]} port {address[1]}" if address else "a client"
+        peer = slot.peer
         try:
             name = await _receive_name(reader, self._banner)
         except EOFError:
@@ -152,12 +151,12 @@ class FeedServer(AsyncioServer):
                 self._logger, logging.WARNING, "closing the connection from %s: %s", peer, exc
             )
             return
-        self._settled()
+        slot.established()
         feed = self._feed(name, peer)
         if feed is None:
             return
         transport = cast(asyncio.Transport, writer.transport)
-        outlet = SendQueue(transport, peer, self._carrier())
+        outlet = SendQueue(transport, peer, slot.transport)
         try:
             self._join(name, feed, outlet)
             if transport.is_closing():

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import MAX_BACKLOG, Feed, FeedServer
@@ -181,11 +181,8 @@ class Publisher(FeedServer):
         max_backlog: bytes that may wait for one subscriber. What waits for several is held once.
         dialect: `"pyon_v2"`; or `"pyon_v1"` for subscribers from before 2025, which know no other.
         plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older programs do.
-        max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without saying what it wants; if there is
-            none, it is closed.
-        handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
+        max_connections: see `AsyncioServer`; a peer is established when it has sent the name.
+        handshake_timeout: see `AsyncioServer`; the name has to come in it as well.
 
     Attributes:
         notifiers: those that are published now, by their names.

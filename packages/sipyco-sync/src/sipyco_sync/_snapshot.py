@@ -6,8 +6,9 @@ import asyncio
 import socket
 from typing import Any, Final
 
-from sipyco_rpc.net.keepalive import async_open_connection, create_connection
-from sipyco_rpc.net.tls import SimpleSSLConfig, clear_tls_errors, client_ssl_context, server_name
+from sipyco_rpc.net.keepalive import async_open_connection, connect
+from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_context
+from sipyco_rpc.net.workarounds import clear_tls_errors
 from sipyco_rpc.support.quoting import excerpt, short_message
 from sipyco_rpc.support.validation import checked_timeout
 from sipyco_rpc.wire.lines import MAX_LINE, LineReader, LineTooLong
@@ -126,13 +127,9 @@ def blocking_snapshot(
     request = _Request(name, max_line)
     context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
     try:
-        with create_connection(host, port, timeout) as plain:
-            connection = plain
-            if context is not None:
-                connection = context.wrap_socket(plain, server_hostname=server_name(host))
-            with connection:
-                connection.sendall(request.outgoing)
-                return _receive_blocking(request, connection)
+        with connect(host, port, timeout, context) as connection:
+            connection.sendall(request.outgoing)
+            return _receive_blocking(request, connection)
     except TimeoutError as exc:
         raise TimeoutError(_too_late(host, port, timeout)) from exc
     finally:

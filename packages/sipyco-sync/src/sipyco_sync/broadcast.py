@@ -7,7 +7,7 @@ import logging
 from typing import Any, Final
 
 from sipyco_pyon import pyon
-from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.support.process_bound import belongs_to_parent
 from sipyco_rpc.support.quoting import excerpt
@@ -116,11 +116,8 @@ class Broadcaster(FeedServer):
     Args:
         queue_limit: messages that may wait for one receiver.
         max_backlog: bytes that may wait for one receiver; what waits for several is held once.
-        max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without saying what it wants; if there is
-            none, it is closed.
-        handshake_timeout: seconds for a peer's TLS handshake, and until it has said what it wants.
+        max_connections: see `AsyncioServer`; a peer is established when it has sent the name.
+        handshake_timeout: see `AsyncioServer`; the name has to come in it as well.
     """
 
     _banner = _BANNER

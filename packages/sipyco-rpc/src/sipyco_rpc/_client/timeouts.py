@@ -1,8 +1,7 @@
-"""Limits and error messages that all clients have in common. No sockets here."""
+"""Limits to the time of calls, for all clients. No sockets here."""
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -70,14 +69,3 @@ def limit_of(key: object) -> Limit:
         if owner is key:
             return True, seconds
     return NO_LIMIT
-
-
-def timeout_error(what: str, where: str, started: float) -> TimeoutError:
-    """Say which call took how long.
-
-    Args:
-        what: the call, such as "`lda.set_attenuation`".
-        where: the host and port.
-        started: when it began, by `time.monotonic`.
-    """
-    return TimeoutError(f"{what} on {where} timed out after {time.monotonic() - started:.3g} s")

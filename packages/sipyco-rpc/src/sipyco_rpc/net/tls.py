@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SimpleSSLConfig",
-    "clear_tls_errors",
     "client_ssl_context",
     "client_ssl_contexts",
     "server_name",
@@ -41,22 +40,6 @@ def _context(
     context.load_cert_chain(local_cert, local_key)
     context.load_verify_locations(peer_cert)
     return context
-
-
-def clear_tls_errors() -> None:
-    """Drop what OpenSSL remembers of failed connections in this thread.
-
-    It keeps errors by threads, since 3.2 also that of a socket that broke while something was
-    written. Python (up to 3.15) leaves it there, and raises it for the next operation of the
-    thread that has to wait, on any connection. Python has no function for this, but it drops such
-    errors when it refuses ciphers, as a handshake does.
-    """
-    import ssl
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none of these")
-    except ssl.SSLError:
-        pass
 
 
 class SimpleSSLConfig:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import ref
 
+from sipyco_rpc.net.errors import reason_of
 from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import (
@@ -377,7 +378,7 @@ class LogForwarder(logging.Handler, TaskObject):
                 logging.WARNING,
                 "no connection to the log server at %s: %s; trying every %g seconds",
                 self._where,
-                str(reason) or type(reason).__name__,
+                reason_of(reason),
                 self.reconnect_timer,
             )
 

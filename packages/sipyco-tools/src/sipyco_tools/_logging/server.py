@@ -6,7 +6,8 @@ import asyncio
 import logging
 from typing import Any, ClassVar, Final
 
-from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT, AsyncioServer
+from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT, ConnectionSlot
+from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
 from sipyco_tools._logging.format import emit_entry
 from sipyco_tools._logging.lines import MAX_LINE, MAX_LINES, EntryReader, Refused
@@ -32,14 +33,10 @@ class Server(AsyncioServer):
     Args:
         max_line: longest line to accept, in bytes.
         max_lines: most lines of one record.
-        max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without sending the banner; if there is none,
-            it is closed.
-        handshake_timeout: seconds for a peer's TLS handshake, and until it has sent the banner.
+        max_connections: see `AsyncioServer`; a peer is established when its banner has come.
+        handshake_timeout: see `AsyncioServer`.
     """
 
-    _asks: ClassVar[bool] = True
     _offers: ClassVar[str] = "send it log messages"
 
     def __init__(
@@ -57,14 +54,14 @@ class Server(AsyncioServer):
         self._max_line = max_line
         self._max_lines = max_lines
 
-    async def _handle_connection_cr(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _serve_streams(
+        self, slot: ConnectionSlot, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         peer = writer.get_extra_info("peername")
         conversation = _LogSession(self._max_line, self._max_lines)
         try:
             try:
-                await self._receive(reader, conversation)
+                await self._receive(slot, reader, conversation)
             except asyncio.CancelledError:
                 await _drain(reader, writer, conversation)
                 raise
@@ -88,11 +85,13 @@ class Server(AsyncioServer):
                     rest,
                 )
 
-    async def _receive(self, reader: asyncio.StreamReader, conversation: _LogSession) -> None:
+    async def _receive(
+        self, slot: ConnectionSlot, reader: asyncio.StreamReader, conversation: _LogSession
+    ) -> None:
         while data := await reader.read(_READ_SIZE):
             conversation.receive(data)
             if conversation.greeted:
-                self._settled()
+                slot.established()
 
 
 def _short(address: Any) -> Any:
