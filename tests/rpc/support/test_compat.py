@@ -160,6 +160,16 @@ def of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_compat, "getattr", other, raising=False)
 
 
+def test_what_a_loop_waits_with_is_found_or_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    with asyncio.Runner() as runner:
+        selector = _compat.epoll_selector(runner.get_loop())
+        assert (selector is not None) == sys.platform.startswith("linux")
+        for parts in (absent, of_another_kind):
+            parts(monkeypatch)
+            assert _compat.epoll_selector(runner.get_loop()) is None
+            monkeypatch.undo()
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("parts", [as_known, absent, of_another_kind])
 @pytest.mark.parametrize("name", ["asyncio", "uvloop"])
