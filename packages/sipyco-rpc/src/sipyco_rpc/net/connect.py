@@ -53,23 +53,14 @@ def addresses_of(found: Iterable[tuple[Any, ...]]) -> list[Address]:
 class Attempt:
     """What is tried to reach a host, and what came of it; the same for each way of waiting.
 
-    Args:
-        host: name or address of the other side.
-        port: its TCP port.
-        timeout: for all its addresses together, in seconds; None for none.
-
     Attributes:
         where: the host and port, for errors.
         addresses: those of the host, in the order in which they are tried.
         errors: of those that have failed.
-
-    Raises:
-        ValueError: an argument makes no sense.
     """
 
     def __init__(self, host: str, port: int, timeout: float | None) -> None:
         check_host(host)
-        self.host = host
         self.port = checked_port(port)
         self.timeout = checked_timeout(timeout)
         self.where = format_address(host, self.port)

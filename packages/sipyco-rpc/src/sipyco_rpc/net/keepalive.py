@@ -128,12 +128,8 @@ def connect(
 ) -> socket.socket:
     """Connect with keepalive on, optionally with TLS.
 
-    Args:
-        host: name or address of the other side.
-        port: its TCP port.
-        timeout: for all its addresses together, then for each step of the TLS handshake, and then
-            that of the socket, in seconds; None for none.
-        context: for TLS, or None.
+    The timeout is for all addresses together, then for each step of the TLS handshake, and stays
+    that of the socket.
 
     Raises:
         ValueError: an argument makes no sense.
@@ -164,18 +160,7 @@ def connect(
 async def async_socket(
     host: str, port: int, timeout: float | None, *settings: int | None
 ) -> socket.socket:
-    """Connect a socket for asyncio, which does not block, with keepalive on.
-
-    Args:
-        host: name or address of the other side.
-        port: its TCP port.
-        timeout: for all its addresses together, in seconds; None for none.
-        *settings: see `set_keepalive`.
-
-    Raises:
-        ValueError: an argument makes no sense.
-        OSError: no connection could be made; the text tells what came of which address.
-    """
+    """Connect a socket for asyncio, with the settings of `set_keepalive`; see `open_socket`."""
     from sipyco_rpc.net import asyncio_connect
 
     sock = await asyncio_connect.open_socket(host, port, timeout)
@@ -194,27 +179,17 @@ async def async_protocol(
     port: int,
     context: ssl.SSLContext | None,
 ) -> P:
-    """Give a connected socket to a protocol of asyncio, optionally with TLS.
-
-    Args:
-        new_protocol: makes the protocol.
-        sock: from `async_socket`; the transport's from now on.
-        host: what it is connected to.
-        port: what it is connected to.
-        context: for TLS, or None.
+    """Give a socket that is connected to a host to a protocol of asyncio, optionally with TLS.
 
     Raises:
-        OSError: the TLS handshake failed; the text says where.
+        OSError: the TLS handshake failed; the text says with whom.
     """
     import asyncio
 
-    connection = asyncio.get_running_loop().create_connection(
-        new_protocol,
-        sock=sock,
-        ssl=context,
-        server_hostname=None if context is None else server_name(host),
-    )
-    _, protocol = await _with_texts(connection, host, port)
+    name = None if context is None else server_name(host)
+    loop = asyncio.get_running_loop()
+    opening = loop.create_connection(new_protocol, sock=sock, ssl=context, server_hostname=name)
+    _, protocol = await _with_texts(opening, host, port)
     return protocol
 
 

@@ -44,13 +44,7 @@ class AsyncioServer(Listener):
     async def _serve_streams(
         self, slot: ConnectionSlot, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Serve one connection that may still lose its place to another.
-
-        Args:
-            slot: its place; to be told when the connection is established.
-            reader: as for `_handle_connection_cr`.
-            writer: as for `_handle_connection_cr`.
-        """
+        """Serve one connection, which may lose its slot to another until it is established."""
         slot.established()
         await self._handle_connection_cr(reader, writer)
 

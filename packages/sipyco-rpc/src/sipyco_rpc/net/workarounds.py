@@ -55,14 +55,7 @@ async def start_tls(
     early: bytes,
     shutdown_timeout: float,
 ) -> asyncio.Transport:
-    """Have TLS on a connection that was accepted, of which some bytes may have been read already.
-
-    Args:
-        transport: the connection.
-        protocol: takes what comes by TLS.
-        context: of the server.
-        early: the bytes that were read; see `feed`.
-        shutdown_timeout: seconds for the peer to take part in closing.
+    """Have TLS on a connection that was accepted, of which bytes may have been read: see `feed`.
 
     Raises:
         OSError: the handshake failed (`ssl.SSLError`), or the connection was lost.
