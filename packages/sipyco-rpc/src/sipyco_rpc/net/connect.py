@@ -28,6 +28,8 @@ HEAD_START: Final = 0.25  # seconds before the next address is tried, too, as RF
 # One that takes no descriptor of its own: there may be none left. Windows has no poll.
 Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
+_DEFAULT: Final = object()  # for a parameter of which None means something
+
 # What the systems say of a connection that is being made.
 _UNDER_WAY: Final = (BlockingIOError, InterruptedError)
 
@@ -99,7 +101,7 @@ class Attempt:
 def open_socket(
     host: str,
     port: int,
-    timeout: float | None = None,
+    timeout: Any = _DEFAULT,
     source_address: tuple[str, int] | None = None,
 ) -> socket.socket:
     """Connect to a host.
@@ -108,13 +110,15 @@ def open_socket(
         host: name or address of the other side.
         port: its TCP port.
         timeout: for all its addresses together, in seconds, and then that of the socket; None for
-            none.
+            none; by default that of `socket.setdefaulttimeout`.
         source_address: this end of the connection, or None for what the system gives it.
 
     Raises:
         ValueError: an argument makes no sense.
         OSError: no connection could be made; the text tells what came of which address.
     """
+    if timeout is _DEFAULT:
+        timeout = socket.getdefaulttimeout()
     attempt = Attempt(host, port, timeout)
     try:
         found = socket.getaddrinfo(host, attempt.port, type=socket.SOCK_STREAM)

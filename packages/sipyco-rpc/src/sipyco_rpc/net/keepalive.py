@@ -31,8 +31,6 @@ AFTER_IDLE: Final = 10  # seconds without traffic before the first probe
 INTERVAL: Final = 10  # seconds between probes
 MAX_FAILS: Final = 3  # probes without an answer before the connection is given up
 
-_UNSET: Final = object()  # the default of a parameter of which None means something
-
 # What `asyncio.open_connection` takes that has nothing to do with finding the other side.
 _OF_STREAMS: Final = frozenset(
     {"limit", "server_hostname", "ssl", "ssl_handshake_timeout", "ssl_shutdown_timeout"}
@@ -97,30 +95,18 @@ def create_connection(
         ValueError: an argument makes no sense.
         OSError: no connection could be made.
     """
-    if kwargs.get("all_errors"):
+    if kwargs.pop("all_errors", False):
         check_host(host)
-        sock = socket.create_connection((host, checked_port(port)), *args, **kwargs)
+        address = host, checked_port(port)
+        sock = socket.create_connection(address, *args, all_errors=True, **kwargs)
     else:
-        sock = _connect(host, port, *args, **kwargs)
+        sock = open_socket(host, port, *args, **kwargs)
     try:
         set_keepalive(sock, after_idle, interval, max_fails)
     except BaseException:
         sock.close()
         raise
     return sock
-
-
-def _connect(
-    host: str,
-    port: int,
-    timeout: Any = _UNSET,
-    source_address: tuple[str, int] | None = None,
-    *,
-    all_errors: bool = False,
-) -> socket.socket:
-    if timeout is _UNSET:
-        timeout = socket.getdefaulttimeout()
-    return open_socket(host, port, timeout, source_address)
 
 
 def connect(
@@ -223,16 +209,15 @@ async def async_open_connection(
     """
     import asyncio
 
-    if kwargs.get("sock") is not None:
-        reader, writer = await asyncio.open_connection(host, port, *args, **kwargs)
-    elif not kwargs.keys() <= _OF_STREAMS:
-        check_host(host)
-        reader, writer = await asyncio.open_connection(host, checked_port(port), *args, **kwargs)
-    else:
+    if kwargs.keys() <= _OF_STREAMS:
         if kwargs.get("ssl"):
             kwargs.setdefault("server_hostname", server_name(host))
         sock = await async_socket(host, port, None, after_idle, interval, max_fails)
         return await _with_texts(asyncio.open_connection(*args, sock=sock, **kwargs), host, port)
+    if kwargs.get("sock") is None:
+        check_host(host)
+        port = checked_port(port)
+    reader, writer = await asyncio.open_connection(host, port, *args, **kwargs)
     try:
         set_keepalive(writer.get_extra_info("socket"), after_idle, interval, max_fails)
     except BaseException:
