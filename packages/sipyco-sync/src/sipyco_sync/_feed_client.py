@@ -23,7 +23,7 @@ from sipyco_rpc.support.log_limiter import LogLimiter
 from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.support.quoting import short_message
-from sipyco_rpc.support.validation import checked_pause
+from sipyco_rpc.support.validation import checked_pause, format_address
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
 
 Callback: TypeAlias = Callable[..., Awaitable[object] | object]
@@ -177,7 +177,7 @@ class FeedClient:
         except BaseException:
             self.__connected = False
             raise
-        where = f"{host} port {port}"
+        where = format_address(host, port)
         task = asyncio.create_task(self.__run(attempt, where), name=f"`{self.__name}` of {where}")
         self.__task = self.receive_task = task
 

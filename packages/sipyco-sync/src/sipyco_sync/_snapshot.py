@@ -10,7 +10,7 @@ from sipyco_rpc.net.keepalive import async_open_connection, connect
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_context
 from sipyco_rpc.net.workarounds import clear_tls_errors
 from sipyco_rpc.support.quoting import excerpt, short_message
-from sipyco_rpc.support.validation import checked_timeout
+from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.lines import MAX_LINE, LineReader, LineTooLong
 from sipyco_sync._subscriber import BANNER, decode_mod, early_end
 
@@ -145,4 +145,4 @@ def _receive_blocking(request: _Request, connection: socket.socket) -> Any:
 
 def _too_late(host: str, port: int, timeout: float | None) -> str:
     limit = "" if timeout is None else f" within {timeout:g} seconds"
-    return f"{host} port {port} has not answered{limit}"
+    return f"{format_address(host, port)} has not answered{limit}"

@@ -22,6 +22,7 @@ from sipyco_rpc.net.tls import server_ssl_contexts
 from sipyco_rpc.net.workarounds import abort, feed, start_tls, stop_accepting
 from sipyco_rpc.support.log_limiter import LogLimiter
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
+from sipyco_rpc.support.validation import format_address
 
 if TYPE_CHECKING:
     import ssl
@@ -222,7 +223,7 @@ class Listener:
             transport.abort()  # accepted while `stop` closed the door
             return
         address = transport.get_extra_info("peername")
-        peer = f"{address[0]} port {address[1]}" if address else "a client"
+        peer = format_address(*address[:2]) if address else "a client"
         context = contexts()
         slot = self._admission.admit(transport, peer)
         if slot is None:

@@ -20,7 +20,12 @@ from sipyco_rpc.support.process_bound import (
     leave_descriptor,
     not_copyable,
 )
-from sipyco_rpc.support.validation import check_host, checked_pause, checked_port
+from sipyco_rpc.support.validation import (
+    check_host,
+    checked_pause,
+    checked_port,
+    format_address,
+)
 from sipyco_tools._logging.connection import LogConnection
 from sipyco_tools._logging.format import MultilineFormatter
 from sipyco_tools._logging.loop_thread import LoopThread, loop_of_program
@@ -251,7 +256,7 @@ class LogForwarder(logging.Handler, TaskObject):
 
     @property
     def _where(self) -> str:
-        return f"{self.host} port {self.port}"
+        return format_address(self.host, self.port)
 
     def _entry(self, record: logging.LogRecord) -> bytes:
         """Return the lines of a record."""
