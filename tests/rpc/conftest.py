@@ -3,7 +3,7 @@
 import pytest
 
 from sipyco_rpc._server import connection
-from sipyco_rpc.net import accepting, server
+from sipyco_rpc.net import closing, listener
 from support import peers
 from support.leaks import nothing_is_left
 
@@ -21,7 +21,7 @@ def either_protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have servers wait for peers to take what was said last, on however busy a machine."""
-    monkeypatch.setattr(accepting, "CLOSE_TIMEOUT", peers.DEADLINE)
-    monkeypatch.setattr(server, "CLOSE_TIMEOUT", peers.DEADLINE)
-    monkeypatch.setattr(server, "_STOP_TIMEOUT", peers.DEADLINE)
+    monkeypatch.setattr(closing, "CLOSE_TIMEOUT", peers.DEADLINE)
+    monkeypatch.setattr(listener, "CLOSE_TIMEOUT", peers.DEADLINE)
+    monkeypatch.setattr(listener, "_STOP_TIMEOUT", peers.DEADLINE)
     monkeypatch.setattr(connection, "_CLOSE_TIMEOUT", peers.DEADLINE)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
-from sipyco_rpc.net.server import abort
+from sipyco_rpc.net.workarounds import abort
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, call_timeout
 from support.histories import (
     Answered,
@@ -140,8 +140,8 @@ class ServerHost:
 
         async def kill() -> None:
             assert self._server is not None
-            for visitor in list(self._server._handlers.values()):
-                abort(visitor.transport)
+            for slot in list(self._server._handlers.values()):
+                abort(slot.transport)
             await self._server.stop()
 
         if self.alive:

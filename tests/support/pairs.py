@@ -348,14 +348,14 @@ async def memory_client(
     tasks: list[asyncio.Task[None]] = []
 
     async def connect(make: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
-        visitor = server._admission.admit(theirs, "memory")
-        assert visitor is not None
-        protocol, serving = make(), server._new_protocol(visitor)
+        slot = server._admission.admit(theirs, "memory")
+        assert slot is not None
+        protocol, serving = make(), server._new_handler(slot)
         ours.set_protocol(protocol)
         theirs.set_protocol(serving)
         serving.connection_made(theirs)
         protocol.connection_made(ours)
-        tasks.append(asyncio.create_task(server._serve(theirs, serving, "memory")))
+        tasks.append(asyncio.create_task(serving.serve()))
         tasks.append(asyncio.create_task(_deliver(ours, theirs, changed)))
         return ours, protocol
 
@@ -365,7 +365,7 @@ async def memory_client(
     client = AsyncioClient()
     try:
         with (
-            mock.patch.object(asyncio_client, "open_socket", open_socket),
+            mock.patch.object(asyncio_client, "async_socket", open_socket),
             mock.patch.object(loop, "create_connection", connect),
         ):
             yield client, ours, theirs
@@ -380,9 +380,8 @@ async def memory_client(
 def connection_in_memory(server: Server) -> tuple[ServerConnection, MemoryTransport]:
     """Make a server's end of a connection, with which nothing has happened yet."""
     transport = MemoryTransport(asyncio.Event(), (), None)
-    visitor = server._admission.admit(transport, "memory")
-    assert visitor is not None
-    connection = server._new_protocol(visitor)
-    assert isinstance(connection, ServerConnection)
+    slot = server._admission.admit(transport, "memory")
+    assert slot is not None
+    connection = server._new_handler(slot)
     transport.set_protocol(connection)
     return connection, transport

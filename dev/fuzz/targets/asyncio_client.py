@@ -40,7 +40,7 @@ async def _conversation(options: int, said: list[bytes]) -> None:
 
     client = AsyncioClient(max_line=_LIMITS[options & 1])
     with (
-        mock.patch.object(asyncio_client, "open_socket", open_socket),
+        mock.patch.object(asyncio_client, "async_socket", open_socket),
         mock.patch.object(loop(), "create_connection", connect),
     ):
         program = asyncio.ensure_future(_use(client, options))

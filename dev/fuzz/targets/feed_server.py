@@ -53,9 +53,8 @@ async def _conversation(
     protocol.connection_made(transport)
     writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
     with recorded(server._logger.name) as log:
-        visitor = server._admission.admit(transport, "memory")
-        serving = asyncio.ensure_future(server._handle_connection_cr(reader, writer))
-        server._handlers[serving] = visitor
+        slot = server._admission.admit(transport, "memory")
+        serving = asyncio.ensure_future(server._serve_streams(slot, reader, writer))
         for part in said:
             if transport.closed or serving.done():
                 break
@@ -74,7 +73,7 @@ async def _conversation(
             await serving
         except ConnectionError:
             assert reset
-        visitor.left()
+        slot.release()
         assert refused <= any(record.levelno == logging.WARNING for record in log)
     transport.closed = True
     return bytes(transport.written)

@@ -100,9 +100,9 @@ async def _conversation(options: int, said: list[bytes]) -> None:
     slow = bool(options & 16)
     with recorded("sipyco.pc_rpc") as log:
         transport = MemoryTransport(slow=slow)
-        visitor = server._admission.admit(transport, "memory")
-        assert visitor is not None
-        connection = ServerConnection(server, visitor)
+        slot = server._admission.admit(transport, "memory")
+        assert slot is not None
+        connection = ServerConnection(server, slot)
         transport.set_protocol(connection)
         connection.connection_made(transport)
         serving = asyncio.ensure_future(connection.serve())
@@ -123,7 +123,7 @@ async def _conversation(options: int, said: list[bytes]) -> None:
         calls = connection._calls  # it lets go of them in the end
         transport.close()
         await serving
-        visitor.left()
+        slot.release()
         _check(options, b"".join(said)[:heard], transport, target, connection, calls, log, ended)
 
 

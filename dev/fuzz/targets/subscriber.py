@@ -8,7 +8,7 @@ from unittest import mock
 
 from dev.fuzz.compare import canonical
 from dev.fuzz.memory import MemoryTransport, reads, recorded, run
-from sipyco_rpc.net.server import LogLimiter
+from sipyco_rpc.support.log_limiter import LogLimiter
 from sipyco_sync import _feed_client
 from sipyco_sync.broadcast import Receiver
 from sipyco_sync.sync_struct import Subscriber

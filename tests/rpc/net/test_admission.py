@@ -63,10 +63,10 @@ def test_the_one_that_waited_longest_without_a_wish_makes_room(
         first.established()
         _, oldest = admit(admission, "the second")
         _, younger = admit(admission, "the third")
-        visitor, newest = admit(admission, "the fourth")
+        slot, newest = admit(admission, "the fourth")
         assert (kept.aborted, oldest.aborted) == (False, True)
         assert (younger.aborted, newest.aborted) == (False, False)
-        visitor.left()
+        slot.release()
 
     asyncio.run(main())
     [message] = caplog.messages
@@ -81,20 +81,20 @@ def test_where_all_have_their_place_one_more_is_refused_until_one_leaves(
 ) -> None:
     async def main() -> None:
         admission = Admission(2, DEADLINE)
-        visitors = [admit(admission)[0] for _ in range(2)]
-        for visitor in visitors:
-            visitor.established()
+        slots = [admit(admission)[0] for _ in range(2)]
+        for slot in slots:
+            slot.established()
         refused, transport = admit(admission, "one more")
         assert refused is None
         assert transport.aborted
-        visitors[0].left()
-        visitor, transport = admit(admission)
-        assert visitor is not None
+        slots[0].release()
+        slot, transport = admit(admission)
+        assert slot is not None
         assert not transport.aborted
-        visitor.left()
-        visitors[1].left()
+        slot.release()
+        slots[1].release()
         assert admission._own is not None
-        assert (admission.count, admission._own.count, admission._own.unsettled) == (0, 0, {})
+        assert (admission.count, admission._own.count, admission._own.pending) == (0, 0, {})
 
     asyncio.run(main())
     [message] = caplog.messages
@@ -107,12 +107,12 @@ def test_where_all_have_their_place_one_more_is_refused_until_one_leaves(
 def test_time_in_which_a_method_blocks_the_loop_is_not_the_time_of_the_peer() -> None:
     async def main() -> None:
         admission = Admission(1, 0.1)
-        visitor, transport = admit(admission)
+        slot, transport = admit(admission)
         threading.Event().wait(0.3)  # a driver that waits for its instrument
         for _ in range(5):
             await asyncio.sleep(0)
         assert not transport.aborted
-        visitor.left()
+        slot.release()
 
     asyncio.run(main())
 
@@ -120,19 +120,19 @@ def test_time_in_which_a_method_blocks_the_loop_is_not_the_time_of_the_peer() ->
 def test_a_flood_of_complaints_is_counted_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         admission = Admission(1, DEADLINE)
-        visitor, _ = admit(admission)
-        visitor.established()
+        slot, _ = admit(admission)
+        slot.established()
         for _ in range(1000):
             admit(admission)
         assert len(caplog.messages) == 1
         admission.flush()
         assert caplog.messages[1] == (
-            "999 more connections were closed since, as they were too many, or did not say what "
-            "they are"
+            "999 more connections were closed since "
+            "(connection limit reached, or no banner in time)"
         )
         admission.flush()
         assert len(caplog.messages) == 2
-        visitor.left()
+        slot.release()
 
     asyncio.run(main())
 
@@ -178,7 +178,7 @@ def test_who_does_not_say_what_it_is_is_closed(
         until(lambda: bool(caplog.messages))
         [message] = caplog.messages
         assert message.startswith(f"closing the connection from {HOST} port ")
-        assert message.endswith("it has not said what it is within 0.02 s")
+        assert message.endswith("no banner within 0.02 s")
 
 
 def test_a_byte_now_and_then_does_not_buy_time() -> None:
@@ -248,7 +248,7 @@ def test_a_tls_handshake_that_stops_is_closed_and_logged_once(
             assert ends(peer.socket)
         until(lambda: bool(caplog.messages))
     [message] = caplog.messages
-    assert message.endswith("it has not said what it is within 0.02 s")
+    assert message.endswith("no banner within 0.02 s")
 
 
 def test_the_time_counts_on_after_the_tls_handshake() -> None:

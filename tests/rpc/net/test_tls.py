@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc.net.tls import client_ssl_context, server_ssl_context
+from sipyco_rpc.net.tls import client_ssl_contexts, server_ssl_contexts
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, SimpleSSLConfig
 from support.certificates import Identity, identity
 from support.peers import HOST, rpc_server, running_server, until
@@ -151,14 +151,14 @@ def test_best_effort_over_tls() -> None:
         BestEffortClient(HOST, port, "t", local_cert="a", local_key="b", peer_cert="c")
 
 
-@pytest.mark.parametrize("make", [client_ssl_context, server_ssl_context])
+@pytest.mark.parametrize("make", [client_ssl_contexts, server_ssl_contexts])
 def test_both_ways_cannot_be_mixed(make: Call) -> None:
     own = identity("server")
-    assert make() is None
+    assert make()() is None
     with pytest.raises(ValueError, match="missing: local_key, peer_cert"):
         make(local_cert=own.cert)
     with pytest.raises(ValueError, match="either ssl_config or"):
         make(**config(own, own), **options(own, own))
-    context = make(**config(own, own))
+    context = make(**config(own, own))()
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2

@@ -69,8 +69,8 @@ def begin(method: str, peer: Peer, server: Server, camera: Camera) -> Any:
     """Have the only client of a server call a method; give what the server does for it."""
     peer.send(HELLO + frame(1, CALL % method.encode()))
     assert camera.entered.wait(DEADLINE)
-    [visitor] = server._handlers.values()
-    return visitor.transport.get_protocol()._calls  # type: ignore[attr-defined]
+    [slot] = server._handlers.values()
+    return slot.transport.get_protocol()._calls  # type: ignore[attr-defined]
 
 
 # --- generators ------------------------------------------------------------------------------

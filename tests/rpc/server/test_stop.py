@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from sipyco_rpc._server import connection
-from sipyco_rpc.net.accepting import feed
+from sipyco_rpc.net import listener
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.net.workarounds import feed
 from sipyco_rpc.pc_rpc import Server
 from support.feeds import RawPeer, comes_true, port_of
 from support.pairs import connection_in_memory
@@ -157,10 +158,10 @@ def test_a_handler_that_has_resisted_is_cancelled_by_the_next_stop(
         await server.start(HOST, 0)
         with RawPeer(port_of(server), b"") as peer:
             assert await peer.line() == b"begun"
-            monkeypatch.setattr(server, "_STOP_TIMEOUT", 0.001)
+            monkeypatch.setattr(listener, "_STOP_TIMEOUT", 0.001)
             await server.stop()
             assert len(server._handlers) == server.cancelled == 1
-            monkeypatch.setattr(server, "_STOP_TIMEOUT", DEADLINE)
+            monkeypatch.setattr(listener, "_STOP_TIMEOUT", DEADLINE)
             await server.stop()
         assert not server._handlers
         assert server.cancelled == 2
@@ -232,8 +233,8 @@ def test_a_step_in_a_thread_and_a_peer_that_does_not_read_are_waited_for_togethe
             peer.socket.send(frame(1, b'{"action":"next","n":1}'))
             await comes_true(target.entered.is_set)
             peer.socket.send(frame(2, CALL % b"much"))
-            [visitor] = server._handlers.values()
-            await comes_true(visitor.transport.get_write_buffer_size)
+            [slot] = server._handlers.values()
+            await comes_true(slot.transport.get_write_buffer_size)
             loop = asyncio.get_running_loop()
             assert isinstance(loop, Jumping)
             begun = loop.standing = loop.time()

@@ -19,7 +19,8 @@ import pytest
 
 from sipyco_rpc import _compat
 from sipyco_rpc._server.listing import document_function
-from sipyco_rpc.net.tls import clear_tls_errors
+from sipyco_rpc.net.errors import is_tls_error
+from sipyco_rpc.net.workarounds import clear_tls_errors
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
 from support.certificates import identity, paths_of
 from support.event_loops import every_loop, loop_factory
@@ -116,7 +117,7 @@ class Camera:
     ],
 )
 def test_errors_of_tls_are_known_by_their_class(exc: BaseException | None, of_tls: bool) -> None:
-    assert _compat.is_tls_error(exc) is of_tls
+    assert is_tls_error(exc) is of_tls
 
 
 def test_showing_a_traceback_loads_nothing_more(tmp_path: Path) -> None:
@@ -158,6 +159,16 @@ def of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
         return object() if name.startswith("_") else getattr(value, name, *default)
 
     monkeypatch.setattr(_compat, "getattr", other, raising=False)
+
+
+def test_what_a_loop_waits_with_is_found_or_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    with asyncio.Runner() as runner:
+        selector = _compat.epoll_selector(runner.get_loop())
+        assert (selector is not None) == sys.platform.startswith("linux")
+        for parts in (absent, of_another_kind):
+            parts(monkeypatch)
+            assert _compat.epoll_selector(runner.get_loop()) is None
+            monkeypatch.undo()
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from sipyco_rpc._client.aio.connection import AsyncioConnection
-from sipyco_rpc.net.accepting import feed
-from sipyco_rpc.net.server import AsyncioServer, close, close_writer
+from sipyco_rpc.net.closing import close_writer
+from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.net.workarounds import close, feed
 from sipyco_rpc.pc_rpc import Server, SimpleSSLConfig
 from support.certificates import identity, paths_of
 from support.feeds import RawPeer, comes_true, port_of
@@ -62,7 +63,7 @@ class Target:
 
 
 def closing(server: AsyncioServer) -> bool:
-    return any(visitor.transport.is_closing() for visitor in server._handlers.values())
+    return any(slot.transport.is_closing() for slot in server._handlers.values())
 
 
 async def told(
@@ -225,7 +226,7 @@ def test_a_client_may_be_gone_before_its_connection_is_made(lost: bool) -> None:
         connection.connection_made(transport)
         assert transport.is_closing()
         assert transport.line.sent == b""
-        connection._visitor.established()
+        connection._slot.established()
 
     asyncio.run(main())
 

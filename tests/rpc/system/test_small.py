@@ -24,9 +24,10 @@ from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.net.admission import _MAX_CONNECTIONS, default_max_connections
 from sipyco_rpc.net.keepalive import async_open_connection, create_connection, set_keepalive
-from sipyco_rpc.net.listening import stop_accepting, usable
+from sipyco_rpc.net.listening import usable
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.net.signals import SignalHandler
+from sipyco_rpc.net.workarounds import stop_accepting
 from support.environment import without_durations
 from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, until

@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -462,6 +463,13 @@ def test_other_kinds_of_python_are_not_believed(monkeypatch: pytest.MonkeyPatch)
     assert not aliasing._counts_hold()
     monkeypatch.undo()
     monkeypatch.setattr(sys.implementation, "name", "pypy")
+    assert not aliasing._counts_hold()
+    monkeypatch.undo()
+    jit = SimpleNamespace(is_enabled=lambda: True)
+    monkeypatch.setattr(sys, "_jit", jit, raising=False)
+    assert not aliasing._counts_hold()
+    monkeypatch.undo()
+    monkeypatch.setattr(aliasing, "_KNOWN", False)
     assert not aliasing._counts_hold()
 
 

@@ -140,7 +140,7 @@ def test_who_never_sends_the_banner_is_closed_and_who_has_sent_it_may_be_silent(
 
     asyncio.run(main())
     [message] = caplog.messages
-    assert message.endswith("it has not said what it is within 0.5 s")
+    assert message.endswith("no banner within 0.5 s")
 
 
 def test_forwarders_keep_their_places(caplog: pytest.LogCaptureFixture) -> None:

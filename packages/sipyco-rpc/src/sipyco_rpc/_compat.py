@@ -1,8 +1,11 @@
 """What Pythons and event loops do differently, and what none of them promises, with a way around.
 
-An entry says what it is for and since when. Whatever it finds, or does not find, there is a public
-way to go on: a Python to come may make it slower, and does not break it. Nothing is loaded here
-that a client without asyncio does without.
+An entry says what it is for and in which versions. Whatever it finds, or does not find, there is a
+public way to go on: a Python to come may make it slower, and does not break it. Nothing is loaded
+here that a client without asyncio does without.
+
+Two modules of their own have what takes more room: `support.aliasing` (reference counts), and
+`net.workarounds` (faults of asyncio and OpenSSL, by public means).
 """
 
 from __future__ import annotations
@@ -19,20 +22,11 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 
-def is_tls_error(exc: BaseException | None) -> bool:
-    """Tell whether an error is one of `ssl`, which a program without TLS does without.
-
-    Where the class says that it comes from, by `__module__`, is promised by nobody.
-    """
-    ssl = sys.modules.get("ssl")
-    return ssl is not None and isinstance(exc, ssl.SSLError)
-
-
 def prepare_tracebacks() -> None:
     """Have loaded what shows a traceback.
 
-    Pythons load some of it as they show the first one, and 3.15 fails if it cannot. A process that
-    has no descriptor left can load nothing, and the record of just that would be lost.
+    All versions load some of it as they show the first one, and 3.15 fails if it cannot. A process
+    that has no descriptor left can load nothing, and the record of just that would be lost.
     """
     import traceback
 
@@ -106,7 +100,7 @@ def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
 def epoll_selector(loop: asyncio.AbstractEventLoop) -> Any:
     """Return what an event loop waits with, if that is an epoll of asyncio's, else None.
 
-    No public attribute leads to it (all Pythons so far). Where it is not found, closing the loop
+    No public attribute leads to it (3.11 to 3.15). Where it is not found, closing the loop
     in a child that was forked takes descriptors out of the parent's set.
     """
     selector = getattr(loop, "_selector", None)
@@ -116,8 +110,8 @@ def epoll_selector(loop: asyncio.AbstractEventLoop) -> Any:
 def release(transport: asyncio.BaseTransport, sock: socket.socket | None) -> None:
     """Close the socket of a transport whose loop is closed: no callback will ever run.
 
-    asyncio's transports keep the socket, and warn of it when they are collected (all Pythons so
-    far), unless they are told that it is gone. A loop of another kind, such as uvloop, closes what
+    asyncio's transports keep the socket, and warn of it when they are collected (3.11 to 3.15),
+    unless they are told that it is gone. A loop of another kind, such as uvloop, closes what
     it has when it is closed.
 
     Args:

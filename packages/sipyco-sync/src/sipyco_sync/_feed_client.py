@@ -13,9 +13,12 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
+from sipyco_rpc.net.closing import close_writer
+from sipyco_rpc.net.errors import reason_of
 from sipyco_rpc.net.keepalive import async_open_connection
-from sipyco_rpc.net.server import LogLimiter, abort, close_writer
+from sipyco_rpc.net.workarounds import abort
 from sipyco_rpc.support.backoff import backoff
+from sipyco_rpc.support.log_limiter import LogLimiter
 from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.support.quoting import short_message
@@ -235,7 +238,7 @@ class FeedClient:
         try:
             data = await self.reader.read(READ_SIZE)
         except OSError as exc:
-            raise SubscriptionEnded(str(exc) or type(exc).__name__, logging.WARNING) from exc
+            raise SubscriptionEnded(reason_of(exc), logging.WARNING) from exc
         if data:
             return data
         if not announced:

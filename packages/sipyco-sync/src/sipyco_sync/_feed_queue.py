@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from sipyco_rpc.net.server import close
+from sipyco_rpc.net.workarounds import close
 
 WRITE_SIZE: Final = 64 * 1024  # bytes in one write; a transport may copy what is not sent at once
 OVERHEAD: Final = 128  # bytes that Python needs to keep a line or a write, beside its content

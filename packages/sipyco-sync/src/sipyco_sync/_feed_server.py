@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, cast
 
+from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.memory import MIB
 from sipyco_sync._feed_queue import OVERHEAD, WRITE_SIZE, SendQueue
@@ -145,7 +146,6 @@ class FeedServer(AsyncioServer):
 
     _banner: ClassVar[bytes]
     _logger: ClassVar[logging.Logger]
-    _asks: ClassVar[bool] = True
 
     _feeds: Mapping[Any, Feed]  # those that there are
 
@@ -161,11 +161,10 @@ class FeedServer(AsyncioServer):
             feed.flush()
         await super().stop()
 
-    async def _handle_connection_cr(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _serve_streams(
+        self, slot: ConnectionSlot, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        address = writer.get_extra_info("peername")
-        peer = f"{address[0]} port {address[1]}" if address else "a client"
+        peer = slot.peer
         try:
             name = await _receive_name(reader, self._banner)
         except EOFError:
@@ -175,12 +174,12 @@ class FeedServer(AsyncioServer):
                 self._logger, logging.WARNING, "closing the connection from %s: %s", peer, exc
             )
             return
-        self._settled()
+        slot.established()
         feed = self._feed(name, peer)
         if feed is None:
             return
         transport = cast(asyncio.Transport, writer.transport)
-        queue = SendQueue(transport, peer, name, self._carrier())
+        queue = SendQueue(transport, peer, name, slot.transport)
         try:
             feed.join(queue)
             if transport.is_closing():

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import MAX_BACKLOG, Feed, FeedServer
@@ -178,8 +178,8 @@ class Publisher(FeedServer):
         max_backlog: bytes that may wait for one subscriber. What waits for several is held once.
         dialect: `"pyon_v2"`; or `"pyon_v1"` for subscribers from before 2025, which know no other.
         plain_float64: send `numpy.float64` scalars as plain JSON numbers, as older programs do.
-        max_connections: as for `sipyco_rpc.pc_rpc.Server`.
-        handshake_timeout: as for `sipyco_rpc.pc_rpc.Server`.
+        max_connections: see `AsyncioServer`; a peer is established when it has sent the name.
+        handshake_timeout: see `AsyncioServer`; the name has to come in it as well.
 
     Attributes:
         notifiers: those that are published now, by their names.

@@ -6,10 +6,11 @@ import asyncio
 import socket
 from typing import Any, Final
 
-from sipyco_rpc.net.keepalive import async_open_connection, create_connection
-from sipyco_rpc.net.tls import SimpleSSLConfig, clear_tls_errors, client_ssl_context, server_name
+from sipyco_rpc.net.keepalive import async_open_connection, connect
+from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_context
+from sipyco_rpc.net.workarounds import clear_tls_errors
 from sipyco_rpc.support.quoting import short_message
-from sipyco_rpc.support.validation import checked_timeout
+from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.lines import MAX_LINE, LineReader, LineTooLong
 from sipyco_sync._feed_client import READ_SIZE, hello
 from sipyco_sync._subscriber import BANNER, decode_mod, early_end, initial_struct
@@ -122,13 +123,9 @@ def blocking_snapshot(
     request = _Request(name, max_line)
     context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
     try:
-        with create_connection(host, port, timeout) as plain:
-            connection = plain
-            if context is not None:
-                connection = context.wrap_socket(plain, server_hostname=server_name(host))
-            with connection:
-                connection.sendall(request.outgoing)
-                return _receive_blocking(request, connection)
+        with connect(host, port, timeout, context) as connection:
+            connection.sendall(request.outgoing)
+            return _receive_blocking(request, connection)
     except TimeoutError as exc:
         raise TimeoutError(_too_late(host, port, timeout)) from exc
     finally:
@@ -144,4 +141,4 @@ def _receive_blocking(request: _Request, connection: socket.socket) -> Any:
 
 def _too_late(host: str, port: int, timeout: float | None) -> str:
     limit = "" if timeout is None else f" within {timeout:g} seconds"
-    return f"{host} port {port} has not answered{limit}"
+    return f"{format_address(host, port)} has not answered{limit}"

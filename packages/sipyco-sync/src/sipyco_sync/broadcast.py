@@ -7,7 +7,7 @@ import logging
 from typing import Any, Final
 
 from sipyco_pyon import pyon
-from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import belongs_to_parent
 from sipyco_rpc.support.quoting import excerpt
@@ -109,8 +109,8 @@ class Broadcaster(FeedServer):
     Args:
         queue_limit: messages that may wait for one receiver.
         max_backlog: bytes that may wait for one receiver; what waits for several is held once.
-        max_connections: as for `sipyco_rpc.pc_rpc.Server`.
-        handshake_timeout: as for `sipyco_rpc.pc_rpc.Server`.
+        max_connections: see `AsyncioServer`; a peer is established when it has sent the name.
+        handshake_timeout: see `AsyncioServer`; the name has to come in it as well.
     """
 
     _banner = _BANNER

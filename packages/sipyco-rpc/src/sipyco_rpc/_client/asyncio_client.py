@@ -12,10 +12,9 @@ from sipyco_rpc._client.aio.closing import Closing
 from sipyco_rpc._client.aio.connection import AsyncioConnection
 from sipyco_rpc._client.remote_method import documented
 from sipyco_rpc._client.signatures import signature_of
-from sipyco_rpc._client.timeouts import timeout_error
-from sipyco_rpc.net.asyncio_connect import open_socket
-from sipyco_rpc.net.connect import connect_error
-from sipyco_rpc.net.tls import client_ssl_context, server_name
+from sipyco_rpc.net.errors import timeout_error
+from sipyco_rpc.net.keepalive import async_protocol, async_socket
+from sipyco_rpc.net.tls import client_ssl_context
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
 from sipyco_rpc.support.validation import checked_timeout, format_address
@@ -23,9 +22,6 @@ from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.session import AutoTarget
 
 if TYPE_CHECKING:
-    import socket
-    import ssl
-
     from sipyco_rpc.net.tls import SimpleSSLConfig
 
 
@@ -80,11 +76,18 @@ class AsyncioClient(RemoteTarget):
         context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
         where = format_address(host, port)
         started = time.monotonic()
-        sock = await open_socket(host, port, self.__timeout)
+        sock = await async_socket(host, port, self.__timeout)
         limit = None if self.__timeout is None else started + self.__timeout - time.monotonic()
         try:
             async with asyncio.timeout(limit):
-                connection = await self.__open(sock, host, context, where)
+                connection = await async_protocol(
+                    lambda: AsyncioConnection(where, self.__max_line, self.__timeout, self.__key),
+                    sock,
+                    host,
+                    port,
+                    context,
+                )
+                connection.sock = sock
                 try:
                     session = connection.session
                     session.receive_identification(await connection.exchange(session.hello))
@@ -98,28 +101,6 @@ class AsyncioClient(RemoteTarget):
                     raise
         except TimeoutError as exc:
             raise timeout_error("connecting", where, started) from exc
-
-    async def __open(
-        self, sock: socket.socket, host: str, context: ssl.SSLContext | None, where: str
-    ) -> AsyncioConnection:
-        loop = asyncio.get_running_loop()
-        try:
-            _, connection = await loop.create_connection(
-                lambda: AsyncioConnection(where, self.__max_line, self.__timeout, self.__key),
-                sock=sock,
-                ssl=context,
-                server_hostname=server_name(host) if context is not None else None,
-            )
-        except TimeoutError:
-            raise
-        except OSError as exc:
-            if context is not None and not str(exc):
-                raise type(exc)(
-                    f"{where} closed the connection during the TLS handshake (does it use TLS?)"
-                ) from exc
-            raise connect_error(exc, where) from exc
-        connection.sock = sock
-        return connection
 
     async def __select(
         self, connection: AsyncioConnection, target_name: str | type[AutoTarget]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -71,14 +70,3 @@ def limit_of(key: object) -> Limit:
         if owner is key:
             return True, seconds
     return NO_LIMIT
-
-
-def timeout_error(what: str, where: str, started: float) -> TimeoutError:
-    """Say which call took how long.
-
-    Args:
-        what: the call, such as "`lda.set_attenuation`".
-        where: the host and port.
-        started: when it began, by `time.monotonic`.
-    """
-    return TimeoutError(f"{what} on {where} timed out after {time.monotonic() - started:.3g} s")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from sipyco_rpc._server.dispatcher import CallDispatcher, size_of
 from sipyco_rpc._server.listing import public_method_names
-from sipyco_rpc.net.accepting import abort, close
 from sipyco_rpc.net.sender import Sender
+from sipyco_rpc.net.workarounds import abort, close
 from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.wire.frames import FrameError
 from sipyco_rpc.wire.lines import LineTooLong
@@ -43,19 +43,19 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     Args:
         server: has the targets.
-        visitor: is told how far the client has come.
+        slot: is told how far the client has come.
     """
 
-    def __init__(self, server: Server, visitor: ConnectionSlot) -> None:
+    def __init__(self, server: Server, slot: ConnectionSlot) -> None:
         self._server = server
-        self._visitor = visitor
+        self._slot = slot
         self._session = server._session()
         self._incoming = self._session.incoming
         self._loop = asyncio.get_running_loop()
         self._made = False  # `connection_made` was called
         self._transport: asyncio.Transport
         self._sender: Sender
-        self._peer = visitor.peer
+        self._peer = slot.peer
         self._closed = self._loop.create_future()
         self._ending = False  # nothing is read or answered any more
         self._at_eof = False  # the client sends nothing more
@@ -183,7 +183,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _receive_banner(self) -> bool:
         if not self._session.check_banner(self._incoming.unread):
             return False
-        self._visitor.banner_received()
+        self._slot.banner_received()
         self._incoming.skip(len(BANNER))
         self._sender.put([self._session.identification()])
         self._handshake = self._receive_selection
@@ -220,7 +220,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._replied,
             self._terminate,
         )
-        self._visitor.established()
+        self._slot.established()
         return False
 
     def _refuse_target(self, name: str, exc: BaseException) -> None:

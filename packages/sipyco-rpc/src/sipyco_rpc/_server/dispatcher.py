@@ -212,7 +212,7 @@ class CallDispatcher:
 
     def _stream_failed(self, exc: BaseException) -> None:
         if not self._exits(exc):
-            self._server._log_limiter.failed(logger, _ENDED % self._name, exc)
+            self._server._log_limiter.exception_line(logger, _ENDED % self._name, exc)
 
     def _stream_finished(self, stream: ServedGenerator) -> None:
         self._unfinished.discard(stream)
@@ -338,7 +338,7 @@ class CallDispatcher:
     def _log(self, outcome: Outcome) -> None:
         """Say in the log what the client is not told of, or perhaps not: it may have gone."""
         what = f"a method of `{self._name}` that nobody may be waiting for"
-        self._server._log_limiter.failed(logger, what, outcome)
+        self._server._log_limiter.exception_line(logger, what, outcome)
 
     def _exits(self, outcome: Outcome) -> bool:
         """Have the server stop if this is the `sys.exit` of a method; tell whether it is."""

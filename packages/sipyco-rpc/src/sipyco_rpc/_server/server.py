@@ -49,11 +49,8 @@ class Server(AsyncioServer):
         allowed_methods: for some targets, by their names, the names of the only methods that can
             be called; the others are not listed either. None for all public methods of all. The
             built-in `terminate` is not one of theirs.
-        max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without selecting a target; if there is none,
-            it is closed.
-        handshake_timeout: seconds for a client's TLS handshake, and until it has sent the banner.
+        max_connections: see `AsyncioServer`; a client is established with its target.
+        handshake_timeout: see `AsyncioServer`.
 
     Attributes:
         exit_code: what a method gave to `sys.exit` that ended the server by it; None otherwise.
@@ -63,7 +60,6 @@ class Server(AsyncioServer):
             allowed method is not there; or with such limits nobody could be served.
     """
 
-    _asks = True
     _offers = "call its methods"
 
     def __init__(
@@ -147,14 +143,8 @@ class Server(AsyncioServer):
             self._former.update(self._workers)
             self._workers.clear()
 
-    def _new_protocol(self, visitor: ConnectionSlot) -> ServerConnection:
-        return ServerConnection(self, visitor)
-
-    async def _serve(
-        self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol, peer: str
-    ) -> None:
-        assert isinstance(protocol, ServerConnection)
-        await protocol.serve()
+    def _new_handler(self, slot: ConnectionSlot) -> ServerConnection:
+        return ServerConnection(self, slot)
 
     def _session(self) -> ServerSession:
         """Begin a conversation with one client."""

@@ -1,4 +1,4 @@
-"""Who may be connected: how many, and how long without saying what for. No protocol here."""
+"""Limits on connections and on unfinished handshakes. No protocol here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import logging
 import weakref
 from typing import Final
 
-from sipyco_rpc.net.accepting import abort
+from sipyco_rpc.net.workarounds import abort
 from sipyco_rpc.support.log_limiter import LogLimiter
 from sipyco_rpc.support.validation import checked_time_limit
 
-__all__: list[str] = []
+__all__ = ["HANDSHAKE_TIMEOUT", "Admission", "ConnectionSlot"]
 
 logger = logging.getLogger("sipyco.tools")
 
@@ -24,8 +24,7 @@ HANDSHAKE_TIMEOUT: Final = 10.0  # seconds; a slow link with TLS takes two or th
 _TICKS: Final = 10
 
 _TOO_MANY: Final = (
-    "{count} more connections were closed since, as they were too many, or did not say what they "
-    "are"
+    "{count} more connections were closed since (connection limit reached, or no banner in time)"
 )
 
 
@@ -45,31 +44,31 @@ class ConnectionLimit:
     """The connections that there can be at a time, of one server or of several.
 
     Attributes:
-        limit: how many there can be.
+        maximum: how many there can be.
         count: how many there are.
-        unsettled: those that have not said what they want, the oldest first.
+        pending: those that are not established, the oldest first.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
         self.count = 0
-        self.unsettled: dict[ConnectionSlot, None] = {}
+        self.pending: dict[ConnectionSlot, None] = {}
 
 
 class ConnectionSlot:
-    """One connection, from the moment that it was accepted.
+    """The place of one connection among those that a server may have, from accepting to closing.
 
-    Until it has said what it is, time is short; until it has said what it wants, it can lose its
-    place to another.
+    Until its banner has come, time is short; until it is established, that is until its peer has
+    said what it wants, another connection may take its place.
 
     Args:
         admission: of its server.
-        places: one of them is its own.
-        transport: is aborted when it has to go.
+        limit: counts it.
+        transport: is aborted when it has to go; the TCP connection, beneath TLS if there is any.
         peer: the other end, for log records.
 
     Attributes:
-        turned_out: whether it had to go; that has been logged.
+        evicted: whether it had to go; that has been logged.
         handshake: the task that is in the midst of its TLS handshake, or None. It is cancelled
             when the connection has to go: the end of the transport does not always end it.
     """
@@ -77,21 +76,21 @@ class ConnectionSlot:
     def __init__(
         self,
         admission: Admission,
-        places: ConnectionLimit,
+        limit: ConnectionLimit,
         transport: asyncio.Transport,
         peer: str,
     ) -> None:
         self.transport = transport
         self.peer = peer
-        self.turned_out = False
+        self.evicted = False
         self.handshake: asyncio.Task[None] | None = None
         self._admission = admission
-        self._places = places
+        self._limit = limit
         self._ticks = 0
         self._clock: asyncio.TimerHandle | None = None
         admission.count += 1
-        places.count += 1
-        places.unsettled[self] = None
+        limit.count += 1
+        limit.pending[self] = None
         self._tick()
 
     def banner_received(self) -> None:
@@ -103,37 +102,34 @@ class ConnectionSlot:
     def established(self) -> None:
         """It has said what it wants, and keeps its place."""
         self.banner_received()
-        self._places.unsettled.pop(self, None)
+        self._limit.pending.pop(self, None)
 
     def evict(self) -> None:
         """Close the connection at once."""
-        self.turned_out = True
+        self.evicted = True
         self.established()
         abort(self.transport)
         if self.handshake is not None:
             self.handshake.cancel()
 
-    def left(self) -> None:
+    def release(self) -> None:
         """Its connection has ended."""
         self.established()
         self._admission.count -= 1
-        self._places.count -= 1
+        self._limit.count -= 1
         abort(self.transport)
 
     def _tick(self) -> None:
         if self._ticks == _TICKS:
-            self._late()
+            self.evict()
+            self._admission.warn(
+                f"closing the connection from {self.peer}: no banner within "
+                f"{self._admission.handshake_timeout:g} s"
+            )
             return
         self._ticks += 1
         self._clock = asyncio.get_running_loop().call_later(
             self._admission.handshake_timeout / _TICKS, self._tick
-        )
-
-    def _late(self) -> None:
-        self.evict()
-        self._admission.complain(
-            f"closing the connection from {self.peer}: it has not said what it is within "
-            f"{self._admission.handshake_timeout:g} s"
         )
 
 
@@ -144,12 +140,12 @@ _shared: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ConnectionLi
 )
 
 
-def _shared_places() -> ConnectionLimit:
+def _shared_limit() -> ConnectionLimit:
     loop = asyncio.get_running_loop()
-    places = _shared.get(loop)
-    if places is None:
-        places = _shared[loop] = ConnectionLimit(default_max_connections())
-    return places
+    limit = _shared.get(loop)
+    if limit is None:
+        limit = _shared[loop] = ConnectionLimit(default_max_connections())
+    return limit
 
 
 class Admission:
@@ -158,7 +154,7 @@ class Admission:
     Args:
         max_connections: most connections at a time; None to share `default_max_connections` with
             the other servers of the loop.
-        handshake_timeout: seconds until a peer must have said what it is.
+        handshake_timeout: seconds until the banner of a peer must have come.
 
     Attributes:
         count: how many there are of this server.
@@ -184,30 +180,30 @@ class Admission:
     def admit(self, transport: asyncio.Transport, peer: str) -> ConnectionSlot | None:
         """Let a connection in, or close it.
 
-        Where there are too many, the one that has waited longest without saying what it wants
-        makes room: those who only hold connections keep their places no longer than until then.
+        Where the limit is reached, the oldest one that is not established makes room: those who
+        only hold connections keep their places no longer than until then.
         """
-        places = _shared_places() if self._own is None else self._own
-        if places.count >= places.limit:
-            if not places.unsettled:
+        limit = _shared_limit() if self._own is None else self._own
+        if limit.count >= limit.maximum:
+            if not limit.pending:
                 abort(transport)
-                self.complain(
-                    f"refusing the connection from {peer}: there are {places.count} already, "
+                self.warn(
+                    f"refusing the connection from {peer}: there are {limit.count} already, "
                     "which is the limit (max_connections)"
                 )
                 return None
-            oldest = next(iter(places.unsettled))
+            oldest = next(iter(limit.pending))
             oldest.evict()
-            self.complain(
+            self.warn(
                 f"closing the connection from {oldest.peer}: it has not said what it wants, and "
-                f"its place, one of {places.limit} (max_connections), is needed"
+                f"its place, one of {limit.maximum} (max_connections), is needed"
             )
-        return ConnectionSlot(self, places, transport, peer)
+        return ConnectionSlot(self, limit, transport, peer)
 
-    def complain(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         """Log a warning; when there are many, only how many they are."""
         self._log_limiter.log(logger, logging.WARNING, "%s", text)
 
     def flush(self) -> None:
-        """Say how many complaints were held back."""
+        """Say how many warnings were held back."""
         self._log_limiter.flush()

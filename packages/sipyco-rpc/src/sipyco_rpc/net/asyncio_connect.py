@@ -7,40 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from sipyco_rpc.net.connect import addresses_of, all_failed, connect_error, head_start, too_late
-from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout, format_address
+from sipyco_rpc.net.connect import Attempt, addresses_of
+from sipyco_rpc.net.errors import connect_error
 
 if TYPE_CHECKING:
     from sipyco_rpc.net.connect import Address
 
 
 async def open_socket(host: str, port: int, timeout: float | None = None) -> socket.socket:
-    """Connect to a host; see `_connecting.open_socket`.
+    """Connect to a host; see `connect.open_socket`.
 
     Returns:
         A socket that does not block.
     """
-    check_host(host)
-    port = checked_port(port)
-    timeout = checked_timeout(timeout)
-    where = format_address(host, port)
-    started = time.monotonic()
-    addresses: list[Address] = []
-    errors: dict[Address, OSError] = {}
+    attempt = Attempt(host, port, timeout)
     try:
-        async with asyncio.timeout(timeout):
-            addresses = addresses_of(await _look_up(host, port))
-            sock = await _race(addresses, errors, head_start(len(addresses), timeout))
+        async with asyncio.timeout(attempt.timeout):
+            attempt.addresses = addresses_of(await _look_up(host, attempt.port))
+            sock = await _race(attempt.addresses, attempt.errors, attempt.head_start)
     except TimeoutError as exc:
-        raise too_late(addresses, errors, where, started) from exc
+        raise attempt.too_late() from exc
     except socket.gaierror as exc:
-        raise connect_error(exc, where) from exc
+        raise connect_error(exc, attempt.where) from exc
     if sock is None:
-        raise all_failed(addresses, errors, where)
+        raise attempt.failed()
     return sock
 
 

@@ -12,11 +12,12 @@ import socket
 import time
 from itertools import zip_longest
 
+from sipyco_rpc.net.errors import connect_error, system_reason, timeout_error
 from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout, format_address
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from typing import Any, Final, TypeAlias
 
     # The family, and the address as that has it.
@@ -26,6 +27,8 @@ HEAD_START: Final = 0.25  # seconds before the next address is tried, too, as RF
 
 # One that takes no descriptor of its own: there may be none left. Windows has no poll.
 Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+_DEFAULT: Final = object()  # for a parameter of which None means something
 
 # What the systems say of a connection that is being made.
 _UNDER_WAY: Final = (BlockingIOError, InterruptedError)
@@ -49,66 +52,56 @@ def addresses_of(found: Iterable[tuple[Any, ...]]) -> list[Address]:
     return addresses
 
 
-def head_start(count: int, timeout: float | None) -> float:
-    """Tell how long to wait before the next address: each gets its chance within the timeout."""
-    return HEAD_START if timeout is None else min(HEAD_START, timeout / count)
+class Attempt:
+    """What is tried to reach a host, and what came of it; the same for each way of waiting.
 
-
-def connect_error(exc: OSError, where: str, details: str = "") -> OSError:
-    """Give an error of the same class that also says where.
-
-    Args:
-        exc: of the system, of looking the name up, or of TLS.
-        where: the host and port.
-        details: what came of its addresses, if there are several.
+    Attributes:
+        where: the host and port, for errors.
+        addresses: those of the host, in the order in which they are tried.
+        errors: of those that have failed.
     """
-    known = exc.errno is not None and exc.strerror is not None
-    text = f"{_reason(exc)}: could not connect to {where}{details}"
-    if known and isinstance(exc, socket.gaierror):
-        return socket.gaierror(exc.errno, text)
-    if not known or type(exc).__module__ != "builtins":
-        exc.add_note(f"while connecting to {where}")
-        return exc
-    error = OSError(exc.errno, text)
-    return error if type(error) is type(exc) else exc
 
+    def __init__(self, host: str, port: int, timeout: float | None) -> None:
+        check_host(host)
+        self.port = checked_port(port)
+        self.timeout = checked_timeout(timeout)
+        self.where = format_address(host, self.port)
+        self.addresses: list[Address] = []
+        self.errors: dict[Address, OSError] = {}
+        self._started = time.monotonic()
 
-def _reason(exc: OSError) -> str:
-    """Give the system's words; asyncio has its own, which tell of one address only."""
-    if exc.errno is not None and (exc.strerror or "").startswith("Connect call failed"):
-        return os.strerror(exc.errno)
-    return exc.strerror or str(exc) or type(exc).__name__
+    @property
+    def head_start(self) -> float:
+        """The seconds before the next address: each gets its chance within the timeout."""
+        if self.timeout is None:
+            return HEAD_START
+        return min(HEAD_START, self.timeout / len(self.addresses))
 
+    def failed(self) -> OSError:
+        """Make one error of those of all addresses; it has the class of the last one's."""
+        return connect_error(self.errors[self.addresses[-1]], self.where, self._details())
 
-def details_of(addresses: list[Address], errors: Mapping[Address, OSError]) -> str:
-    """Tell what came of each address, if there are several."""
-    if len(addresses) < 2:
-        return ""
-    each = (
-        f"{address[1][0]}: {_reason(errors[address]) if address in errors else 'no answer'}"
-        for address in addresses
-    )
-    return f" ({'; '.join(each)})"
+    def too_late(self) -> TimeoutError:
+        """Make the error of a connection that took too long."""
+        return timeout_error("connecting", self.where, self._started, self._details())
 
-
-def all_failed(addresses: list[Address], errors: Mapping[Address, OSError], where: str) -> OSError:
-    """Make one error of those of all addresses; it has the class of the last one's."""
-    return connect_error(errors[addresses[-1]], where, details_of(addresses, errors))
-
-
-def too_late(
-    addresses: list[Address], errors: Mapping[Address, OSError], where: str, started: float
-) -> TimeoutError:
-    """Make the error of a connection that took too long."""
-    seconds = time.monotonic() - started
-    details = details_of(addresses, errors)
-    return TimeoutError(f"connecting on {where} timed out after {seconds:.3g} s{details}")
+    def _details(self) -> str:
+        """Tell what came of each address, if there are several."""
+        if len(self.addresses) < 2:
+            return ""
+        outcomes = []
+        for address in self.addresses:
+            exc = self.errors.get(address)
+            outcomes.append(
+                f"{address[1][0]}: {'no answer' if exc is None else system_reason(exc)}"
+            )
+        return f" ({'; '.join(outcomes)})"
 
 
 def open_socket(
     host: str,
     port: int,
-    timeout: float | None = None,
+    timeout: Any = _DEFAULT,
     source_address: tuple[str, int] | None = None,
 ) -> socket.socket:
     """Connect to a host.
@@ -117,49 +110,42 @@ def open_socket(
         host: name or address of the other side.
         port: its TCP port.
         timeout: for all its addresses together, in seconds, and then that of the socket; None for
-            none.
+            none; by default that of `socket.setdefaulttimeout`.
         source_address: this end of the connection, or None for what the system gives it.
 
     Raises:
         ValueError: an argument makes no sense.
         OSError: no connection could be made; the text tells what came of which address.
     """
-    check_host(host)
-    port = checked_port(port)
-    timeout = checked_timeout(timeout)
-    where = format_address(host, port)
-    started = time.monotonic()
+    if timeout is _DEFAULT:
+        timeout = socket.getdefaulttimeout()
+    attempt = Attempt(host, port, timeout)
     try:
-        addresses = addresses_of(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        found = socket.getaddrinfo(host, attempt.port, type=socket.SOCK_STREAM)
+        attempt.addresses = addresses_of(found)
     except socket.gaierror as exc:
-        raise connect_error(exc, where) from exc
-    race = _Race(addresses, timeout, source_address)
+        raise connect_error(exc, attempt.where) from exc
+    race = _Race(attempt, source_address)
     try:
         sock = race.run()
     finally:
         race.close()
     if sock is not None:
-        sock.settimeout(timeout)
+        sock.settimeout(attempt.timeout)
         return sock
-    if race.waiting_for:
-        raise too_late(addresses, race.errors, where, started)
-    raise all_failed(addresses, race.errors, where)
+    raise attempt.too_late() if race.waiting_for else attempt.failed()
 
 
 class _Race:
     """Connections to all addresses of a host that are being made, until one of them is."""
 
-    def __init__(
-        self,
-        addresses: list[Address],
-        timeout: float | None,
-        source_address: tuple[str, int] | None,
-    ) -> None:
-        self.errors: dict[Address, OSError] = {}
+    def __init__(self, attempt: Attempt, source_address: tuple[str, int] | None) -> None:
         self.waiting_for: dict[socket.socket, Address] = {}
+        self._errors = attempt.errors
         self._source_address = source_address
-        self._untried = addresses[::-1]
-        self._head_start = head_start(len(addresses), timeout)
+        self._untried = attempt.addresses[::-1]
+        self._head_start = attempt.head_start
+        timeout = attempt.timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._selector = Selector()
 
@@ -185,7 +171,7 @@ class _Race:
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError as exc:
-            self.errors[address] = exc
+            self._errors[address] = exc
             return None
         self.waiting_for[sock] = address
         try:
@@ -217,7 +203,7 @@ class _Race:
         return None
 
     def _failed(self, sock: socket.socket, exc: OSError) -> None:
-        self.errors[self.waiting_for.pop(sock)] = exc
+        self._errors[self.waiting_for.pop(sock)] = exc
         sock.close()
 
     def close(self) -> None:

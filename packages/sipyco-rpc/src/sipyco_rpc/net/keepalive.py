@@ -1,26 +1,35 @@
-"""TCP connections that notice when the other side has vanished, and that do not dally."""
+"""TCP connections, optionally with TLS, that notice when the other side has vanished.
+
+Small packets are not delayed. All clients connect here, whether they block or use asyncio.
+"""
 
 from __future__ import annotations
 
 import socket
+import time
 
 from sipyco_rpc.net.connect import open_socket
+from sipyco_rpc.net.errors import handshake_error, timeout_error
 from sipyco_rpc.net.tls import server_name
-from sipyco_rpc.support.validation import check_host, checked_port
+from sipyco_rpc.net.workarounds import clear_tls_errors
+from sipyco_rpc.support.validation import check_host, checked_port, format_address
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import asyncio
-    from typing import Any, Final
+    import ssl
+    from collections.abc import Awaitable, Callable
+    from typing import Any, Final, TypeVar
 
-__all__ = ["async_open_connection", "create_connection", "set_keepalive"]
+    T = TypeVar("T")
+    P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+__all__ = ["async_open_connection", "create_connection", "set_keepalive"]  # for programs
 
 # A peer that lost its power is noticed within 10 + 3 * 10 seconds.
 AFTER_IDLE: Final = 10  # seconds without traffic before the first probe
 INTERVAL: Final = 10  # seconds between probes
 MAX_FAILS: Final = 3  # probes without an answer before the connection is given up
-
-_UNSET: Final = object()  # the default of a parameter of which None means something
 
 # What `asyncio.open_connection` takes that has nothing to do with finding the other side.
 _OF_STREAMS: Final = frozenset(
@@ -86,11 +95,12 @@ def create_connection(
         ValueError: an argument makes no sense.
         OSError: no connection could be made.
     """
-    if kwargs.get("all_errors"):
+    if kwargs.pop("all_errors", False):
         check_host(host)
-        sock = socket.create_connection((host, checked_port(port)), *args, **kwargs)
+        address = host, checked_port(port)
+        sock = socket.create_connection(address, *args, all_errors=True, **kwargs)
     else:
-        sock = _connect(host, port, *args, **kwargs)
+        sock = open_socket(host, port, *args, **kwargs)
     try:
         set_keepalive(sock, after_idle, interval, max_fails)
     except BaseException:
@@ -99,17 +109,74 @@ def create_connection(
     return sock
 
 
-def _connect(
+def connect(
+    host: str, port: int, timeout: float | None, context: ssl.SSLContext | None
+) -> socket.socket:
+    """Connect with keepalive on, optionally with TLS.
+
+    The timeout is for all addresses together, then for each step of the TLS handshake, and stays
+    that of the socket.
+
+    Raises:
+        ValueError: an argument makes no sense.
+        OSError: no connection could be made; the text says where to.
+    """
+    sock = create_connection(host, port, timeout)
+    if context is None:
+        return sock
+    where = format_address(host, port)
+    started = time.monotonic()
+    try:
+        secured = context.wrap_socket(
+            sock, server_hostname=server_name(host), do_handshake_on_connect=False
+        )
+        sock = secured
+        secured.do_handshake()
+    except BaseException as exc:
+        sock.close()
+        clear_tls_errors()
+        if isinstance(exc, TimeoutError):
+            raise timeout_error("the TLS handshake", where, started) from exc
+        if isinstance(exc, OSError):
+            raise handshake_error(exc, where) from exc
+        raise
+    return sock
+
+
+async def async_socket(
+    host: str, port: int, timeout: float | None, *settings: int | None
+) -> socket.socket:
+    """Connect a socket for asyncio, with the settings of `set_keepalive`; see `open_socket`."""
+    from sipyco_rpc.net import asyncio_connect
+
+    sock = await asyncio_connect.open_socket(host, port, timeout)
+    try:
+        set_keepalive(sock, *settings)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def async_protocol(
+    new_protocol: Callable[[], P],
+    sock: socket.socket,
     host: str,
     port: int,
-    timeout: Any = _UNSET,
-    source_address: tuple[str, int] | None = None,
-    *,
-    all_errors: bool = False,
-) -> socket.socket:
-    if timeout is _UNSET:
-        timeout = socket.getdefaulttimeout()
-    return open_socket(host, port, timeout, source_address)
+    context: ssl.SSLContext | None,
+) -> P:
+    """Give a socket that is connected to a host to a protocol of asyncio, optionally with TLS.
+
+    Raises:
+        OSError: the TLS handshake failed; the text says with whom.
+    """
+    import asyncio
+
+    name = None if context is None else server_name(host)
+    loop = asyncio.get_running_loop()
+    opening = loop.create_connection(new_protocol, sock=sock, ssl=context, server_hostname=name)
+    _, protocol = await _with_texts(opening, host, port)
+    return protocol
 
 
 async def async_open_connection(
@@ -142,26 +209,28 @@ async def async_open_connection(
     """
     import asyncio
 
-    if kwargs.get("sock") is not None:
-        reader, writer = await asyncio.open_connection(host, port, *args, **kwargs)
-    elif not kwargs.keys() <= _OF_STREAMS:
-        check_host(host)
-        reader, writer = await asyncio.open_connection(host, checked_port(port), *args, **kwargs)
-    else:
-        from sipyco_rpc.net.asyncio_connect import open_socket
-
+    if kwargs.keys() <= _OF_STREAMS:
         if kwargs.get("ssl"):
             kwargs.setdefault("server_hostname", server_name(host))
-        sock = await open_socket(host, port)
-        try:
-            set_keepalive(sock, after_idle, interval, max_fails)
-        except BaseException:
-            sock.close()
-            raise
-        return await asyncio.open_connection(*args, sock=sock, **kwargs)
+        sock = await async_socket(host, port, None, after_idle, interval, max_fails)
+        return await _with_texts(asyncio.open_connection(*args, sock=sock, **kwargs), host, port)
+    if kwargs.get("sock") is None:
+        check_host(host)
+        port = checked_port(port)
+    reader, writer = await asyncio.open_connection(host, port, *args, **kwargs)
     try:
         set_keepalive(writer.get_extra_info("socket"), after_idle, interval, max_fails)
     except BaseException:
         writer.transport.abort()
         raise
     return reader, writer
+
+
+async def _with_texts(connection: Awaitable[T], host: str, port: int) -> T:
+    """Wait for a connection that asyncio makes of a socket; say in errors where to."""
+    try:
+        return await connection
+    except TimeoutError:
+        raise  # of whoever limits this; the handshake itself is ended by a ConnectionAbortedError
+    except OSError as exc:
+        raise handshake_error(exc, format_address(host, port)) from exc

@@ -1,4 +1,4 @@
-"""Addresses to listen on. What is done with a connection is not known here."""
+"""Addresses to listen on. No connections here."""
 
 from __future__ import annotations
 
@@ -72,24 +72,18 @@ def usable(hosts: list[str]) -> list[str]:
     return found or hosts
 
 
-def open_to_others(sockets: Iterable[Any]) -> list[str]:
-    """Return the addresses that other computers may reach, for a log record."""
-    found = []
+def warn_if_exposed(sockets: Iterable[Any], offers: str) -> None:
+    """Log a warning for each address that other computers may reach.
+
+    Args:
+        sockets: are listened on without TLS.
+        offers: what whoever connects can do there.
+    """
     for sock in sockets:
         address, port, *_ = sock.getsockname()
         if not ipaddress.ip_address(address).is_loopback:
-            found.append(f"{address} port {port}")
-    return found
-
-
-def stop_accepting(server: asyncio.Server) -> None:
-    """Leave new connections to the system, before the server is closed.
-
-    asyncio loses the socket of a connection that it has accepted when the server is closed in the
-    very next pass of the loop.
-    """
-    for sock in server.sockets:
-        try:
-            server.get_loop().remove_reader(sock.fileno())
-        except (NotImplementedError, RuntimeError, ValueError):
-            pass  # a loop that does not accept by readers: Windows' has none
+            logger.warning(
+                "listening on %s without TLS: whoever can reach this computer can %s",
+                format_address(address, port),
+                offers,
+            )

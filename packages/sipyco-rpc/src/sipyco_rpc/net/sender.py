@@ -1,4 +1,4 @@
-"""What one side of a connection has to say, in order, as fast as the other side takes it."""
+"""A write queue of messages: in order, large ones without a copy, as fast as the peer reads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from sipyco_rpc.net.workarounds import MAX_TLS_WRITES
 from sipyco_rpc.support.aliasing import is_unaliased
 from sipyco_rpc.support.memory import MIB, copy_of, is_constant
 
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 _SMALL: Final = 64 * 1024  # bytes; copying less costs less than a system call of its own
 _MOST_JOINED: Final = 16  # small pieces in one write
 _SLICE: Final = 256 * 1024  # bytes in one write; a transport may copy what is not sent at once
-_TURN: Final = 4 * MIB  # bytes to write before other connections have their turn
-# With TLS, asyncio learns of a lost connection in the next pass of the loop only. Up to Python
-# 3.13 it warns of each write until then, from the sixth on.
-_TLS_TURN: Final = 4 * _SLICE
+_WRITE_QUANTUM: Final = 4 * MIB  # bytes to write before other connections have their turn
 
 
 class Sender:
@@ -35,8 +33,8 @@ class Sender:
             way of its protocol.
 
     Attributes:
-        late: something waits that was put before the latest flush, or is large.
-        drained: is called by the loop after something was late, when nothing is any more.
+        backpressured: something waits that was put before the latest flush, or is large.
+        on_drained: is called by the loop when nothing waits any more after that.
         broken: is called with the reason when the rest of a message cannot be sent.
     """
 
@@ -49,11 +47,11 @@ class Sender:
         self._small: list[bytes] = []  # put since the last flush, after what is in the queue
         self._small_size = 0
         self._flushing = False  # a flush is scheduled
-        self._queue: deque[tuple[Piece, bool]] = deque()  # and whether it may be held
+        self._queue: deque[tuple[Piece, bool]] = deque()  # and whether nobody else can change it
         self._sent = 0  # of the head of the queue
         self._paused = False
         self._pumping = False
-        self._turn = _TURN
+        self._quantum = _WRITE_QUANTUM
         self._others_turn = False  # until the next pass of the loop, which is to go on
 
     def begin(self) -> None:
@@ -61,7 +59,7 @@ class Sender:
         # Nothing is buffered but what one write could not get rid of.
         self._transport.set_write_buffer_limits(high=1, low=0)
         if self._transport.get_extra_info("sslcontext") is not None:
-            self._turn = _TLS_TURN
+            self._quantum = MAX_TLS_WRITES * _SLICE
 
     def put(self, pieces: Sequence[Piece], *, shared: bool = False) -> None:
         """Have pieces sent after those that were put before.
@@ -91,19 +89,19 @@ class Sender:
     def _put_large(self, pieces: Sequence[Piece], shared: bool) -> None:
         waits = self._paused or bool(self._queue)
         ready = [self._ready(piece, shared, waits) for piece in pieces]
-        for piece, constant in ready:
+        for piece, unaliased in ready:
             if len(piece) <= _SMALL:
                 self.put([piece])
             else:
                 self._gather()
-                self._queue.append((piece, constant))
+                self._queue.append((piece, unaliased))
                 self.backpressured = True
         if self._queue and not waits:
             self._pump()
             self._copy_aliased()
 
     def _ready(self, piece: Piece, shared: bool, waits: bool) -> tuple[Piece, bool]:
-        """Give what is to be sent of a piece, and whether it may be held."""
+        """Give what is to be sent of a piece, and whether nobody else can change it."""
         if len(piece) <= _SMALL or is_constant(piece) or (not shared and is_unaliased(piece)):
             return piece, True
         return (copy_of(piece), True) if waits else (piece, False)
@@ -176,23 +174,23 @@ class Sender:
             self._loop.call_soon(self.on_drained)
 
     def _write_queue(self) -> None:
-        left = self._turn
+        left = self._quantum
         while self._queue and not self._paused and not self._transport.is_closing():
             if left <= 0:
                 self._others_turn = True
                 self._loop.call_soon(self._take_turn)
                 break
-            part, held = self._next_part()
+            part, unaliased = self._next_part()
             left -= len(part)
             try:
                 # A transport may keep what it is given until it is sent.
-                self._transport.write(part if held else bytes(part))
+                self._transport.write(part if unaliased else bytes(part))
             except MemoryError:
                 self._break_off("there was not enough memory for the rest")
 
     def _next_part(self) -> tuple[Piece, bool]:
-        """Take what is written next, and whether it may be held."""
-        piece, held = self._queue[0]
+        """Take what is written next, and whether nobody else can change it."""
+        piece, unaliased = self._queue[0]
         end = self._sent + _SLICE
         if end >= len(piece):
             self._queue.popleft()
@@ -201,12 +199,12 @@ class Sender:
         else:
             part = memoryview(piece)[self._sent : end]
             self._sent = end
-        return part, held
+        return part, unaliased
 
     def _copy_aliased(self) -> None:
         """Copy what others may change before it is sent."""
-        for index, (piece, held) in enumerate(self._queue):
-            if held:
+        for index, (piece, unaliased) in enumerate(self._queue):
+            if unaliased:
                 continue
             rest = memoryview(piece)
             if index == 0:

@@ -13,11 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SimpleSSLConfig",
-    "clear_tls_errors",
     "client_ssl_context",
     "client_ssl_contexts",
     "server_name",
-    "server_ssl_context",
     "server_ssl_contexts",
 ]
 
@@ -41,22 +39,6 @@ def _context(
     context.load_cert_chain(local_cert, local_key)
     context.load_verify_locations(peer_cert)
     return context
-
-
-def clear_tls_errors() -> None:
-    """Drop what OpenSSL remembers of failed connections in this thread.
-
-    It keeps errors by threads, since 3.2 also that of a socket that broke while something was
-    written. Python (up to 3.15) leaves it there, and raises it for the next operation of the
-    thread that has to wait, on any connection. Python has no function for this, but it drops such
-    errors when it refuses ciphers, as a handshake does.
-    """
-    import ssl
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none of these")
-    except ssl.SSLError:
-        pass
 
 
 class SimpleSSLConfig:
@@ -109,7 +91,7 @@ def _chosen(
 
 
 class _Contexts:
-    """Gives the context of each new connection; made anew when the files of it have changed.
+    """A factory of contexts: the same one, until the files of it have changed.
 
     Args:
         make: makes one.
@@ -168,16 +150,18 @@ def client_ssl_contexts(
     local_key: Path | None = None,
     peer_cert: Path | None = None,
 ) -> Callable[[], ssl.SSLContext | None]:
-    """Give what gives the context of each new connection, of the side that connects.
+    """Return a factory for client-side SSL contexts, to be called for each new connection.
 
     When a file has been replaced, a new context is made. Files that cannot be used are logged, and
-    the last good context is given: certificate and key cannot be replaced in one moment.
+    the last good context is given: certificate and key cannot be replaced in one moment. Without
+    TLS, it gives None.
 
     Args:
-        ssl_config: as for `client_ssl_context`.
-        local_cert: as for `client_ssl_context`.
-        local_key: as for `client_ssl_context`.
-        peer_cert: as for `client_ssl_context`.
+        ssl_config: for TLS that trusts certificates, whatever the host's name.
+        local_cert: path of our certificate, a PEM file, for TLS that also verifies that the
+            certificate of the other side is for the host that is connected to.
+        local_key: path of its private key.
+        peer_cert: path of the certificates to trust.
 
     Raises:
         ValueError: both ways at once, or some of the paths without the others.
@@ -201,10 +185,7 @@ def server_ssl_contexts(
     local_key: Path | None = None,
     peer_cert: Path | None = None,
 ) -> Callable[[], ssl.SSLContext | None]:
-    """Give what gives the context of each new connection, of the side that listens.
-
-    See `client_ssl_contexts`.
-    """
+    """Return a factory for server-side SSL contexts; see `client_ssl_contexts`."""
     config, _ = _chosen(ssl_config, local_cert, local_key, peer_cert)
     return (lambda: None) if config is None else _Contexts(config.create_server_context, config)
 
@@ -215,25 +196,8 @@ def client_ssl_context(
     local_key: Path | None = None,
     peer_cert: Path | None = None,
 ) -> ssl.SSLContext | None:
-    """Make the context of the side that connects, or None for a connection without TLS.
-
-    With the three paths the certificate must also be for the host that is connected to.
-
-    Raises:
-        ValueError: both ways at once, or some of the paths without the others.
-        OSError: a file cannot be read or used.
-    """
+    """Make a client-side SSL context, or None for no TLS; see `client_ssl_contexts`."""
     return client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)()
-
-
-def server_ssl_context(
-    ssl_config: SimpleSSLConfig | None = None,
-    local_cert: Path | None = None,
-    local_key: Path | None = None,
-    peer_cert: Path | None = None,
-) -> ssl.SSLContext | None:
-    """Make the context of the side that listens; see `client_ssl_context`."""
-    return server_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)()
 
 
 def server_name(host: str | None) -> str:

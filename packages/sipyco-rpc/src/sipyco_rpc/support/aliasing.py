@@ -1,8 +1,17 @@
-"""Whether anybody could still change a piece of memory. No sending here.
+"""Tells whether anybody could still change a piece of memory. No sending here.
 
 Memory that nobody else can reach need not be copied before it waits to be sent. That is believed
 only where it is certain: of an array of NumPy that owns its memory, alone or through one view, by
-the reference counts of CPython, where these are what they seem.
+the reference counts of CPython. They are no promise: they are believed in the versions that are
+known to count whoever can come back to an object. Everywhere else the answer is that somebody
+could, and what waits is copied.
+
+* Up to 3.13, each reference counts.
+* From 3.14 on, what a running frame has on its stack, and a parameter of a function that it calls,
+  may not count, if a local variable of a frame that outlives them does: the object has at least
+  that count. What is compared are differences to samples that are counted in the same place.
+* Not where references are counted by threads (free threading), nor where the just-in-time compiler
+  may leave out counts that it takes for superfluous.
 """
 
 from __future__ import annotations
@@ -13,6 +22,9 @@ from functools import partial
 from types import MethodType
 from typing import Any, Final
 from weakref import getweakrefcount
+
+# The versions whose counts have been looked into.
+_KNOWN: Final = sys.version_info < (3, 16)
 
 # None where there is no such function, as on other implementations of Python.
 _getrefcount: Final[Callable[[object], int] | None] = getattr(sys, "getrefcount", None)
@@ -93,12 +105,19 @@ _HOLDERS: Final[list[Callable[[Any], object]]] = [
 
 def _check_counts() -> bool:
     """Tell whether the counts of references are all that refer to something, and at once."""
-    if _getrefcount is None or sys.implementation.name != "cpython":
+    if _getrefcount is None or sys.implementation.name != "cpython" or not _KNOWN:
+        return False
+    jit = getattr(sys, "_jit", None)  # since Python 3.14
+    if jit is not None and jit.is_enabled():
         return False
     if "free-threading" in sys.version or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return False  # other threads count by themselves, and some references do not count
     memory = _Sample.memory()
     alone = _counts(memory)
+    local = memory.obj
+    if _counts(memory)[0] != alone[0] + 1:
+        return False
+    del local
     for hold in _HOLDERS:
         holders = hold(memory.obj), hold(memory.obj.base)  # type: ignore[attr-defined]
         if _counts(memory) != (alone[0] + 1, alone[1] + 1):

@@ -1,4 +1,4 @@
-"""Records about peers: the first as they are, in a flood their number. No protocol here."""
+"""Rate-limited logging about peers: the first records as they are, of a flood the number."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 
 from sipyco_rpc.support.quoting import short_message
 
-__all__: list[str] = []
+__all__ = ["LogLimiter"]
 
-_FIRST: Final = 20  # a program that is restarted in another version may well have as many peers
+_BURST: Final = 20  # a program that is restarted in another version may well have as many peers
 
 _QUIET: Final = 10.0  # seconds between two records of a flood, which shall not flood the log
 
@@ -24,17 +24,17 @@ class LogLimiter:
     are counted, and from then on a record every ten seconds tells how many there were, until ten
     seconds have passed without one. One that is alone is written as it is, though late.
 
-    It is for one event loop: whoever has it calls `speak` in the end.
+    It is for one event loop: whoever has it calls `flush` in the end.
 
     Args:
-        first: how many records are written as they are.
+        burst: how many records are written as they are.
         summary: the text about the others; `{count}` is how many, `{latest}` the text of the last.
     """
 
-    def __init__(self, first: int = _FIRST, summary: str = _SUMMARY) -> None:
-        self._first = first
+    def __init__(self, burst: int = _BURST, summary: str = _SUMMARY) -> None:
+        self._burst = burst
         self._summary = summary
-        self._left = first  # records that will be written as they are
+        self._left = burst  # records that will be written as they are
         self._held = 0  # those that were not, and have not been told of
         self._latest: tuple[logging.Logger, int, str]  # of them
         self._clock: asyncio.TimerHandle | None = None  # runs from the first record on
@@ -59,19 +59,16 @@ class LogLimiter:
         # Its text only: an exception among the arguments would keep all that it has seen alive.
         self._latest = logger, level, message % args if args else message
 
-    def failed(self, logger: logging.Logger, what: str, outcome: object) -> None:
+    def exception_line(self, logger: logging.Logger, what: str, outcome: object) -> None:
         """Log in one line what a method raised, if it did; the traceback is in the debug log.
 
         A cancellation is no failure.
         """
         if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
             logger.debug("%s raised an exception", what, exc_info=outcome)
-            kind, where, reason = (
-                type(outcome).__name__,
-                _raise_site(outcome),
-                short_message(outcome),
-            )
-            self.log(logger, logging.WARNING, "%s raised %s%s: %s", what, kind, where, reason)
+            raised = f"{type(outcome).__name__}{_raise_site(outcome)}"
+            reason = short_message(outcome)
+            self.log(logger, logging.WARNING, "%s raised %s: %s", what, raised, reason)
 
     def flush(self) -> None:
         """Say what was held back, and begin anew."""
@@ -89,7 +86,7 @@ class LogLimiter:
 
     def _begin(self) -> None:
         self._clock = None
-        self._left = self._first
+        self._left = self._burst
 
     def _tell(self) -> bool:
         count, self._held = self._held, 0

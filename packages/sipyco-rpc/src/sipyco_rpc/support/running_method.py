@@ -11,7 +11,8 @@ from typing import Final
 
 __all__: list[str] = []
 
-_OURS: Final = os.path.join(os.path.dirname(__file__), "")  # the beginning of `co_filename`
+# The beginning of `co_filename` of what is ours.
+_OURS: Final = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 # Methods whose turn had to come, those that are `async def`, and steps of generators.
 _JOBS: Final = ("Job._begin", "Job._finish_awaited")

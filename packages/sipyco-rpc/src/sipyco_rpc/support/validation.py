@@ -107,17 +107,9 @@ def checked_timeout(seconds: Any, name: str = "timeout") -> float | None:
 
 
 def checked_time_limit(seconds: Any, name: str) -> float:
-    """Check the time after which something is given up, where there is no doing without.
+    """Check the time after which something is given up; there is no doing without it.
 
-    Args:
-        seconds: a number above 0.
-        name: of the parameter, for the error.
-
-    Returns:
-        The seconds.
-
-    Raises:
-        ValueError: it is no such number, infinite, or longer than systems can wait.
+    Args, result and errors are those of `checked_timeout`.
     """
     return _limited(seconds, name, "")
 

@@ -7,7 +7,8 @@ import time
 from socket import SO_ERROR, SOL_SOCKET
 from typing import Final
 
-from sipyco_rpc.net.server import abort, close_writer
+from sipyco_rpc.net.closing import close_writer
+from sipyco_rpc.net.workarounds import abort_tls
 from sipyco_tools._logging.session import BANNER
 
 __all__: list[str] = []
@@ -47,10 +48,7 @@ class LogConnection:
                 pass  # a log server has nothing to say
         except OSError as exc:
             self.error = exc
-        if self._writer.get_extra_info("sslcontext") is not None:
-            # TLS is over in both directions. Since Python 3.12 asyncio may write all the same, to
-            # a transport that it has closed, and the loop then spins.
-            abort(self._writer.transport)
+        abort_tls(self._writer.transport)
         self.ended = True
         self._wake.set()
 

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from sipyco_rpc.net.errors import reason_of
 from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.support.validation import format_address
 from sipyco_tools._logging.connection import LogConnection
@@ -142,6 +143,6 @@ class LogSender:
                 logging.WARNING,
                 "no connection to the log server at %s: %s; trying every %g seconds",
                 format_address(*self._address),
-                str(reason) or type(reason).__name__,
+                reason_of(reason),
                 self._pause,
             )

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from typing import Final
 
-from sipyco_rpc.net.server import HANDSHAKE_TIMEOUT, AsyncioServer
+from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT, ConnectionSlot
+from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_tools._logging.lines import MAX_LINE, MAX_LINES, Refused
 from sipyco_tools._logging.session import LogSession
@@ -30,14 +31,10 @@ class Server(AsyncioServer):
     Args:
         max_line: longest line to accept, in bytes.
         max_lines: most lines of one record.
-        max_connections: most connections at a time; by default 512, or half of the descriptors
-            that the process may have, for all servers of the loop together. One more takes the
-            place of the one that has waited longest without sending the banner; if there is none,
-            it is closed.
-        handshake_timeout: seconds for a peer's TLS handshake, and until it has sent the banner.
+        max_connections: see `AsyncioServer`; a peer is established when its banner has come.
+        handshake_timeout: see `AsyncioServer`.
     """
 
-    _asks = True
     _offers = "send it log messages"
 
     def __init__(
@@ -55,8 +52,8 @@ class Server(AsyncioServer):
         self._max_line = max_line
         self._max_lines = max_lines
 
-    async def _handle_connection_cr(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _serve_streams(
+        self, slot: ConnectionSlot, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         peer = writer.get_extra_info("peername")
         if isinstance(peer, tuple):
@@ -64,9 +61,9 @@ class Server(AsyncioServer):
         session = LogSession(self._max_line, self._max_lines)
         try:
             try:
-                await self._receive(reader, session)
+                await self._receive(slot, reader, session)
             except asyncio.CancelledError:
-                await self._drain(reader, writer, session)
+                await self._drain(slot, reader, writer, session)
                 raise
         except Refused as exc:
             self._warn("%s, dropping connection to %r: %r", exc, peer, exc.line)
@@ -74,21 +71,27 @@ class Server(AsyncioServer):
             if rest := session.rest():
                 self._warn("the connection to %r ended in the middle of a message: %r", peer, rest)
 
-    async def _receive(self, reader: asyncio.StreamReader, session: LogSession) -> None:
+    async def _receive(
+        self, slot: ConnectionSlot, reader: asyncio.StreamReader, session: LogSession
+    ) -> None:
         while data := await reader.read(_READ_SIZE):
             session.receive(data)
             if session.banner_received:
-                self._settled()
+                slot.established()
 
     async def _drain(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, session: LogSession
+        self,
+        slot: ConnectionSlot,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        session: LogSession,
     ) -> None:
         """Tell a peer that the server stops, and log what is still under way, in bounded time."""
         try:
             async with asyncio.timeout(_LAST_WORDS):
                 if writer.can_write_eof():
                     writer.write_eof()
-                await self._receive(reader, session)
+                await self._receive(slot, reader, session)
         except OSError:
             pass  # it has gone, or goes on all the same: TimeoutError is an OSError
 

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sipyco_rpc._client.aio.item_queue import Inbox
 from sipyco_rpc._client.aio.iterator import RemoteAsyncIterator
-from sipyco_rpc._client.timeouts import limit_of, limits, timeout_error
-from sipyco_rpc._compat import is_tls_error, release
-from sipyco_rpc.net.keepalive import set_keepalive
+from sipyco_rpc._client.timeouts import limit_of, limits
+from sipyco_rpc._compat import release
+from sipyco_rpc.net.errors import (
+    closed_by_us,
+    lost_earlier,
+    lost_error,
+    protocol_violation,
+    timeout_error,
+)
 from sipyco_rpc.net.sender import Sender
+from sipyco_rpc.net.workarounds import abort_tls
 from sipyco_rpc.support.process_bound import (
     after_fork_in_child,
     belongs_to_parent,
@@ -78,7 +85,6 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         self._sender.on_drained = self._writable.set
         self._sender.broken = self._give_up
         self._sender.begin()
-        set_keepalive(transport.get_extra_info("socket"))
         # TLS does not know it any more when it is closed.
         self._socket_name = transport.get_extra_info("sockname")
         # One call less for each read.
@@ -98,7 +104,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
             for message in self._incoming.take(nbytes):
                 self._route(message)
         except FrameError as exc:
-            self._give_up(f"{self.where} sent what it must not: {exc}")
+            self._give_up(protocol_violation(self.where, exc))
         except MemoryError:
             self._give_up(f"there was not enough memory to receive from {self.where}")
 
@@ -123,25 +129,11 @@ class AsyncioConnection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         assert self.transport is not None
-        if self.transport.get_extra_info("sslcontext") is not None:
-            # What is still to be sent is of no use. Since Python 3.12 asyncio's TLS may write it
-            # after it has closed, and the loop then spins.
-            self.transport.abort()
+        abort_tls(self.transport)  # what is still to be sent is of no use
 
     def connection_lost(self, exc: Exception | None) -> None:
-        hint = " (it seems to expect TLS)" if self._incoming.pending[:1] == b"\x15" else ""
-        error: type[Exception] = EOFError
-        later = f"the connection to {self.where} was closed by the other side earlier"
-        if exc is None:
-            text = f"the other side closed the connection to {self.where} before a full line{hint}"
-        elif is_tls_error(exc):
-            error = ConnectionResetError
-            later = text = f"the other side ended the TLS connection to {self.where}: {exc}"
-        else:
-            text = f"the connection to {self.where} was lost: {exc}"
-            later = f"the connection to {self.where} was lost earlier: {exc}"
-        known = self._closed
-        self._end(lambda: error(text))
+        known, unread, later = self._closed, self._incoming.pending, lost_earlier(self.where, exc)
+        self._end(lambda: lost_error(self.where, exc, unread))
         self._closed = known or (lambda: ConnectionResetError(later))
         self._writable.set()
         self._sender.drop()
@@ -307,11 +299,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         Args:
             at_once: leave out the farewells of TLS.
         """
-        self._end(
-            lambda: ConnectionAbortedError(
-                f"the connection to {self.where} was closed by this program"
-            )
-        )
+        self._end(lambda: ConnectionAbortedError(closed_by_us(self.where)))
         self._writable.set()
         if self.transport is None or self.lost.done():
             return

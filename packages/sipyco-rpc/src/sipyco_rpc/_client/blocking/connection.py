@@ -7,8 +7,10 @@ import time
 
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc._client.blocking.lock import CallLock
-from sipyco_rpc._client.blocking.transport import SocketTransport, connect
-from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits, timeout_error
+from sipyco_rpc._client.blocking.transport import SocketTransport
+from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits
+from sipyco_rpc.net.errors import closed_by_us, timeout_error
+from sipyco_rpc.net.keepalive import connect
 from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.client_session import ClientSession, Stream
@@ -73,7 +75,7 @@ class BlockingConnection:
         self.mail = ReplyRouter(self.session)
         self._names: dict[str, str] = {}  # of calls, for error messages
         self.turns = CallLock()
-        sock = connect(host, port, timeout, ssl_context, self.where)
+        sock = connect(host, port, timeout, ssl_context)
         self.wire = SocketTransport(sock, self.where, self.session.incoming, self.mail)
         after_fork_in_child(self._after_fork)
         try:
@@ -281,7 +283,7 @@ class BlockingConnection:
         """Close the connection; a call in another thread ends with an error. May be repeated."""
         wire = self.wire
         if wire.closed is None:
-            wire.closed = f"the connection to {self.where} was closed by this program"
+            wire.closed = closed_by_us(self.where)
         wire.wake()
         me, turns = threading.get_ident(), self.turns
         if turns.owner == me:

@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from sipyco_rpc._client.timeouts import limit_of, timeout_error
+from sipyco_rpc._client.timeouts import limit_of
+from sipyco_rpc.net.errors import timeout_error
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteItems
 from sipyco_rpc.wire.credit import Credit

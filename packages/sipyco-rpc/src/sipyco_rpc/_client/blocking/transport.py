@@ -6,16 +6,19 @@ import selectors
 import socket
 import time
 
-from sipyco_rpc._client.timeouts import timeout_error
-from sipyco_rpc._compat import is_tls_error
-from sipyco_rpc.net.connect import Selector, connect_error
-from sipyco_rpc.net.keepalive import create_connection
-from sipyco_rpc.net.tls import clear_tls_errors, server_name
+from sipyco_rpc.net.connect import Selector
+from sipyco_rpc.net.errors import (
+    closed_by_us,
+    is_tls_error,
+    lost_earlier,
+    lost_error,
+    protocol_violation,
+)
+from sipyco_rpc.net.workarounds import clear_tls_errors
 from sipyco_rpc.wire.frames import FrameError
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    import ssl
     from typing import Final, NoReturn
 
     from sipyco_rpc.support.memory import Piece
@@ -128,7 +131,7 @@ class SocketTransport:
             pass  # closed by another thread
         except OSError as exc:
             if not _would_block(exc):
-                self.fail(f"the connection to {self._where} was lost earlier: {exc}")
+                self.fail(lost_earlier(self._where, exc))
         except BaseException:  # Ctrl-C
             self._fail_in_part()
             raise
@@ -162,10 +165,10 @@ class SocketTransport:
             if _would_block(exc):
                 return  # it was not to be waited for
             self._lost(exc)
-            self.fail(f"the connection to {self._where} was lost earlier: {exc}")
+            self.fail(lost_earlier(self._where, exc))
             raise
         except MemoryError as exc:
-            self.fail(f"the connection to {self._where} was closed: there was not enough memory")
+            self.fail(closed_by_us(self._where, "there was not enough memory"))
             raise MemoryError(
                 f"not enough memory to receive from {self._where}; the connection was closed"
             ) from exc
@@ -173,16 +176,13 @@ class SocketTransport:
             if isinstance(exc, ValueError):
                 self._check_closed(exc)
             if raw or memory[0] != _UNTOUCHED:
-                self.fail(f"the connection to {self._where} was closed: a reply was interrupted")
+                self.fail(closed_by_us(self._where, "a reply was interrupted"))
             raise
         if size == 0:
             if self.closed is not None:
                 raise EOFError(self.closed)
-            hint = " (it seems to expect TLS)" if incoming.pending[:1] == b"\x15" else ""
-            self.fail(f"the connection to {self._where} was closed by the other side earlier")
-            raise EOFError(
-                f"the other side closed the connection to {self._where} before a full line{hint}"
-            )
+            self.fail(lost_earlier(self._where, None))
+            raise lost_error(self._where, None, incoming.pending)
 
     def wake(self) -> None:
         """Make a thread that is waiting for the socket notice that it is over."""
@@ -269,11 +269,11 @@ class SocketTransport:
 
     def _refuse(self, exc: FrameError) -> NoReturn:
         """Give a connection up whose other side does not keep to the rules."""
-        self.fail(f"{self._where} sent what it must not: {exc}")
+        self.fail(protocol_violation(self._where, exc))
         raise ConnectionAbortedError(self.closed) from exc
 
     def _fail_in_part(self) -> None:
-        self.fail(f"the connection to {self._where} was closed: a request was sent in part")
+        self.fail(closed_by_us(self._where, "a request was sent in part"))
 
     def _check_closed(self, exc: Exception) -> None:
         """Raise why the connection is closed, if another thread has done that.
@@ -296,14 +296,10 @@ class SocketTransport:
                 self._set_timeout(_ALERT_TIMEOUT)
                 self._socket.recv(1)
             except OSError as alert:
-                reason = alert
-        self.fail(f"the connection to {self._where} was lost earlier: {reason}")
-        if is_tls_error(reason):
-            raise ConnectionResetError(
-                f"the other side ended the TLS connection to {self._where}: {reason}"
-            ) from reason
-        if isinstance(exc, (ConnectionError, TimeoutError)):
-            raise EOFError(f"the connection to {self._where} was lost: {exc}") from exc
+                reason = alert if is_tls_error(alert) else exc
+        self.fail(lost_earlier(self._where, reason))
+        if is_tls_error(reason) or isinstance(exc, (ConnectionError, TimeoutError)):
+            raise lost_error(self._where, reason) from reason
 
 
 def _would_block(exc: OSError) -> bool:
@@ -312,28 +308,3 @@ def _would_block(exc: OSError) -> bool:
         "SSLWantReadError",
         "SSLWantWriteError",
     )
-
-
-def connect(
-    host: str, port: int, timeout: float | None, ssl_context: ssl.SSLContext | None, where: str
-) -> socket.socket:
-    """Connect, optionally with TLS; say in errors where to."""
-    sock = create_connection(host, port, timeout)
-    if ssl_context is None:
-        return sock
-    started = time.monotonic()
-    try:
-        secured = ssl_context.wrap_socket(
-            sock, server_hostname=server_name(host), do_handshake_on_connect=False
-        )
-        sock = secured
-        secured.do_handshake()
-    except BaseException as exc:
-        sock.close()
-        clear_tls_errors()
-        if isinstance(exc, TimeoutError):
-            raise timeout_error("the TLS handshake", where, started) from exc
-        if isinstance(exc, OSError):
-            raise connect_error(exc, where) from exc
-        raise
-    return sock
