@@ -159,7 +159,7 @@ class SessionPair:
 
     def _request(self, request: tuple[int, list[Any]]) -> int:
         number, pieces = request
-        self.client.asked += 1
+        self.client.requests_sent += 1
         self.up.send(*pieces)
         return number
 

@@ -125,6 +125,7 @@ def unspoiled(client: Any, where: str) -> str:
 @pytest.mark.parametrize(
     "filename",
     [
+        "blocking/channel.py",
         "blocking/connection.py",
         "blocking/transport.py",
         "_client/client.py",
@@ -162,7 +163,7 @@ def test_ctrl_c_at_any_point_of_a_best_effort_call() -> None:
         while True:
             number += 1
             with BestEffortClient(HOST, port, "t", DEADLINE) as client:
-                where = interrupted(number, "blocking/connection.py", lambda: client.echo("first"))
+                where = interrupted(number, "blocking/channel.py", lambda: client.echo("first"))
                 if not where:
                     break
                 try:
@@ -179,11 +180,11 @@ def test_ctrl_c_at_any_point_of_a_best_effort_call() -> None:
 
 
 STREAM_FILES = [
-    "blocking/connection.py",
+    "blocking/channel.py",
     "blocking/iterator.py",
     "blocking/transport.py",
     "wire/client_session.py",
-    "wire/credit.py",
+    "wire/item_queue.py",
     "wire/routing.py",
     "wire/frames.py",
     "wire/messages.py",
@@ -222,7 +223,7 @@ def test_ctrl_c_at_any_point_of_an_iteration(filename: str, either_protocol: boo
 
 
 @untraced
-@pytest.mark.parametrize("filename", STREAM_FILES)
+@pytest.mark.parametrize("filename", [*STREAM_FILES, "blocking/connection.py"])
 def test_ctrl_c_at_any_point_from_the_call_of_a_generator_to_its_end(
     filename: str, either_protocol: bool
 ) -> None:

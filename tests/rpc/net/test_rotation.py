@@ -117,7 +117,7 @@ def test_a_client_that_connects_again_uses_its_new_files(tmp_path: Path) -> None
             files.become(identity("bob"))
             trusted.trust(identity("bob"))
             connection: Any = vars(client)["_BestEffortClient__connection"]
-            connection.wire.fail("as a bad network would")
+            connection.transport.fail("as a bad network would")
             until(lambda: client.echo(2) == 2)
         finally:
             client.close_rpc()

@@ -194,8 +194,8 @@ def test_a_fork_while_other_threads_hold_the_locks_of_clients() -> None:
     with rpc_server({"t": Target()}) as port:
         with Client(HOST, port) as client, BestEffortClient(HOST, port, "t") as best:
             proxy = FFProxy(Target())
-            turns = client._Client__connection.turns  # type: ignore[attr-defined]
-            locks = [turns.guard, best._BestEffortClient__lock, fire_and_forget._lock]
+            lock = client._Client__connection.lock  # type: ignore[attr-defined]
+            locks = [lock.guard, best._BestEffortClient__lock, fire_and_forget._lock]
             held, release = threading.Event(), threading.Event()
 
             def hold() -> None:

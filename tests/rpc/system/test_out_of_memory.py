@@ -292,7 +292,7 @@ def test_a_client_that_cannot_keep_what_it_is_given() -> None:
             connection: Any = vars(client)["_AsyncioClient__connection"]
             sending = asyncio.create_task(client.size_of(memory))  # `bytes` need no copy
             await asyncio.sleep(0)
-            assert connection.sender.backpressured
+            assert connection._sender.backpressured
             with pytest.raises(MemoryError, match="not enough memory for a copy of 3000000 bytes"):
                 await connection.exchange(connection.session.request, (b"{}", [array]))
             with pytest.raises(MemoryError, match="on the server"):

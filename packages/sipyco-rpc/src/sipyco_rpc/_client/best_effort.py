@@ -24,7 +24,7 @@ from sipyco_rpc.support.validation import (
     checked_timeout,
     format_address,
 )
-from sipyco_rpc.wire.client_session import Stream
+from sipyco_rpc.wire.client_session import GENERATOR
 from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.session import AutoTarget
 
@@ -251,13 +251,13 @@ class BestEffortClient(RemoteTarget):
         # Outside of any `try`: an OSError of the remote method is none of the network.
         try:
             result = connection.session.receive_reply(reply)
-            if result is not Stream:
+            if result is not GENERATOR:
                 return result
             items = connection.items(what, reply)
             self.__generators.add(name)
             return Items(items, lambda exc: self.__broken(connection, what, exc))
         except KeyboardInterrupt:
-            connection.abandon(reply[0])
+            connection.cancel_call(reply[0])
             raise
 
     def __exchange(self, connection: BlockingConnection, what: str, body: Body) -> Message | None:

@@ -1,4 +1,4 @@
-"""A socket of the blocking clients: pieces out, messages in. Nothing of turns here."""
+"""A socket of the blocking clients: pieces out, messages in. Nothing of threads here."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import selectors
 import socket
 import time
 
-from sipyco_rpc._client.timeouts import timeout_error
 from sipyco_rpc._compat import is_tls_error
-from sipyco_rpc.net.connect import Selector, connect_error
-from sipyco_rpc.net.keepalive import create_connection
-from sipyco_rpc.net.tls import clear_tls_errors, server_name
+from sipyco_rpc.net.connect import Selector
+from sipyco_rpc.net.tls import clear_tls_errors
 from sipyco_rpc.wire.frames import FrameError
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    import ssl
     from typing import Final, NoReturn
 
     from sipyco_rpc.support.memory import Piece
-    from sipyco_rpc.wire.messages import MessageReader
-    from sipyco_rpc.wire.routing import ReplyRouter
+    from sipyco_rpc.wire.client_session import ClientSession
 
 _MOST_PIECES: Final = 64  # in one system call; the systems' limits are above
 _ALERT_TIMEOUT: Final = 1.0  # seconds to wait for the reason of a connection that is lost
@@ -31,7 +27,7 @@ _HAS_SENDMSG: Final = hasattr(socket.socket, "sendmsg")  # Windows has none
 
 
 class SocketTransport:
-    """The socket of one connection. Only the thread whose turn it is may use it.
+    """The socket of one connection. Only the thread that has the lock may use it.
 
     Where a message was sent in part, or received bytes may have been lost (by Ctrl-C), the socket
     is closed: nobody could tell any more where the next message begins.
@@ -39,26 +35,19 @@ class SocketTransport:
     Args:
         sock: connected, with TLS or without.
         where: the other end, for error messages.
-        incoming: makes messages of what is received.
-        mail: takes the messages.
+        session: takes what is received.
 
     Attributes:
         closed: why there is no connection any more, or None.
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        where: str,
-        incoming: MessageReader,
-        mail: ReplyRouter,
-    ) -> None:
+    def __init__(self, sock: socket.socket, where: str, session: ClientSession) -> None:
         self.closed: str | None = None
         self._socket_name = sock.getsockname()  # once it is closed nobody knows
         self._socket = sock
         self._where = where
-        self._incoming = incoming
-        self._mail = mail
+        self._incoming = session.incoming
+        self._session = session
         self._tls = type(sock) is not socket.socket
         self._timeout = sock.gettimeout()  # that of the socket now
 
@@ -134,7 +123,7 @@ class SocketTransport:
             raise
 
     def receive_some(self, timeout: float | None, deadline: float | None) -> None:
-        """Wait for bytes, and route the messages that are complete by then.
+        """Wait for bytes, and have the session sort the messages that are complete by then.
 
         Raises:
             TimeoutError: nothing came in time.
@@ -144,25 +133,21 @@ class SocketTransport:
         """
         if deadline is not None or timeout != self._timeout:
             self._set_patience(timeout, deadline)
-        incoming, mail = self._incoming, self._mail
+        incoming = self._incoming
         raw = incoming.body is not None and incoming.memory_is_raw
         memory = incoming.memory()
         memory[0] = _UNTOUCHED
         try:
             size = self._socket.recv_into(memory)
-            if mail.items or mail.unwanted:
-                mail.put(incoming.take(size))
-            else:
-                mail.replies += incoming.take(size)
+            self._session.receive(size)
         except FrameError as exc:
-            self._refuse(exc)
+            self.refuse(exc)
         except OSError as exc:
             if isinstance(exc, TimeoutError) and exc.errno is None:
                 raise  # ours; one with a number is the network's (keepalive)
             if _would_block(exc):
                 return  # it was not to be waited for
             self._lost(exc)
-            self.fail(f"the connection to {self._where} was lost earlier: {exc}")
             raise
         except MemoryError as exc:
             self.fail(f"the connection to {self._where} was closed: there was not enough memory")
@@ -246,9 +231,9 @@ class SocketTransport:
         if ready[0][1] & selectors.EVENT_READ:
             self.receive_some(0, None)
             try:
-                self._mail.drop_late()
+                self._session.drop_late()
             except FrameError as exc:
-                self._refuse(exc)
+                self.refuse(exc)
 
     def _set_patience(self, timeout: float | None, deadline: float | None) -> None:
         """Set the timeout of the next operation."""
@@ -267,8 +252,8 @@ class SocketTransport:
             self._check_closed(exc)
             raise
 
-    def _refuse(self, exc: FrameError) -> NoReturn:
-        """Give a connection up whose other side does not keep to the rules."""
+    def refuse(self, exc: FrameError) -> NoReturn:
+        """Give the connection up, as the other side does not keep to the rules."""
         self.fail(f"{self._where} sent what it must not: {exc}")
         raise ConnectionAbortedError(self.closed) from exc
 
@@ -312,28 +297,3 @@ def _would_block(exc: OSError) -> bool:
         "SSLWantReadError",
         "SSLWantWriteError",
     )
-
-
-def connect(
-    host: str, port: int, timeout: float | None, ssl_context: ssl.SSLContext | None, where: str
-) -> socket.socket:
-    """Connect, optionally with TLS; say in errors where to."""
-    sock = create_connection(host, port, timeout)
-    if ssl_context is None:
-        return sock
-    started = time.monotonic()
-    try:
-        secured = ssl_context.wrap_socket(
-            sock, server_hostname=server_name(host), do_handshake_on_connect=False
-        )
-        sock = secured
-        secured.do_handshake()
-    except BaseException as exc:
-        sock.close()
-        clear_tls_errors()
-        if isinstance(exc, TimeoutError):
-            raise timeout_error("the TLS handshake", where, started) from exc
-        if isinstance(exc, OSError):
-            raise connect_error(exc, where) from exc
-        raise
-    return sock
