@@ -9,7 +9,7 @@ from unittest import mock
 
 from dev.fuzz.memory import reads
 from dev.fuzz.servers import check_error
-from sipyco_rpc._client.blocking import channel
+from sipyco_rpc._client.blocking import connection
 from sipyco_rpc.pc_rpc import AutoTarget, Client
 
 __all__ = ["one_input"]
@@ -62,7 +62,7 @@ def one_input(data: bytes) -> None:
     options, said = data[0], reads(data[1:])
     sock = _Socket(said, _ENDS[(options >> 1 & 3) % len(_ENDS)])
     try:
-        with mock.patch.object(channel, "connect", return_value=sock):
+        with mock.patch.object(connection, "connect", return_value=sock):
             target = None if options & 8 else AutoTarget
             client = Client("memory", 1, target, max_line=_LIMITS[options & 1])
     except Exception as exc:  # noqa: BLE001

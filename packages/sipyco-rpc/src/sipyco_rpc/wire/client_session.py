@@ -49,13 +49,10 @@ class ClientSession(ClientHandshake):
         Raises:
             TypeError: an argument cannot be encoded.
         """
-        if not self.framed:
+        if kwargs or not self.framed:
+            values = list(args) if self.framed else tuple(args)
             return self.body(
-                {"action": "call", "name": name, "args": tuple(args), "kwargs": dict(kwargs)}
-            )
-        if kwargs:
-            return self.body(
-                {"action": "call", "name": name, "args": list(args), "kwargs": dict(kwargs)}
+                {"action": "call", "name": name, "args": values, "kwargs": dict(kwargs)}
             )
         # The same text, of which only a part is new with each call.
         prefix = self._prefixes.get(name)

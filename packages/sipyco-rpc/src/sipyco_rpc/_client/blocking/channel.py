@@ -5,18 +5,16 @@ from __future__ import annotations
 import threading
 import time
 
-from sipyco_rpc._client.blocking.connect import connect
 from sipyco_rpc._client.blocking.lock import CallLock
 from sipyco_rpc._client.blocking.transport import SocketTransport
 from sipyco_rpc._client.timeouts import timeout_error
 from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent
-from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.client_session import ClientSession
 from sipyco_rpc.wire.frames import FrameError
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    import ssl
+    import socket
     from collections.abc import Callable
     from typing import Any, Final, NoReturn
 
@@ -36,10 +34,9 @@ class RequestChannel:
     have been lost, the connection is closed.
 
     Args:
-        host: name or address of the server.
-        port: its TCP port.
-        timeout: for connecting and for every socket operation, in seconds; None for none.
-        ssl_context: for TLS, or None.
+        sock: connected, with TLS or without.
+        where: the other end, for error messages.
+        timeout: for every socket operation, in seconds; None for none.
         max_line: longest reply to accept, in bytes.
 
     Attributes:
@@ -47,19 +44,13 @@ class RequestChannel:
     """
 
     def __init__(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None,
-        ssl_context: ssl.SSLContext | None,
-        max_line: int,
+        self, sock: socket.socket, where: str, timeout: float | None, max_line: int
     ) -> None:
         self.session = ClientSession(max_line)
-        self.where = format_address(host, port)
-        self.timeout = timeout = checked_timeout(timeout)
+        self.where = where
+        self.timeout = timeout
         self.lock = CallLock()
-        sock = connect(host, port, timeout, ssl_context, self.where)
-        self.transport = SocketTransport(sock, self.where, self.session)
+        self.transport = SocketTransport(sock, where, self.session)
         after_fork_in_child(self._after_fork)
 
     def exchange(
@@ -192,13 +183,13 @@ class RequestChannel:
                 self._try_to_send_control_frames()
             if self.transport.closed is not None:
                 raise EOFError(self.transport.closed)
-            patience = _ITEM_TIMEOUT
+            limit = _ITEM_TIMEOUT
             if deadline is not None:
-                patience = min(patience, deadline - time.monotonic())
-                if patience <= 0:
+                limit = min(limit, deadline - time.monotonic())
+                if limit <= 0:
                     raise TimeoutError
             try:
-                self.transport.receive_some(patience, None)
+                self.transport.receive_some(limit, None)
             except TimeoutError:
                 pass  # time to look whether it was closed
         return None

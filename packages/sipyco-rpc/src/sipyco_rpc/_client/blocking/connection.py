@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
+
 from sipyco_rpc._client.blocking.channel import RequestChannel
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc._client.remote_method import documented
-from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits
+from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits, timeout_error
+from sipyco_rpc.net.connect import connect_error
+from sipyco_rpc.net.keepalive import create_connection
+from sipyco_rpc.net.tls import clear_tls_errors, server_name
+from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.client_session import GENERATOR
 from sipyco_rpc.wire.lines import MAX_LINE
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
+    import socket
     import ssl
     from typing import Any
 
@@ -23,7 +30,11 @@ class BlockingConnection(RequestChannel):
     """One connection of a blocking client, safe to use from several threads.
 
     Args:
-        host, port, timeout, ssl_context, max_line: as for `RequestChannel`.
+        host: name or address of the server.
+        port: its TCP port.
+        timeout: for connecting and for every socket operation, in seconds; None for none.
+        ssl_context: for TLS, or None.
+        max_line: longest reply to accept, in bytes.
         key: stands for the client in `call_timeout`.
 
     Raises:
@@ -41,7 +52,9 @@ class BlockingConnection(RequestChannel):
         max_line: int = MAX_LINE,
         key: object = None,
     ) -> None:
-        super().__init__(host, port, timeout, ssl_context, max_line)
+        timeout, where = checked_timeout(timeout), format_address(host, port)
+        sock = connect(host, port, timeout, ssl_context, where)
+        super().__init__(sock, where, timeout, max_line)
         self._key = key
         self._listing: dict[str, Any] | None = None
         self._names: dict[str, str] = {}  # of calls, for error messages
@@ -114,3 +127,28 @@ class BlockingConnection(RequestChannel):
             except Exception:  # noqa: BLE001  (looking at a method must not raise)
                 return None
         return None if self._listing is None else documented(self._listing, name)
+
+
+def connect(
+    host: str, port: int, timeout: float | None, ssl_context: ssl.SSLContext | None, where: str
+) -> socket.socket:
+    """Connect, optionally with TLS; say in errors where to."""
+    sock = create_connection(host, port, timeout)
+    if ssl_context is None:
+        return sock
+    started = time.monotonic()
+    try:
+        secured = ssl_context.wrap_socket(
+            sock, server_hostname=server_name(host), do_handshake_on_connect=False
+        )
+        sock = secured
+        secured.do_handshake()
+    except BaseException as exc:
+        sock.close()
+        clear_tls_errors()
+        if isinstance(exc, TimeoutError):
+            raise timeout_error("the TLS handshake", where, started) from exc
+        if isinstance(exc, OSError):
+            raise connect_error(exc, where) from exc
+        raise
+    return sock

@@ -79,12 +79,12 @@ class CallLock:
                 if free and (overdue or self.waiting[:1] in ([freed], [])):
                     self.holder.add(me)
                     return True
-            patience = _TIMEOUT
+            timeout = _TIMEOUT
             if deadline is not None:
-                patience = min(patience, deadline - time.monotonic())
-                if patience <= 0:
+                timeout = min(timeout, deadline - time.monotonic())
+                if timeout <= 0:
                     return False
-            overdue = not freed.acquire(timeout=patience) and free
+            overdue = not freed.acquire(timeout=timeout) and free
 
     def try_acquire(self, me: int) -> bool:
         """Acquire the lock if nothing is to be waited for; tell whether it is ours."""

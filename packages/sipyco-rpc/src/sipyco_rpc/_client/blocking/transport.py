@@ -75,7 +75,7 @@ class SocketTransport:
             OSError, EOFError: it is lost.
         """
         if deadline is not None or timeout != self._timeout:
-            self._set_patience(timeout, deadline)
+            self._limit_operation(timeout, deadline)
         count, first = len(pieces), pieces[0]
         try:
             if count == 1 and not listening:
@@ -84,7 +84,7 @@ class SocketTransport:
                     pieces.clear()
                     return
                 pieces[0] = memoryview(pieces[0])[sent:]
-                self._set_patience(timeout, deadline)
+                self._limit_operation(timeout, deadline)
             while True:
                 if not listening:
                     self._send_some(pieces)
@@ -92,7 +92,7 @@ class SocketTransport:
                     self._send_or_receive(pieces, timeout, deadline)
                 if not pieces:
                     return
-                self._set_patience(timeout, deadline)
+                self._limit_operation(timeout, deadline)
         except OSError as exc:
             if not isinstance(exc, TimeoutError) or exc.errno is not None:
                 self._lost(exc)
@@ -132,7 +132,7 @@ class SocketTransport:
             ConnectionAbortedError: what came is no message.
         """
         if deadline is not None or timeout != self._timeout:
-            self._set_patience(timeout, deadline)
+            self._limit_operation(timeout, deadline)
         incoming = self._incoming
         raw = incoming.body is not None and incoming.memory_is_raw
         memory = incoming.memory()
@@ -222,7 +222,7 @@ class SocketTransport:
         except OSError as exc:
             if not _would_block(exc):
                 raise
-        self._set_patience(timeout, deadline)
+        self._limit_operation(timeout, deadline)
         with Selector() as selector:
             selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
             ready = selector.select(self._timeout)
@@ -235,7 +235,7 @@ class SocketTransport:
             except FrameError as exc:
                 self.refuse(exc)
 
-    def _set_patience(self, timeout: float | None, deadline: float | None) -> None:
+    def _limit_operation(self, timeout: float | None, deadline: float | None) -> None:
         """Set the timeout of the next operation."""
         if deadline is not None:
             timeout = deadline - time.monotonic()
