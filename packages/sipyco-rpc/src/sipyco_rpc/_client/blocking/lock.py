@@ -67,7 +67,7 @@ class CallLock:
                 waiting.remove(freed)
             except ValueError:
                 pass  # Ctrl-C came first
-            if not self.holder:
+            if not self.locked():
                 self.wake()
 
     def _wait(self, me: int, freed: threading.Lock, deadline: float | None) -> bool:
@@ -88,7 +88,7 @@ class CallLock:
 
     def try_acquire(self, me: int) -> bool:
         """Acquire the lock if nothing is to be waited for; tell whether it is ours."""
-        if self.holder:
+        if self.locked():
             return False
         try:
             # Ctrl-C may strike when this has returned, so nobody can note what it returned.
