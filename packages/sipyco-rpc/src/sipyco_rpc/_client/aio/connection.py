@@ -52,7 +52,8 @@ class AsyncioConnection(ConnectionProtocol):
             for number in session.receive(nbytes):
                 self._arrived[number].set()
             replies = session.replies
-            while replies and session.has_reply(waiting):
+            # The first test is the second one in fewer steps, where nothing is late.
+            while replies and (replies[0][0] in waiting or session.has_reply(waiting)):
                 message = replies.popleft()
                 reply = waiting.pop(message[0])
                 if not reply.done():
@@ -189,6 +190,9 @@ class AsyncioConnection(ConnectionProtocol):
             self.check_loop()
             if self.session.allow_items(number):
                 self._send_control_frames()
+        queue = self.session.streams.get(number)
+        if queue:
+            return queue.take()
         return await self.limited(what, self._receive_item(number))
 
     async def _receive_item(self, number: int) -> Message | None:
