@@ -339,7 +339,7 @@ def _socket_of(client: Any) -> Any:
     connection = connection_of(client)
     if isinstance(client, AsyncioClient):
         return connection.transport.get_extra_info("socket")
-    return None if connection is None else connection.wire._socket
+    return None if connection is None else connection.transport._socket
 
 
 def _shrink(sock: Any) -> None:

@@ -17,10 +17,16 @@ from unittest import mock
 from sipyco_rpc._client import asyncio_client
 from sipyco_rpc._server.connection import ServerConnection
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
-from sipyco_rpc.wire.client_session import ClientSession
+from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.messages import MessageReader
-from sipyco_rpc.wire.server_session import CallRequest, ListRequest, ServerSession
+from sipyco_rpc.wire.server_session import (
+    CallRequest,
+    CancelRequest,
+    ListRequest,
+    NextRequest,
+    ServerSession,
+)
 from sipyco_rpc.wire.session import AutoTarget
 from support.peers import DEADLINE
 
@@ -101,14 +107,15 @@ class SessionPair:
     """A `ClientSession` that makes calls, and a `ServerSession` that has them answered.
 
     Args:
-        answer: gives the result of a call, or raises; of the name and the arguments.
+        answer: gives the result of a call, or raises; of the name and the arguments. An iterator
+            is sent as a generator.
         features: what the server offers.
         up, down: where the bytes of each direction are cut.
         lost_up, lost_down: how many bytes of each arrive at most.
 
     Attributes:
-        results: what came of each call, in the order of the calls: a pair ("returned", value) or
-            ("raised", exception).
+        results: what came of each call, in the order of the calls: a pair ("returned", value),
+            ("raised", exception), or ("gave", items) for a generator that has ended.
         executed: the calls that the server was asked for.
     """
 
@@ -132,6 +139,9 @@ class SessionPair:
         self._answer = answer
         self._results: dict[int, tuple[str, Any]] = {}
         self._calls: list[int] = []
+        self._awaited: set[int] = set()
+        self._items: dict[int, list[Any]] = {}
+        self._generators: dict[int, Iterator[Any]] = {}  # of the server
         self._waiting: deque[Callable[[], Any]] = deque()  # until the handshake is over
         self._client_step: Callable[[Any], None] = self._server_speaks_first
         self._banner: bytes | None = b""
@@ -152,6 +162,16 @@ class SessionPair:
         self._waiting.append(lambda: self.client.request(self.client.list_methods()))
         self._send_waiting()
 
+    def cancel(self, index: int) -> None:
+        """Have the client give a call up, or the generator that it has returned, if it has."""
+        number = self._calls[index]
+        if number in self._awaited:
+            self._awaited.remove(number)
+            self.client.cancel_call(number, reply_pending=True)
+        else:
+            self.client.cancel_stream(number)
+        self._send_control_frames()
+
     def run(self) -> None:
         """Deliver what is on its way, until there is nothing."""
         while self.up.deliver() | self.down.deliver():
@@ -159,7 +179,8 @@ class SessionPair:
 
     def _request(self, request: tuple[int, list[Any]]) -> int:
         number, pieces = request
-        self.client.asked += 1
+        self.client.requests_sent += 1
+        self._awaited.add(number)
         self.up.send(*pieces)
         return number
 
@@ -170,9 +191,19 @@ class SessionPair:
     # The client.
 
     def _receive(self, data: bytes) -> None:
-        for message in _messages(self.client.incoming, data):
-            self._client_step(message)
-            self._send_waiting()
+        session = self.client
+        while data:
+            memory = session.incoming.memory()
+            size = min(len(memory), len(data))
+            memory[:size] = data[:size]
+            data = data[size:]
+            for number in session.receive(size):
+                self._take_items(number)
+            while session.has_reply(self._awaited):
+                message = session.replies.popleft()
+                self._awaited.remove(message[0])
+                self._client_step(message)
+                self._send_waiting()
 
     def _server_speaks_first(self, message: Any) -> None:
         self.client.receive_identification(message)
@@ -188,9 +219,36 @@ class SessionPair:
         assert number in self._calls, "a reply to no call"
         assert number not in self._results, "a second reply"
         try:
-            self._results[number] = "returned", self.client.receive_reply(message)
+            result = self.client.receive_reply(message)
         except Exception as exc:
             self._results[number] = "raised", exc
+            return
+        if result is GENERATOR:
+            self._items[number] = []
+            self.client.open_stream(number)
+            self._allow_items(number)
+        else:
+            self._results[number] = "returned", result
+
+    def _take_items(self, number: int) -> None:
+        while queue := self.client.streams.get(number):
+            goes_on, value = self.client.receive_item(queue.take())
+            if goes_on:
+                self._items[number].append(value)
+                self._allow_items(number)
+            elif value is None:
+                self._results[number] = "gave", self._items[number]
+            else:
+                self._results[number] = "raised", value
+
+    def _allow_items(self, number: int) -> None:
+        if self.client.allow_items(number):
+            self._send_control_frames()
+
+    def _send_control_frames(self) -> None:
+        self.client.collect_cancels()
+        self.up.send(bytes(self.client.control_frames))
+        self.client.control_frames.clear()
 
     # The server.
 
@@ -208,19 +266,42 @@ class SessionPair:
                 self.server.receive_selection(bytes(text))
                 self.down.send(*self.server.pack(0, self.server.methods({"f", "g"})))
                 continue
-            self.down.send(*self.server.pack(number, self._reply((number, text, buffers))))
+            for body in self._replies((number, text, buffers)):
+                self.down.send(*self.server.pack(number, body))
 
-    def _reply(self, message: Any) -> Any:
+    def _replies(self, message: Any) -> Iterator[Any]:
+        """Give the messages that answer one; none for a cancellation that comes too late."""
+        number, server = message[0], self.server
         try:
-            request = self.server.receive_request(message)
-            if isinstance(request, ListRequest):
-                return self.server.result({"docstring": None, "methods": {}})
-            assert isinstance(request, CallRequest)
-            self.executed.append((request.name, list(request.args), request.kwargs))
-            result = self._answer(request.name, *request.args, **request.kwargs)
-            return self.server.result(result)
+            request = server.receive_request(message)
+            if isinstance(request, NextRequest):
+                yield from self._next_items(number, request.items)
+            elif isinstance(request, CancelRequest):
+                if self._generators.pop(number, None) is not None:
+                    yield server.failure(RuntimeError("it was cancelled"))
+            elif isinstance(request, ListRequest):
+                yield server.result({"docstring": None, "methods": {}})
+            else:
+                assert isinstance(request, CallRequest)
+                self.executed.append((request.name, list(request.args), request.kwargs))
+                result = self._answer(request.name, *request.args, **request.kwargs)
+                if isinstance(result, Iterator):
+                    self._generators[number] = result
+                    yield server.stream()
+                else:
+                    yield server.result(result)
         except Exception as exc:
-            return self.server.failure(exc.with_traceback(None))  # a shorter stream
+            yield server.failure(exc.with_traceback(None))  # a shorter stream
+
+    def _next_items(self, number: int, count: int) -> Iterator[Any]:
+        for _ in range(count):
+            if number not in self._generators:
+                return
+            try:
+                yield self.server.item(next(self._generators[number]))
+            except StopIteration:
+                del self._generators[number]
+                yield self.server.result(None)
 
 
 class MemoryTransport(asyncio.Transport):

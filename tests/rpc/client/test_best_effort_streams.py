@@ -100,7 +100,7 @@ def test_items_come_again_after_a_reconnect() -> None:
     with rpc_server({"t": Target()}) as port:
         with BestEffortClient(HOST, port, "t", DEADLINE, retry=0.001) as client:
             assert list(client.numbers(2)) == [0, 1]
-            connection_of(client).wire.wake()
+            connection_of(client).transport.wake()
             assert list(client.numbers(2)) == []
             until(lambda: ", connected" in repr(client))
             assert list(client.numbers(2)) == [0, 1]

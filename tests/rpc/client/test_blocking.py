@@ -1,4 +1,4 @@
-"""The connection of the blocking clients: turns, notices, and what a server must not send."""
+"""The connection of the blocking clients: cancellations, and what a server must not send."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from sipyco_rpc._client.blocking import iterator
 from sipyco_rpc._client.blocking.transport import SocketTransport
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from sipyco_rpc.wire.client_session import ClientSession
-from sipyco_rpc.wire.frames import FrameError
-from sipyco_rpc.wire.routing import ReplyRouter
 from support.certificates import paths_of
 from support.gates import GatedTarget
 from support.peers import (
@@ -95,9 +93,9 @@ def waits_for_the_socket(thread: threading.Thread) -> bool:
 def test_closing_never_leaves_a_socket_that_would_send_without_tls() -> None:
     with served(Target(), tls=True) as client:
         assert client.echo(1) == 1
-        wire = connection_of(client).wire
-        wire.wake()  # what `close_rpc` does while another thread may be in `send`
-        assert wire._socket.version() is not None
+        transport = connection_of(client).transport
+        transport.wake()  # what `close_rpc` does while another thread may be in `send`
+        assert transport._socket.version() is not None
 
 
 @secured
@@ -190,21 +188,6 @@ def test_a_number_that_was_never_asked_for_ends_the_connection() -> None:
             client.g()
 
 
-def test_messages_that_nobody_waits_for_are_not_kept() -> None:
-    session = ClientSession()
-    session.framed, session.asked = True, 5
-    mail = ReplyRouter(session)
-    mail.put([(4, OK, []), (5, OK, []), (5, OK, [])])
-    assert [message[0] for message in mail.replies] == [5]
-    mail.drop_late()  # while a request is being sent
-    assert not mail.replies
-    with pytest.raises(FrameError, match="nobody"):
-        mail.put([(6, OK, [])])
-    mail.replies.append((6, OK, []))
-    with pytest.raises(FrameError, match="nobody"):
-        mail.drop_late()
-
-
 def with_an_item_that_cannot_be_read(peer: Peer) -> None:
     handshake(peer)
     number, _ = frame(peer)
@@ -263,12 +246,12 @@ def test_a_generator_whose_end_has_come_is_not_cancelled() -> None:
     with scripted_server(play) as port, Client(HOST, port, "test") as client:
         items = client.f()
         assert next(items) == 0
-        mail = connection_of(client).mail
-        until(lambda: bool(mail.items[3]))
+        session = connection_of(client).session
+        until(lambda: bool(session.streams[3]))
         items.close()
         assert client.g() is None
-        assert not mail.unwanted
-        assert not mail.untold
+        assert not session.ignored_ids
+        assert not session.pending_cancels
     assert b'"name":"g"' in seen[0][1]
 
 
@@ -290,12 +273,12 @@ def test_ctrl_c_with_the_reply_at_hand_leaves_nothing_owed() -> None:
         assert frame(peer) == (0, b"")
 
     with scripted_server(play) as port, Client(HOST, port, "test") as client:
-        mail = connection_of(client).mail
-        mail.replies = Interrupting()
+        session = connection_of(client).session
+        session.replies = Interrupting()
         with pytest.raises(KeyboardInterrupt):
             client.f()
-        mail.replies = deque()
-        assert not mail.unwanted
+        session.replies = deque()
+        assert not session.ignored_ids
         assert client.g() is None
 
 
@@ -316,14 +299,14 @@ def before_the_iterator(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def while_waking_others(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = connection_of(client).turns
+    lock = connection_of(client).lock
 
     def wake() -> None:
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(turns, "waiting", [threading.Lock()])  # it does not take its turn
-    monkeypatch.setattr(turns, "wake", wake)
+    monkeypatch.setattr(lock, "waiting", [threading.Lock()])  # it does not take its turn
+    monkeypatch.setattr(lock, "wake", wake)
 
 
 @pytest.mark.parametrize("kind", [Client, BestEffortClient])
@@ -347,7 +330,7 @@ def test_ctrl_c_before_there_is_an_iterator_ends_the_generator(
         with pytest.raises(KeyboardInterrupt):
             client.f()
         assert client.g() is None
-        assert not connection_of(client).mail.items
+        assert not connection_of(client).session.streams
 
 
 @pytest.mark.parametrize("listening", [False, True])
@@ -364,18 +347,17 @@ def test_a_timeout_before_anything_was_sent_keeps_the_connection(
         with contextlib.suppress(BlockingIOError):
             while True:
                 one.send(b"x")
-        session = ClientSession()
-        wire = SocketTransport(one, "there", session.incoming, ReplyRouter(session))
+        transport = SocketTransport(one, "there", ClientSession())
         pieces: list[Any] = [b"piece"] * count
         with pytest.raises(TimeoutError):
-            wire.send(pieces, 0.02, None, listening)
-        assert wire.closed is None
+            transport.send(pieces, 0.02, None, listening)
+        assert transport.closed is None
         assert pieces == [b"piece"] * count
         two.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while two.recv(65536):
                 pass
-        wire.send(pieces, DEADLINE, None, listening)
+        transport.send(pieces, DEADLINE, None, listening)
         assert two.recv(100) == b"piece" * count
 
 
@@ -405,43 +387,42 @@ class Failing:
 
 @contextlib.contextmanager
 def failing(failure: BaseException) -> Iterator[tuple[SocketTransport, socket.socket]]:
-    """Give a wire whose socket fails, and the other end of it."""
+    """Give a transport whose socket fails, and the other end of it."""
     one, two = socket.socketpair()
     with one, two:
-        session = ClientSession()
         broken: Any = Failing(one, failure)
-        yield SocketTransport(broken, "there", session.incoming, ReplyRouter(session)), two
+        yield SocketTransport(broken, "there", ClientSession()), two
 
 
 def test_what_is_sent_in_passing_waits_for_nothing() -> None:
-    with failing(BlockingIOError()) as (wire, other):
+    with failing(BlockingIOError()) as (transport, other):
         data = bytearray(b"notice")
-        wire.try_to_send(data)
-        assert (wire.closed, data) == (None, b"notice")
-        wire.try_to_send(data)
-        assert (wire.closed, data) == (None, b"")
+        transport.try_to_send(data)
+        assert (transport.closed, data) == (None, b"notice")
+        transport.try_to_send(data)
+        assert (transport.closed, data) == (None, b"")
         assert other.recv(100) == b"notice"
-    with failing(ConnectionResetError("reset by peer")) as (wire, _):
-        wire.try_to_send(bytearray(b"notice"))
-        assert wire.closed == "the connection to there was lost earlier: reset by peer"
-    with failing(KeyboardInterrupt()) as (wire, _):
+    with failing(ConnectionResetError("reset by peer")) as (transport, _):
+        transport.try_to_send(bytearray(b"notice"))
+        assert transport.closed == "the connection to there was lost earlier: reset by peer"
+    with failing(KeyboardInterrupt()) as (transport, _):
         with pytest.raises(KeyboardInterrupt):
-            wire.try_to_send(bytearray(b"notice"))
-        assert wire.closed == "the connection to there was closed: a request was sent in part"
+            transport.try_to_send(bytearray(b"notice"))
+        assert transport.closed == "the connection to there was closed: a request was sent in part"
 
 
 def test_a_failure_while_receiving_leaves_what_can_be_kept() -> None:
-    with failing(BlockingIOError()) as (wire, _):
-        wire.receive_some(0, None)
-        assert wire.closed is None
-    with failing(KeyboardInterrupt()) as (wire, _):
+    with failing(BlockingIOError()) as (transport, _):
+        transport.receive_some(0, None)
+        assert transport.closed is None
+    with failing(KeyboardInterrupt()) as (transport, _):
         with pytest.raises(KeyboardInterrupt):
-            wire.receive_some(DEADLINE, None)
-        assert wire.closed is None  # nothing had come
-    with failing(OSError(113, "No route to host")) as (wire, _):
+            transport.receive_some(DEADLINE, None)
+        assert transport.closed is None  # nothing had come
+    with failing(OSError(113, "No route to host")) as (transport, _):
         with pytest.raises(OSError, match="No route to host"):
-            wire.receive_some(DEADLINE, None)
-        assert wire.closed == (
+            transport.receive_some(DEADLINE, None)
+        assert transport.closed == (
             "the connection to there was lost earlier: [Errno 113] No route to host"
         )
 

@@ -51,7 +51,7 @@ def serving(transport: str) -> Iterator[tuple[int, Target, dict[str, Any]]]:
 
 def unsent(connection: BlockingConnection) -> int:
     """Tell how many bytes the system has not got rid of."""
-    sock = connection.wire._socket
+    sock = connection.transport._socket
     return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0])
 
 
@@ -141,20 +141,20 @@ def test_whatever_the_system_says(operation: str, broken: Exception) -> None:
     """A stand-in for the socket says it, in the moment in which it is closed."""
     with serving("tcp") as (port, *_):
         client = Client(HOST, port, timeout=DEADLINE)
-        wire = client._Client__connection.wire
-        real = wire._socket
+        transport = client._Client__connection.transport
+        real = transport._socket
 
         class Socket:
             def __getattr__(self, name: str) -> Any:
                 return getattr(real, name)
 
         def fail(*args: Any) -> Any:
-            wire.closed = "the connection was closed by this program"
+            transport.closed = "the connection was closed by this program"
             raise broken
 
         sock = Socket()
         setattr(sock, operation, fail)
-        wire._socket = sock
+        transport._socket = sock
         if operation == "settimeout":
             client._Client__connection.timeout = 1.0
         try:

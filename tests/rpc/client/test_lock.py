@@ -1,4 +1,4 @@
-"""The turns of threads that share one connection: in the order in which they came."""
+"""The lock of threads that share one connection: in the order in which they came."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from sipyco_rpc._client.blocking import lock
+from sipyco_rpc._client.blocking import lock as lock_module
 from sipyco_rpc._client.blocking.connection import BlockingConnection
 from sipyco_rpc._client.blocking.lock import CallLock
 from sipyco_rpc.pc_rpc import Client
@@ -22,10 +22,9 @@ def connection_of(client: Client) -> BlockingConnection:
     return cast(BlockingConnection, vars(client)["_Client__connection"])
 
 
-def give_back(turns: CallLock) -> None:
-    turns.owner = None
-    if turns.waiting:
-        turns.wake()
+def release(lock: CallLock, holder: int) -> None:
+    lock.release(holder)
+    lock.wake()
 
 
 @contextmanager
@@ -40,40 +39,40 @@ def in_thread(work: Callable[[], object]) -> Iterator[threading.Thread]:
 def test_whoever_comes_back_at_once_is_behind_those_who_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lock, "_TIMEOUT", DEADLINE)
-    turns, order = CallLock(), []
+    monkeypatch.setattr(lock_module, "_TIMEOUT", DEADLINE)
+    lock, order = CallLock(), []
 
     def once(name: str, number: int) -> None:
-        assert turns.take(number, time.monotonic() + DEADLINE)
+        assert lock.acquire(number, time.monotonic() + DEADLINE)
         order.append(name)
-        give_back(turns)
+        release(lock, number)
 
-    assert turns.take(1, None)
+    assert lock.acquire(1, None)
     with in_thread(lambda: once("second", 2)):
-        until(lambda: len(turns.waiting) == 1)
+        until(lambda: len(lock.waiting) == 1)
         with in_thread(lambda: once("third", 3)):
-            until(lambda: len(turns.waiting) == 2)
-            give_back(turns)
+            until(lambda: len(lock.waiting) == 2)
+            release(lock, 1)
             once("first again", 1)
     assert order == ["second", "third", "first again"]
-    assert turns.owner is None
-    assert turns.waiting == []
+    assert not lock.locked()
+    assert lock.waiting == []
 
 
 def test_whoever_does_not_take_its_turn_keeps_nobody_waiting() -> None:
-    turns = CallLock()
-    turns.waiting.append(threading.Lock())  # in a signal handler, for as long as it likes
-    assert turns.take(1, time.monotonic() + DEADLINE)
-    assert turns.owner == 1
+    lock = CallLock()
+    lock.waiting.append(threading.Lock())  # in a signal handler, for as long as it likes
+    assert lock.acquire(1, time.monotonic() + DEADLINE)
+    assert lock.holder == {1}
 
 
 def test_whoever_waits_too_long_makes_room_for_the_next() -> None:
-    turns = CallLock()
-    assert turns.take(1, None)
-    assert not turns.take(2, time.monotonic())
-    assert turns.waiting == []
-    give_back(turns)
-    assert turns.take(3, time.monotonic())
+    lock = CallLock()
+    assert lock.acquire(1, None)
+    assert not lock.acquire(2, time.monotonic())
+    assert lock.waiting == []
+    release(lock, 1)
+    assert lock.acquire(3, time.monotonic())
 
 
 class Device:
@@ -85,14 +84,14 @@ class Device:
 
 
 def test_a_call_is_made_after_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "_TIMEOUT", DEADLINE)
+    monkeypatch.setattr(lock_module, "_TIMEOUT", DEADLINE)
     device = Device()
     with rpc_server({"device": device}) as port, Client(HOST, port) as client:
-        turns = connection_of(client).turns
-        turns.owner = 1
+        lock = connection_of(client).lock
+        assert lock.try_acquire(1)
         with in_thread(lambda: client.note("first")):
-            until(lambda: len(turns.waiting) == 1)
-            give_back(turns)
+            until(lambda: len(lock.waiting) == 1)
+            release(lock, 1)
             client.note("second")
     assert device.calls == ["first", "second"]
 
@@ -100,12 +99,12 @@ def test_a_call_is_made_after_those_that_wait(monkeypatch: pytest.MonkeyPatch) -
 def test_a_call_in_a_signal_handler_tells_of_a_connection_that_has_ended() -> None:
     with rpc_server({"device": Device()}) as port, Client(HOST, port) as client:
         connection = connection_of(client)
-        connection.turns.owner = threading.get_ident()
+        assert connection.lock.try_acquire(threading.get_ident())
         assert outcome(lambda: client.note("late")).startswith(
             "RuntimeError: call of `device.note`"
         )
-        connection.wire.closed = "it is over"
+        connection.transport.closed = "it is over"
         assert outcome(lambda: client.note("late")) == (
             "ConnectionResetError: call of `device.note`: it is over"
         )
-        connection.turns.owner = None
+        connection.lock.release(threading.get_ident())

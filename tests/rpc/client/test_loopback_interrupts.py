@@ -126,20 +126,21 @@ def unspoiled(client: Any, where: str) -> str:
 @pytest.mark.parametrize(
     "filename",
     [
-        "_blocking.py",
-        "_blocking_wire.py",
-        "_client.py",
-        "_client_session.py",
-        "_session.py",
-        "frames.py",
-        "framing.py",
-        "messages.py",
+        "blocking/channel.py",
+        "blocking/connection.py",
+        "blocking/transport.py",
+        "_client/client.py",
+        "wire/client_session.py",
+        "session.py",
+        "wire/frames.py",
+        "wire/lines.py",
+        "wire/messages.py",
     ],
 )
 def test_ctrl_c_at_any_point_does_not_spoil_the_next_call(
     filename: str, value: Any, either_protocol: bool
 ) -> None:
-    if filename == ("framing.py" if either_protocol else "frames.py"):
+    if filename == ("wire/lines.py" if either_protocol else "wire/frames.py"):
         pytest.skip("it is not used in this protocol")
     spoiled: list[str] = []
     number = 0
@@ -163,7 +164,7 @@ def test_ctrl_c_at_any_point_of_a_best_effort_call() -> None:
         while True:
             number += 1
             with BestEffortClient(HOST, port, "t", DEADLINE) as client:
-                where = interrupted(number, "_blocking.py", lambda: client.echo("first"))
+                where = interrupted(number, "blocking/channel.py", lambda: client.echo("first"))
                 if not where:
                     break
                 try:
@@ -180,14 +181,14 @@ def test_ctrl_c_at_any_point_of_a_best_effort_call() -> None:
 
 
 STREAM_FILES = [
-    "_blocking.py",
-    "_blocking_stream.py",
-    "_blocking_wire.py",
-    "_client_session.py",
-    "_credit.py",
-    "_mailbox.py",
-    "frames.py",
-    "messages.py",
+    "blocking/channel.py",
+    "blocking/iterator.py",
+    "blocking/transport.py",
+    "wire/client_session.py",
+    "wire/item_queue.py",
+    "wire/routing.py",
+    "wire/frames.py",
+    "wire/messages.py",
 ]
 
 
@@ -223,7 +224,7 @@ def test_ctrl_c_at_any_point_of_an_iteration(filename: str, either_protocol: boo
 
 
 @untraced
-@pytest.mark.parametrize("filename", STREAM_FILES)
+@pytest.mark.parametrize("filename", [*STREAM_FILES, "blocking/connection.py"])
 def test_ctrl_c_at_any_point_from_the_call_of_a_generator_to_its_end(
     filename: str, either_protocol: bool
 ) -> None:
@@ -420,7 +421,7 @@ def test_ctrl_c_while_a_generator_is_closed_leaves_the_turn_to_others(
             number += 1
             client = Client(HOST, port)
             items = client.items()
-            where = interrupted(number, "_thread_turns.py", items.close)
+            where = interrupted(number, "blocking/lock.py", items.close)
             wrong: list[str] = []
             # In a thread, which may hang where another has not let go.
             thread = threading.Thread(

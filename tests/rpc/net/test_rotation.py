@@ -116,7 +116,7 @@ def test_a_client_that_connects_again_uses_its_new_files(tmp_path: Path) -> None
             assert client.echo(1) == 1
             files.become(identity("bob"))
             trusted.trust(identity("bob"))
-            connection_of(client).wire.fail("as a bad network would")
+            connection_of(client).transport.fail("as a bad network would")
             until(lambda: client.echo(2) == 2)
         finally:
             client.close_rpc()

@@ -121,6 +121,72 @@ def test_what_is_lost_gives_no_answer_and_no_wrong_one(form: str, direction: str
     assert counts == {0, 1, 2, 3, 4}
 
 
+# --- generators --------------------------------------------------------------------------------
+
+
+def generate(name: str, count: int, data: bytes = b"") -> Any:
+    return name if name == "f" else ((number, data) for number in range(count))
+
+
+def iterate(**cuts: Any) -> SessionPair:
+    """Have a conversation in which generators and another call are under way at once."""
+    pair = SessionPair(generate, **cuts)
+    pair.call("g", 5)
+    pair.call("g", 9, LONG[:700])
+    pair.call("f", 0)
+    pair.call("g", 0)
+    return pair
+
+
+def given_items() -> list[Any]:
+    return [
+        ("gave", [(number, b"") for number in range(5)]),
+        ("gave", [(number, LONG[:700]) for number in range(9)]),
+        ("returned", "f"),
+        ("gave", []),
+    ]
+
+
+def assert_nothing_is_left(pair: SessionPair) -> None:
+    session = pair.client
+    assert (session.streams, session.ignored_ids) == ({}, set())
+    assert not session.has_reply(())
+    assert not pair._generators
+    session.check_unasked()
+
+
+@settings(max_examples=40)
+@given(cuts, cuts)
+def test_items_come_whole_and_in_order(up: list[int], down: list[int]) -> None:
+    pair = iterate(up=pieces_of(up), down=pieces_of(down))
+    pair.run()
+    assert comparable(pair) == given_items()
+    assert_nothing_is_left(pair)
+
+
+@settings(max_examples=50)
+@given(cuts, cuts, st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30)), max_size=4))
+def test_what_is_cancelled_at_any_time_leaves_the_rest_as_it_is(
+    up: list[int], down: list[int], cancels: list[tuple[int, int]]
+) -> None:
+    pair = iterate(up=pieces_of(up), down=pieces_of(down))
+    while len(pair._calls) < 4 and (pair.up.deliver() | pair.down.deliver()):
+        pass
+    for index, steps in cancels:
+        for _ in range(steps):
+            pair.up.deliver()
+            pair.down.deliver()
+        pair.cancel(index)
+    pair.run()
+    whole, cancelled = given_items(), {index for index, _ in cancels}
+    for index, number in enumerate(pair._calls):
+        if number in pair._results:
+            assert pair._results[number] == whole[index]
+        else:
+            assert index in cancelled
+    assert_nothing_is_left(pair)
+
+
 # --- the shells --------------------------------------------------------------------------------
 
 

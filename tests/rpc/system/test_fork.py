@@ -168,9 +168,9 @@ def test_a_fork_while_other_threads_hold_the_locks_of_clients() -> None:
     with rpc_server({"t": Target()}) as port:
         with Client(HOST, port) as client, BestEffortClient(HOST, port, "t") as best:
             proxy = FFProxy(Target())
-            turns = client._Client__connection.turns  # type: ignore[attr-defined]
+            lock = client._Client__connection.lock  # type: ignore[attr-defined]
             reconnecting = best._BestEffortClient__connection
-            locks = [turns.guard, reconnecting._lock, fire_and_forget._shared.lock]
+            locks = [lock.guard, reconnecting._lock, fire_and_forget._shared.lock]
             held, release = threading.Event(), threading.Event()
 
             def hold() -> None:

@@ -714,7 +714,7 @@ def test_a_call_that_waits_for_another_thread_takes_its_arguments_when_it_is_mad
         connection = connection_of(client)
         threads.append(threading.Thread(target=client.keep, args=(array, nested)))
         threads[1].start()
-        until(lambda: len(connection.turns.waiting) == 1)
+        until(lambda: len(connection.lock.waiting) == 1)
         array[:] = 2
         nested[1]["a"].append(2)  # type: ignore[index]
         released.set()

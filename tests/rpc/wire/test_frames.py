@@ -426,9 +426,9 @@ class Joined:
         self.client, self.server = ClientSession(), ServerSession(["t"], frames=frames)
         [greeting] = self.client.incoming.feed(self.server.identification())
         self.client.receive_identification(greeting)
-        self.client.asked = 1
+        self.client.requests_sent = 1
         _, selection = self.client.select("t")
-        self.client.asked = 2
+        self.client.requests_sent = 2
         [line] = self.server.incoming.feed(b"".join(selection))
         self.server.receive_selection(line[1])  # type: ignore[arg-type]
         [methods] = self.client.incoming.feed(self.to_client(0, self.server.methods({"f"})))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sipyco_pyon import pyon
-from sipyco_rpc.wire.client_session import ClientSession, Stream
+from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
 from sipyco_rpc.wire.exceptions import GenericRemoteException
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.server_session import (
@@ -150,13 +150,13 @@ class TestClient:
 
     def test_counts_its_requests_as_their_replies_come_in_order(self) -> None:
         session = client()
-        session.asked = 2  # the banner and the selection
+        session.requests_sent = 2  # the banner and the selection
         body = session.call("f", (), {})
         assert session.request(body) == (3, [body[0]])
-        session.asked += 1
-        assert session.owed == 3
+        session.requests_sent += 1
+        assert session.replies_pending == 3
         session.incoming.feed(b"greeting\nmethods\nrep")
-        assert session.owed == 1
+        assert session.replies_pending == 1
 
     def test_returns_the_value_of_a_reply(self) -> None:
         assert client().receive_reply(line(b'{"status":"ok","ret":[1]}')) == [1]
@@ -358,12 +358,12 @@ class TestClientWithFrames:
 
     def test_calls(self) -> None:
         session = framed_client()
-        session.asked = 2  # the banner and the selection
+        session.requests_sent = 2  # the banner and the selection
         assert session.request(session.call("f", (1, "µ"), {})) == (
             3,
             [b'#3 60\n{"action":"call","name":"f","args":[1,"\\u00b5"],"kwargs":{}}'],
         )
-        session.asked += 1
+        session.requests_sent += 1
         assert session.request(session.call("f", (), {"c": None})) == (
             4,
             [b'#4 58\n{"action":"call","name":"f","args":[],"kwargs":{"c":null}}'],
@@ -418,11 +418,13 @@ class TestClientWithFrames:
             framed_client().receive_reply((3, text, buffers))
 
     def test_a_generator_is_answered_by_a_stream(self) -> None:
-        assert framed_client().receive_reply((3, b'{"status":"stream"}', [])) is Stream
+        assert framed_client().receive_reply((3, b'{"status":"stream"}', [])) is GENERATOR
 
     def test_asks_for_items_and_takes_them(self) -> None:
         session = framed_client()
-        assert session.allow_items(3, 2) == b'#3 23\n{"action":"next","n":2}'
+        session.open_stream(3)
+        assert session.allow_items(3)
+        assert session.control_frames == b'#3 23\n{"action":"next","n":2}'
         assert session.receive_item((3, b'{"status":"item","ret":[1]}', [])) == (True, [1])
         assert session.receive_item((3, b'{"status":"item","ret":null}', [])) == (True, None)
         assert session.receive_item((3, b'{"status":"ok","ret":null}', [])) == (False, None)
@@ -437,8 +439,11 @@ class TestClientWithFrames:
         with pytest.raises(IncompatibleServer, match="expected an item"):
             framed_client().receive_item((3, b'{"status":"stream"}', []))
 
-    def test_gives_calls_up(self) -> None:
-        assert framed_client().cancel(12) == b'#12 19\n{"action":"cancel"}'
+    def test_cancels_calls(self) -> None:
+        session = framed_client()
+        session.cancel_call(12, reply_pending=True)
+        session.collect_cancels()
+        assert session.control_frames == b'#12 19\n{"action":"cancel"}'
 
 
 class TestServerWithFrames:

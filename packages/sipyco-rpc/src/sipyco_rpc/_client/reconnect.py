@@ -182,7 +182,7 @@ class ReconnectingConnection:
         if (
             isinstance(exc, TimeoutError)
             or hasattr(exc, "parent_traceback")
-            or connection.wire.closed is None
+            or connection.transport.closed is None
         ):
             raise exc
         if not self._closing.is_set():

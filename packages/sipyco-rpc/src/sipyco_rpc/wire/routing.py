@@ -1,105 +1,165 @@
-"""Where what a server sends waits for who has asked for it. No sockets here."""
+"""Routes what a server sends to the calls that wait for it, by its numbers. No values here."""
 
 from __future__ import annotations
 
 from collections import deque
 
-from sipyco_rpc.wire.frames import FrameError
+from sipyco_rpc.wire.frames import FrameError, pack_frame
+from sipyco_rpc.wire.item_queue import ItemQueue
+from sipyco_rpc.wire.lines import MAX_LINE
+from sipyco_rpc.wire.session import Session
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from sipyco_rpc.wire.client_session import ClientSession
+    from collections.abc import Container, Sequence
+    from typing import Final
+
     from sipyco_rpc.wire.messages import Message
 
-
-class Items(deque["Message"]):
-    """What a generator gave and nobody has taken yet.
-
-    Attributes:
-        room: how many more messages the server may send: the items that were allowed, and the end.
-    """
-
-    room = 1
+_UNASKED: Final = "a message that nobody had asked for"
 
 
-class ReplyRouter:
-    """The messages of one connection, by the numbers of the calls that they are for.
+class ReplyRouter(Session):
+    """What a client has sent, what the server owes, and whose message it is that comes.
+
+    What is received is put where `incoming.memory` says, and announced to `receive`. Without
+    frames replies come in the order of the requests, so the numbers of both are counted.
+
+    Ctrl-C may strike in the middle of anything: each change that matters is a single step.
 
     Args:
-        session: knows what was asked for.
+        max_message: longest message to accept, in bytes.
 
     Attributes:
-        replies: those that nobody has taken yet; late ones to calls that were given up on without
-            the server's knowledge among them.
-        items: what generators gave, of those that somebody iterates over.
-        unwanted: the calls that the server was told to end; what comes of them is dropped.
-        untold: the calls that were given up and that the server has not been told of, each with
-            whether it still owes a message. Any thread may add to it, at any time.
-        notices: what tells it of those that it is being told of.
+        requests_sent: how many requests were sent. Whoever sends one increases it by one as soon
+            as all of it is on its way.
+        replies: those that nobody has taken yet; late ones to cancelled calls among them.
+        streams: what generators gave, by the numbers of their calls, while somebody iterates.
+        ignored_ids: the cancelled calls whose reply is still to come, and to be dropped.
+        pending_cancels: the cancelled calls that the server has not been told of, each with
+            whether its reply is still to come. Any thread may add to it, at any time.
+        control_frames: what is to be sent before anything else, and is not answered by itself.
     """
 
-    def __init__(self, session: ClientSession) -> None:
+    def __init__(self, max_message: int = MAX_LINE) -> None:
+        super().__init__(max_message)
+        self.requests_sent = 0
         self.replies: deque[Message] = deque()
-        self.items: dict[int, Items] = {}
-        self.unwanted: set[int] = set()
-        self.untold: deque[tuple[int, bool]] = deque()
-        self.notices = bytearray()
-        self._session = session
+        self.streams: dict[int, ItemQueue] = {}
+        self.ignored_ids: set[int] = set()
+        self.pending_cancels: deque[tuple[int, bool]] = deque()
+        self.control_frames = bytearray()
 
-    def put(self, messages: list[Message]) -> None:
-        """Sort messages in; what nobody waits for is dropped.
+    @property
+    def replies_pending(self) -> int:
+        """How many messages are to come, or with frames: how many calls may still get some."""
+        if self.framed:
+            return len(self.ignored_ids) + len(self.streams)
+        return self.requests_sent - self.incoming.lines
+
+    def receive(self, size: int) -> Sequence[int]:
+        """Note that bytes have been received, and sort the messages that are complete by then.
+
+        Returns:
+            The numbers of the generators that gave something.
 
         Raises:
-            FrameError: they are more than was asked for.
+            FrameError: the server does not keep to the rules.
         """
+        messages = self.incoming.take(size)
+        if self.streams or self.ignored_ids:
+            return self._route(messages)
+        self.replies += messages
+        return ()
+
+    def _route(self, messages: list[Message]) -> list[int]:
+        gave = []
         for message in messages:
             number = message[0]
-            items = self.items.get(number)
-            if items is not None:
-                if not items.room:
-                    raise FrameError(f"more items of call {number} than it was asked for")
-                items.room -= 1
-                items.append(message)
-            elif number in self.unwanted:
-                self.unwanted.discard(number)
-            elif number == self._session.asked:
-                self.replies.clear()  # there is one reply
+            queue = self.streams.get(number)
+            if queue is not None:
+                queue.put(message)
+                gave.append(number)
+            elif number in self.ignored_ids:
+                self.ignored_ids.discard(number)
+            else:
                 self.replies.append(message)
-            elif number > self._session.asked:
-                raise FrameError("a message that nobody had asked for")
+        return gave
 
-    def drop_late(self) -> None:
-        """Drop the replies that came while nobody waited for one.
+    def has_reply(self, awaited: Container[int]) -> bool:
+        """Tell whether the next of `replies` is waited for; drop the late ones before it.
+
+        Args:
+            awaited: the numbers of the requests whose replies are waited for.
 
         Raises:
-            FrameError: one is that to a request which is not even sent.
+            FrameError: nobody had asked for it.
         """
-        asked, replies = self._session.asked, self.replies
-        # An old server may answer a request of which it has seen enough.
-        early = 0 if self._session.framed else 1
-        while replies and replies[0][0] <= asked:
+        replies = self.replies
+        while replies:
+            number = replies[0][0]
+            if number in awaited:
+                return True
+            if number > self.requests_sent:
+                raise FrameError(_UNASKED)
             replies.popleft()
-        if len(replies) > early:
-            raise FrameError("a message that nobody had asked for")
+        return False
 
-    def give_up(self, number: int) -> bool:
-        """Drop what a generator gave; tell whether the server has to be told."""
-        items = self.items.pop(number, None)
-        return items is not None and not (items and self._have_ended(items))
+    def drop_late(self) -> None:
+        """Drop the replies that came while a request was being sent.
 
-    def _have_ended(self, items: Items) -> bool:
-        """Tell whether the last message of a generator has come."""
-        try:
-            more, _ = self._session.receive_item(items[-1])
-        except Exception:  # noqa: BLE001  (whatever it is, it is not known to be the last)
+        Raises:
+            FrameError: nobody had asked for one of them.
+        """
+        # An old server may answer a request of which it has seen enough.
+        early = () if self.framed else (self.requests_sent + 1,)
+        if self.has_reply(early) and len(self.replies) > 1:
+            raise FrameError(_UNASKED)
+
+    def check_unasked(self) -> None:
+        """Refuse, before a request is sent, what would pass for the reply to it.
+
+        Raises:
+            FrameError: nobody had asked for what has come.
+        """
+        self.has_reply(())
+        if not self.framed and not self.replies_pending and self.incoming.pending_size:
+            raise FrameError(_UNASKED)
+
+    def open_stream(self, number: int) -> None:
+        """Collect what a generator gives, which was the reply of this number."""
+        self.streams[number] = ItemQueue()
+
+    def allow_items(self, number: int) -> bool:
+        """Let a generator give more items if it is time; tell if that is in `control_frames`."""
+        queue = self.streams.get(number)
+        more = 0 if queue is None else queue.due()
+        if queue is None or not more:
             return False
-        return not more
+        self.control_frames += b"".join(pack_frame(number, b'{"action":"next","n":%d}' % more))
+        queue.credit += more
+        return True
 
-    def collect_notices(self) -> None:
-        """Make notices of what the server has not been told of."""
-        while self.untold:
-            number, owed = self.untold[0]
-            if owed:
-                self.unwanted.add(number)
-            self.notices += self._session.cancel(number)
-            del self.untold[0]
+    def cancel_call(self, number: int, *, reply_pending: bool) -> None:
+        """Have the server end a call whose reply nobody waits for: it may be a generator.
+
+        Args:
+            number: of the call.
+            reply_pending: its reply has not come yet.
+        """
+        if self.framed:  # otherwise there is no way to tell the server, and no generators
+            self.streams.pop(number, None)
+            self.pending_cancels.append((number, reply_pending))
+
+    def collect_cancels(self) -> None:
+        """Make frames of the cancellations that the server has not been told of.
+
+        They are not answered by themselves. There is exactly one reply to a call that is
+        cancelled: the method's own outcome, or the cancellation.
+        """
+        while self.pending_cancels:
+            number, reply_pending = self.pending_cancels[0]
+            if reply_pending:
+                self.ignored_ids.add(number)
+            self.control_frames += b"".join(pack_frame(number, b'{"action":"cancel"}'))
+            del self.pending_cancels[0]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sipyco_rpc._client.aio.connection import AsyncioConnection
+    from sipyco_rpc._client.aio.protocol import ConnectionProtocol
 
 
 class Closing(Coroutine[Any, Any, None]):
@@ -21,7 +21,7 @@ class Closing(Coroutine[Any, Any, None]):
         connection: gives the connection to close, or None; it is asked when it is to be closed.
     """
 
-    def __init__(self, connection: Callable[[], AsyncioConnection | None]) -> None:
+    def __init__(self, connection: Callable[[], ConnectionProtocol | None]) -> None:
         self._connection = connection
         self._thread = threading.get_ident()
         self._closing: Coroutine[Any, Any, None] | None = None
@@ -71,7 +71,7 @@ async def _nothing() -> None:
     pass
 
 
-async def _close(connection_now: Callable[[], AsyncioConnection | None]) -> None:
+async def _close(connection_now: Callable[[], ConnectionProtocol | None]) -> None:
     connection = connection_now()
     if connection is None:
         return
@@ -90,7 +90,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _close_threadsafe(connection: AsyncioConnection) -> None:
+def _close_threadsafe(connection: ConnectionProtocol) -> None:
     """Have a connection closed by its loop, which is not that of this thread."""
     try:
         connection.loop.call_soon_threadsafe(connection.close)

@@ -1,45 +1,27 @@
-"""A connection of the asyncio client: a transport and a `ClientSession`. No proxies here."""
+"""The asyncio shell around a `ClientSession`: a transport, and tasks that wait."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sipyco_rpc._client.aio.item_queue import Inbox
 from sipyco_rpc._client.aio.iterator import RemoteAsyncIterator
+from sipyco_rpc._client.aio.protocol import ConnectionProtocol
 from sipyco_rpc._client.timeouts import limit_of, limits
-from sipyco_rpc._compat import release
-from sipyco_rpc.net.errors import (
-    closed_by_us,
-    lost_earlier,
-    lost_error,
-    protocol_violation,
-    timeout_error,
-)
-from sipyco_rpc.net.sender import Sender
-from sipyco_rpc.net.workarounds import abort_tls
-from sipyco_rpc.support.process_bound import (
-    after_fork_in_child,
-    belongs_to_parent,
-    leave_descriptor,
-)
-from sipyco_rpc.wire.client_session import ClientSession, Stream
+from sipyco_rpc.net.errors import protocol_violation, timeout_error
+from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
 from sipyco_rpc.wire.frames import FrameError
 
 if TYPE_CHECKING:
-    import socket
-
     from sipyco_rpc.wire.messages import Message
     from sipyco_rpc.wire.session import OutgoingMessage
 
 T = TypeVar("T")
 
-_CLOSE_TIMEOUT: Final = 1.0  # seconds for a peer to take part in closing
 
-
-class AsyncioConnection(asyncio.BufferedProtocol):
+class AsyncioConnection(ConnectionProtocol):
     """A transport and a `ClientSession`. A reply goes to the request of its number.
 
     The late reply to a request whose caller has given up is dropped. Requests are sent whole or
@@ -52,136 +34,48 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         key: stands for the client in `call_timeout`.
 
     Attributes:
-        sock: the socket, or None for what has none; it is the transport's.
-        lost: done when the connection has ended.
         listing: what the server said of its methods, or None before that.
     """
 
     def __init__(self, where: str, max_line: int, timeout: float | None, key: object) -> None:
         self.session = ClientSession(max_line)
-        self.where = where
-        self._socket_name: Any = None
-        self.sock: socket.socket | None = None
+        super().__init__(where, self.session.incoming)
         self.listing: dict[str, Any] | None = None
         self._timeout = timeout
         self._key = key
-        self.loop = asyncio.get_running_loop()
-        self.lost = self.loop.create_future()
-        self.transport: asyncio.Transport | None = None
-        self._sender: Sender
-        self._incoming = self.session.incoming
-        # Who waits for the message of a number, and what has come of generators.
+        # Who waits for the reply of a number, and what is set as a generator gives something.
         self._waiting: dict[int, asyncio.Future[Message]] = {}
-        self._inboxes: dict[int, Inbox] = {}
-        self._writable = asyncio.Event()
-        self._writable.set()
-        # Why there is no connection any more, as the error of calls from now on.
-        self._closed: Callable[[], Exception] | None = None
-        after_fork_in_child(self._after_fork)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
-        self._sender = Sender(self.transport)
-        self._sender.on_drained = self._writable.set
-        self._sender.broken = self._give_up
-        self._sender.begin()
-        # TLS does not know it any more when it is closed.
-        self._socket_name = transport.get_extra_info("sockname")
-        # One call less for each read.
-        self.get_buffer = self._incoming.memory  # type: ignore[method-assign]
-
-    @property
-    def local_host(self) -> str:
-        """The address of this end of the connection, also when that is closed."""
-        address: str = self._socket_name[0]
-        return address
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._incoming.memory()
+        self._arrived: dict[int, asyncio.Event] = {}
 
     def buffer_updated(self, nbytes: int) -> None:
+        session, waiting = self.session, self._waiting
         try:
-            for message in self._incoming.take(nbytes):
-                self._route(message)
+            for number in session.receive(nbytes):
+                self._arrived[number].set()
+            replies = session.replies
+            # The first test is the second one in fewer steps, where nothing is late.
+            while replies and (replies[0][0] in waiting or session.has_reply(waiting)):
+                message = replies.popleft()
+                reply = waiting.pop(message[0])
+                if not reply.done():
+                    reply.set_result(message)
         except FrameError as exc:
-            self._give_up(protocol_violation(self.where, exc))
+            self._abort(protocol_violation(self.where, exc))
         except MemoryError:
-            self._give_up(f"there was not enough memory to receive from {self.where}")
+            self._abort(f"there was not enough memory to receive from {self.where}")
 
-    def _route(self, message: Message) -> None:
-        number = message[0]
-        reply = self._waiting.pop(number, None)
-        if reply is not None:
-            if not reply.done():
-                reply.set_result(message)
-            return
-        inbox = self._inboxes.get(number)
-        if inbox is not None:
-            inbox.put(message)
-        elif number > self.session.asked:
-            raise FrameError("a message that nobody had asked for")
-        # Otherwise its caller has given up.
-
-    def _give_up(self, reason: str) -> None:
-        self._end(lambda: ConnectionAbortedError(reason))
-        if self.transport is not None:
-            self.transport.abort()
-
-    def eof_received(self) -> None:
-        assert self.transport is not None
-        abort_tls(self.transport)  # what is still to be sent is of no use
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        known, unread, later = self._closed, self._incoming.pending, lost_earlier(self.where, exc)
-        self._end(lambda: lost_error(self.where, exc, unread))
-        self._closed = known or (lambda: ConnectionResetError(later))
-        self._writable.set()
-        self._sender.drop()
-        if not self.lost.done():
-            self.lost.set_result(None)
-
-    def _end(self, error: Callable[[], Exception]) -> None:
-        if self._closed is None:
-            self._closed = error
+    def _fail_waiting(self, error: Callable[[], Exception]) -> None:
         waiting, self._waiting = self._waiting, {}
         for reply in waiting.values():
             if not reply.done():
                 reply.set_exception(error())
-        for inbox in self._inboxes.values():
-            inbox.fail(error())
-        self._inboxes.clear()
+        for arrived in self._arrived.values():
+            arrived.set()
 
     def _after_fork(self) -> asyncio.AbstractEventLoop:
-        reason = belongs_to_parent(
-            f"the connection to {self.where}", "make another client in this process"
-        )
-        if self._closed is None:
-            self._closed = lambda: ConnectionAbortedError(reason)
-        for inbox in self._inboxes.values():
-            inbox.abandon(self._closed())
-        # Nothing is to be done in the loop any more, nor waited for.
-        self.lost = self.loop.create_future()
-        self.lost.set_result(None)
-        leave_descriptor(self.transport)
-        return self.loop
-
-    def check_loop(self) -> None:
-        """Refuse to be used in another event loop than the one that has connected.
-
-        Raises:
-            RuntimeError: this is another one. Nothing has been sent.
-        """
-        if asyncio.get_running_loop() is not self.loop:
-            raise RuntimeError(
-                f"the client of {self.where} was connected in another event loop: "
-                "use it there, or make another client in this one"
-            )
-
-    def pause_writing(self) -> None:
-        self._sender.pause()
-
-    def resume_writing(self) -> None:
-        self._sender.resume()
+        for queue in self.session.streams.values():
+            queue.clear()
+        return super()._after_fork()
 
     async def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `exchange`, and what the method raised."""
@@ -192,8 +86,10 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         else:
             message = await self.limited(self._what(name), exchange)
         value = session.receive_reply(message)
-        if value is not Stream:
+        if value is not GENERATOR:
             return value
+        session.open_stream(message[0])
+        self._arrived[message[0]] = asyncio.Event()
         return RemoteAsyncIterator(self, message[0], self._what(name))
 
     def _what(self, name: str) -> str:
@@ -255,7 +151,7 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         sender.put(pieces, shared=True)  # all or nothing
         if self._closed is not None:
             raise self._closed()  # it could not go on after a part
-        self.session.asked += 1
+        self.session.requests_sent += 1
         reply: asyncio.Future[Message] = self.loop.create_future()
         alone = not self._waiting
         self._waiting[number] = reply
@@ -266,68 +162,67 @@ class AsyncioConnection(asyncio.BufferedProtocol):
         try:
             return await reply
         except asyncio.CancelledError:
-            self._waiting.pop(number, None)
-            if self.session.framed:
-                # Also where the reply is there: it may have been the beginning of a generator.
-                self.tell(self.session.cancel(number))
+            # Also where the reply is there: it may have been the beginning of a generator.
+            pending = self._waiting.pop(number, None) is not None
+            self.session.cancel_call(number, reply_pending=pending)
+            self._send_control_frames()
             raise
 
-    def tell(self, notice: bytes) -> None:
+    def _send_control_frames(self) -> None:
         """Send what is not answered by itself."""
-        if self._closed is None:
-            self._sender.put([notice])
+        self.session.collect_cancels()
+        frames = self.session.control_frames
+        if frames and self._closed is None:
+            self._sender.put([bytes(frames)])
             self._sender.flush_soon()
+        frames.clear()
 
-    def open_inbox(self, number: int) -> Inbox:
-        """Begin to collect what the generator gives that the call of this number returned."""
-        inbox = self._inboxes[number] = Inbox()
-        if self._closed is not None:
-            inbox.fail(self._closed())
-        return inbox
-
-    def forget(self, number: int, *, ended: bool) -> None:
-        """Drop what a generator gives from now on; have the server end it, if it has not ended."""
-        inbox = self._inboxes.pop(number, None)
-        if inbox is not None:
-            inbox.close()
-            if not ended:
-                self.tell(self.session.cancel(number))
-
-    def close(self, *, at_once: bool = False) -> None:
-        """Close the connection, whatever the state of its loop.
+    async def next_item(self, number: int, what: str) -> Message | None:
+        """Wait for what a generator gives next; errors are those of `limited` and `exchange`.
 
         Args:
-            at_once: leave out the farewells of TLS.
+            number: of the call that returned the generator.
+            what: the call, for error messages.
+
+        Returns:
+            The message; None if the generator was closed meanwhile.
         """
-        self._end(lambda: ConnectionAbortedError(closed_by_us(self.where)))
-        self._writable.set()
-        if self.transport is None or self.lost.done():
-            return
-        if self.loop.is_closed():
-            release(self.transport, self.sock)
-        elif at_once or self.transport.get_extra_info("sslcontext") is not None:
-            # TLS would wait for the farewell of the other side, perhaps for longer than the loop.
-            self.transport.abort()
-        else:
-            self.transport.close()
-        if not self.loop.is_running() and not self.loop.is_closed():
-            self._close_in_stopped_loop()
+        if self._closed is None:
+            self.check_loop()
+            if self.session.allow_items(number):
+                self._send_control_frames()
+        queue = self.session.streams.get(number)
+        if queue:
+            return queue.take()
+        return await self.limited(what, self._receive_item(number))
 
-    def _close_in_stopped_loop(self) -> None:
-        """Let the loop close the socket now: it may never run again."""
-        assert self.transport is not None
-        self.transport.abort()
+    async def _receive_item(self, number: int) -> Message | None:
+        while (queue := self.session.streams.get(number)) is not None:
+            if queue:
+                return queue.take()
+            if self._ended is not None:
+                raise self._ended()
+            arrived = self._arrived[number]
+            arrived.clear()
+            await arrived.wait()
+        return None
+
+    def cancel_stream(self, number: int) -> None:
+        """Drop what a generator gives from now on, and have the server end it, unless it has."""
+        if asyncio.get_running_loop() is not self.loop:
+            self.cancel_stream_soon(number)
+            return
+        self.session.cancel_stream(number)
+        self._send_control_frames()
+        arrived = self._arrived.pop(number, None)
+        if arrived is not None:
+            arrived.set()
+
+    def cancel_stream_soon(self, number: int) -> None:
+        """Have the loop do so: any thread may call this, and the garbage collector."""
+        if self.lost.done():
+            return
         try:
-            asyncio.get_running_loop()
+            self.loop.call_soon_threadsafe(self.cancel_stream, number)
         except RuntimeError:
-            self.loop.run_until_complete(asyncio.wait([self.lost], timeout=_CLOSE_TIMEOUT))
-        # Where another loop runs in this thread this one cannot, until that has ended.
-
-    async def wait_closed(self) -> None:
-        """Wait until the connection is closed; what does not close in time is aborted."""
-        if self.loop is not asyncio.get_running_loop() or self.transport is None:
-            return
-        await asyncio.wait([self.lost], timeout=_CLOSE_TIMEOUT)
-        if not self.lost.done():
-            self.transport.abort()
-            await asyncio.wait([self.lost])
+            pass  # the loop has been closed, and the connection with it

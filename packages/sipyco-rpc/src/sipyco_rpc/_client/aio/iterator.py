@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteItems
-from sipyco_rpc.wire.credit import Credit
 
 if TYPE_CHECKING:
-    from sipyco_rpc._client.aio.connection import AsyncioConnection
+    from sipyco_rpc.wire.client_session import ClientSession
+    from sipyco_rpc.wire.messages import Message
+
+
+class AsyncItemSource(Protocol):
+    """What an iterator needs of its connection."""
+
+    session: ClientSession
+
+    async def next_item(self, number: int, what: str) -> Message | None:
+        """Wait for what a generator gives next; None if it was closed."""
+
+    def cancel_stream(self, number: int) -> None:
+        """Have the server end a generator, and drop what it gives."""
+
+    def cancel_stream_soon(self, number: int) -> None:
+        """Do so later; any thread may call this, and the garbage collector."""
 
 
 class RemoteAsyncIterator(RemoteItems, AsyncIterator[Any]):
@@ -27,18 +41,11 @@ class RemoteAsyncIterator(RemoteItems, AsyncIterator[Any]):
     server. Waiting for an item may be cancelled, and begun again.
     """
 
-    def __init__(
-        self,
-        connection: AsyncioConnection,
-        number: int,
-        what: str,
-    ) -> None:
+    def __init__(self, source: AsyncItemSource, number: int, what: str) -> None:
         self._ended = False
-        self._connection = connection
+        self._source = source
         self._number = number
         self._what = what
-        self._credit = Credit()
-        self._inbox = connection.open_inbox(number)
 
     __reduce__ = not_copyable("its items come over a connection of this process")
 
@@ -53,50 +60,31 @@ class RemoteAsyncIterator(RemoteItems, AsyncIterator[Any]):
         """
         if self._ended:
             raise StopAsyncIteration
-        session = self._connection.session
-        if not self._inbox.failed:
-            self._connection.check_loop()
-        more = self._credit.due()
-        if more:
-            self._connection.tell(session.allow_items(self._number, more))
-            self._credit.allow(more)
-            self._inbox.allowed += more
-        message = await self._connection.limited(self._what, self._inbox.take())
+        message = await self._source.next_item(self._number, self._what)
         if message is None:
             raise StopAsyncIteration  # it was closed meanwhile
-        self._credit.take(message)
         try:
-            goes_on, value = session.receive_item(message)
+            goes_on, value = self._source.session.receive_item(message)
         except BaseException:
             self._close()
             raise
         if goes_on:
             return value
-        self._close(ended=True)
+        self._close()
         raise StopAsyncIteration if value is None else value
 
     async def aclose(self) -> None:
         """End the generator. May be repeated."""
-        if asyncio.get_running_loop() is self._connection.loop:
-            self._close()
-        else:
-            self.__del__()
-            self._ended = True
+        self._close()
 
-    def _close(self, *, ended: bool = False) -> None:
+    def _close(self) -> None:
         if not self._ended:
             self._ended = True
-            self._connection.forget(self._number, ended=ended)
+            self._source.cancel_stream(self._number)
 
     def __del__(self) -> None:
-        if self._ended or self._connection.lost.done():
-            return
-        try:
-            # The garbage collector may run in any thread.
-            forget, number = self._connection.forget, self._number
-            self._connection.loop.call_soon_threadsafe(lambda: forget(number, ended=False))
-        except RuntimeError:
-            pass  # the loop has been closed, and the connection with it
+        if not self._ended:
+            self._source.cancel_stream_soon(self._number)
 
     def __repr__(self) -> str:
         return f"<items of the {self._what}>"

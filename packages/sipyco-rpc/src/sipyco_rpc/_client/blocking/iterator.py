@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 
 from sipyco_rpc._client.timeouts import limit_of
-from sipyco_rpc.net.errors import timeout_error
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteItems
-from sipyco_rpc.wire.credit import Credit
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Final, Self
+    from typing import Any, Protocol, Self
 
-    from sipyco_rpc._client.blocking.connection import BlockingConnection
     from sipyco_rpc._client.timeouts import Limit
+    from sipyco_rpc.wire.client_session import ClientSession
     from sipyco_rpc.wire.messages import Message
-    from sipyco_rpc.wire.routing import Items
 
-_TIMEOUT: Final = 0.1  # seconds until one that waits for an item looks whether it was closed
+    class ItemSource(Protocol):
+        """What an iterator needs of its connection."""
+
+        session: ClientSession
+
+        def next_item(self, number: int, what: str, limit: Limit) -> Message | None:
+            """Wait for what a generator gives next; None if it was closed."""
+
+        def cancel_stream(self, number: int) -> None:
+            """Have the server end a generator, and drop what it gives."""
 
 
 class RemoteIterator(RemoteItems, Iterator["Any"]):
@@ -41,15 +45,12 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
 
     _ended = True  # until it has begun: Ctrl-C may strike before that
 
-    def __init__(
-        self, connection: BlockingConnection, number: int, what: str, key: object
-    ) -> None:
-        self._connection = connection
+    def __init__(self, source: ItemSource, number: int, what: str, key: object) -> None:
+        self._source = source
         self._number = number
         self._what = what
         self._key = key  # of the client
         self._ended = False
-        self._credit = Credit()
 
     __reduce__ = not_copyable("its items come over a connection of this process")
 
@@ -73,7 +74,7 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
         if self._ended:
             raise StopIteration
         try:
-            message = self._receive(limit_of(self._key))
+            message = self._source.next_item(self._number, self._what, limit_of(self._key))
         except TimeoutError:
             raise
         except BaseException:
@@ -81,94 +82,25 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
             raise
         if message is None:
             raise StopIteration
-        self._credit.take(message)
         return message
-
-    def _receive(self, limit: Limit) -> Message | None:
-        """Wait for what a generator gives next; None if it was closed meanwhile.
-
-        Args:
-            limit: as for `exchange`, whose errors it has.
-        """
-        connection, number, what = self._connection, self._number, self._what
-        started = time.monotonic()
-        timeout = None if limit[0] else connection.timeout
-        deadline = None if limit[1] is None else started + limit[1]
-        me, turns = threading.get_ident(), connection.turns
-        if turns.owner == me:
-            connection.refuse_reentry(what)
-        try:
-            connection.wait_for_turn(what, me, started, deadline)
-            items = connection.mail.items.get(number)
-            if items is None:
-                return None
-            try:
-                more = self._credit.due()
-                if more:
-                    connection.send(
-                        [connection.session.allow_items(number, more)], timeout, deadline
-                    )
-                    items.room += more
-                    self._credit.allow(more)
-                if not items:
-                    self._await_item(items, timeout, deadline)
-                return items.popleft() if items else None
-            except TimeoutError as exc:
-                raise timeout_error(what, connection.where, started) from exc
-            except EOFError as exc:
-                raise EOFError(f"{what}: {exc}") from exc
-        finally:
-            if turns.owner == me:
-                turns.owner = None
-            if turns.waiting or connection.mail.untold:
-                connection.after_turn()
-
-    # In a function of its own, as `BlockingConnection._await_reply`.
-    def _await_item(self, items: Items, timeout: float | None, deadline: float | None) -> None:
-        """Wait until there is an item, or there are none any more."""
-        while not items and self._number in self._connection.mail.items:
-            self._wait(timeout, deadline)
-
-    def _wait(self, timeout: float | None, deadline: float | None) -> None:
-        """Wait until something comes, or another thread has closed the generator."""
-        connection, mail, started = self._connection, self._connection.mail, time.monotonic()
-        if timeout is not None:
-            deadline = started + timeout  # there is one of the two at most
-        while self._number in mail.items:
-            mail.replies.clear()  # late ones
-            if mail.untold or mail.notices:
-                connection.send_notices()
-                if connection.wire.closed is not None:
-                    raise EOFError(connection.wire.closed)
-            patience = _TIMEOUT
-            if deadline is not None:
-                patience = min(patience, deadline - time.monotonic())
-                if patience <= 0:
-                    raise TimeoutError
-            try:
-                connection.wire.receive_some(patience, None)
-                return
-            except TimeoutError:
-                pass  # time to look again
 
     def value_of(self, message: Message) -> Any:
         """Give the item in a message; errors are those of the generator."""
         try:
-            more, value = self._connection.session.receive_item(message)
+            more, value = self._source.session.receive_item(message)
         except BaseException:
             self.close()
             raise
         if more:
             return value
         self._ended = True
-        self._connection.forget(self._number, ended=True)
         raise StopIteration if value is None else value
 
     def close(self) -> None:
         """End the generator. May be repeated."""
         if not self._ended:
             self._ended = True
-            self._connection.forget(self._number)
+            self._source.cancel_stream(self._number)
 
     def __del__(self) -> None:
         self.close()

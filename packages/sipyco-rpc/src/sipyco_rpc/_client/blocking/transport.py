@@ -1,4 +1,4 @@
-"""A socket of the blocking clients: pieces out, messages in. Nothing of turns here."""
+"""A socket of the blocking clients: pieces out, messages in. Nothing of threads here."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from typing import Final, NoReturn
 
     from sipyco_rpc.support.memory import Piece
-    from sipyco_rpc.wire.messages import MessageReader
-    from sipyco_rpc.wire.routing import ReplyRouter
+    from sipyco_rpc.wire.client_session import ClientSession
 
 _MOST_PIECES: Final = 64  # in one system call; the systems' limits are above
 _ALERT_TIMEOUT: Final = 1.0  # seconds to wait for the reason of a connection that is lost
@@ -34,7 +33,7 @@ _HAS_SENDMSG: Final = hasattr(socket.socket, "sendmsg")  # Windows has none
 
 
 class SocketTransport:
-    """The socket of one connection. Only the thread whose turn it is may use it.
+    """The socket of one connection. Only the thread that has the lock may use it.
 
     Where a message was sent in part, or received bytes may have been lost (by Ctrl-C), the socket
     is closed: nobody could tell any more where the next message begins.
@@ -42,26 +41,19 @@ class SocketTransport:
     Args:
         sock: connected, with TLS or without.
         where: the other end, for error messages.
-        incoming: makes messages of what is received.
-        mail: takes the messages.
+        session: takes what is received.
 
     Attributes:
         closed: why there is no connection any more, or None.
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        where: str,
-        incoming: MessageReader,
-        mail: ReplyRouter,
-    ) -> None:
+    def __init__(self, sock: socket.socket, where: str, session: ClientSession) -> None:
         self.closed: str | None = None
         self._socket_name = sock.getsockname()  # once it is closed nobody knows
         self._socket = sock
         self._where = where
-        self._incoming = incoming
-        self._mail = mail
+        self._incoming = session.incoming
+        self._session = session
         self._tls = type(sock) is not socket.socket
         self._timeout = sock.gettimeout()  # that of the socket now
 
@@ -89,7 +81,7 @@ class SocketTransport:
             OSError, EOFError: it is lost.
         """
         if deadline is not None or timeout != self._timeout:
-            self._set_patience(timeout, deadline)
+            self._limit_operation(timeout, deadline)
         count, first = len(pieces), pieces[0]
         try:
             if count == 1 and not listening:
@@ -98,7 +90,7 @@ class SocketTransport:
                     pieces.clear()
                     return
                 pieces[0] = memoryview(pieces[0])[sent:]
-                self._set_patience(timeout, deadline)
+                self._limit_operation(timeout, deadline)
             while True:
                 if not listening:
                     self._send_some(pieces)
@@ -106,7 +98,7 @@ class SocketTransport:
                     self._send_or_receive(pieces, timeout, deadline)
                 if not pieces:
                     return
-                self._set_patience(timeout, deadline)
+                self._limit_operation(timeout, deadline)
         except OSError as exc:
             if not isinstance(exc, TimeoutError) or exc.errno is not None:
                 self._lost(exc)
@@ -137,7 +129,7 @@ class SocketTransport:
             raise
 
     def receive_some(self, timeout: float | None, deadline: float | None) -> None:
-        """Wait for bytes, and route the messages that are complete by then.
+        """Wait for bytes, and have the session sort the messages that are complete by then.
 
         Raises:
             TimeoutError: nothing came in time.
@@ -146,26 +138,22 @@ class SocketTransport:
             ConnectionAbortedError: what came is no message.
         """
         if deadline is not None or timeout != self._timeout:
-            self._set_patience(timeout, deadline)
-        incoming, mail = self._incoming, self._mail
+            self._limit_operation(timeout, deadline)
+        incoming = self._incoming
         raw = incoming.body is not None and incoming.memory_is_raw
         memory = incoming.memory()
         memory[0] = _UNTOUCHED
         try:
             size = self._socket.recv_into(memory)
-            if mail.items or mail.unwanted:
-                mail.put(incoming.take(size))
-            else:
-                mail.replies += incoming.take(size)
+            self._session.receive(size)
         except FrameError as exc:
-            self._refuse(exc)
+            self.refuse(exc)
         except OSError as exc:
             if isinstance(exc, TimeoutError) and exc.errno is None:
                 raise  # ours; one with a number is the network's (keepalive)
             if _would_block(exc):
                 return  # it was not to be waited for
             self._lost(exc)
-            self.fail(lost_earlier(self._where, exc))
             raise
         except MemoryError as exc:
             self.fail(closed_by_us(self._where, "there was not enough memory"))
@@ -237,7 +225,7 @@ class SocketTransport:
         except OSError as exc:
             if not _would_block(exc):
                 raise
-        self._set_patience(timeout, deadline)
+        self._limit_operation(timeout, deadline)
         with Selector() as selector:
             selector.register(self._socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
             ready = selector.select(self._timeout)
@@ -246,11 +234,11 @@ class SocketTransport:
         if ready[0][1] & selectors.EVENT_READ:
             self.receive_some(0, None)
             try:
-                self._mail.drop_late()
+                self._session.drop_late()
             except FrameError as exc:
-                self._refuse(exc)
+                self.refuse(exc)
 
-    def _set_patience(self, timeout: float | None, deadline: float | None) -> None:
+    def _limit_operation(self, timeout: float | None, deadline: float | None) -> None:
         """Set the timeout of the next operation."""
         if deadline is not None:
             timeout = deadline - time.monotonic()
@@ -267,8 +255,8 @@ class SocketTransport:
             self._check_closed(exc)
             raise
 
-    def _refuse(self, exc: FrameError) -> NoReturn:
-        """Give a connection up whose other side does not keep to the rules."""
+    def refuse(self, exc: FrameError) -> NoReturn:
+        """Give the connection up, as the other side does not keep to the rules."""
         self.fail(protocol_violation(self._where, exc))
         raise ConnectionAbortedError(self.closed) from exc
 
