@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sipyco_rpc._server import connection
+from sipyco_rpc.net import server as net_server
 from sipyco_rpc.net.accepting import feed
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.pc_rpc import Server
@@ -157,10 +158,10 @@ def test_a_handler_that_has_resisted_is_cancelled_by_the_next_stop(
         await server.start(HOST, 0)
         with RawPeer(port_of(server), b"") as peer:
             assert await peer.line() == b"begun"
-            monkeypatch.setattr(server, "_STOP_TIMEOUT", 0.001)
+            monkeypatch.setattr(net_server, "_STOP_TIMEOUT", 0.001)
             await server.stop()
             assert len(server._handlers) == server.cancelled == 1
-            monkeypatch.setattr(server, "_STOP_TIMEOUT", DEADLINE)
+            monkeypatch.setattr(net_server, "_STOP_TIMEOUT", DEADLINE)
             await server.stop()
         assert not server._handlers
         assert server.cancelled == 2
