@@ -225,7 +225,7 @@ def test_a_client_may_be_gone_before_its_connection_is_made(lost: bool) -> None:
         connection.connection_made(transport)
         assert transport.is_closing()
         assert transport.line.sent == b""
-        connection._visitor.established()
+        connection._slot.established()
 
     asyncio.run(main())
 
