@@ -37,9 +37,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         slot: is told how far the client has come.
         log_limiter: for what is said about the client.
         make_target: gives the target of a name that the client has selected; may raise anything.
-        exits: is called with what a method or a target's constructor has raised, or None if the
-            client has called `terminate`; and with what to call it. Tells whether that ends the
-            server.
+        exits: is called with what a method or a target's constructor has raised, or None for
+            `terminate`, and with what to call it; tells whether that ends the server.
     """
 
     def __init__(
@@ -106,7 +105,10 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._fail(exc)
         finally:
             self._working = False
-        self._send_replies()
+        if queue.waiting:
+            self._send_replies()
+        elif not self._ending:
+            self._sender.flush()
 
     def eof_received(self) -> bool:
         if self._calls is None or self._queue is None:
@@ -229,11 +231,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._send_replies()
 
     def _send_replies(self) -> None:
-        if self._ending:
-            return
-        self._sender.flush()
-        if self._queue is not None and self._queue.ready:
-            self._queue.schedule()  # it was the turn of others, or what had to be sent is gone
+        if not self._ending:
+            self._sender.flush()
+            if self._queue is not None and self._queue.ready:
+                self._queue.schedule()  # it was the turn of others, or what had to be sent is gone
 
     def _resume(self) -> None:
         """Handle what had to wait, as far as that can be done now."""
@@ -262,8 +263,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _exits(self, exc: BaseException | None, what: str) -> bool:
         """Close the connection if that ends the server; tell whether it does."""
-        exits = self._exits_server(exc, what)
-        if exits:
+        if exits := self._exits_server(exc, what):
             self._end()
         return exits
 
