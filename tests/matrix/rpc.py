@@ -18,7 +18,7 @@ from sipyco_rpc.pc_rpc import (
     Server,
 )
 from sipyco_rpc.support.memory import MIB
-from sipyco_rpc.wire.server_session import ServerSession
+from sipyco_rpc.wire.server_handshake import ServerHandshake
 from support.feeds import port_of
 from support.peers import HOST
 
@@ -54,8 +54,8 @@ class Target:
 def old_greeting(greeting: Any) -> Any:
     """Greet as servers from before 2025 did, which know PYON v1 only."""
 
-    def identification(session: ServerSession) -> bytes:
-        said = pyon.decode(greeting(session))
+    def identification(handshake: ServerHandshake) -> bytes:
+        said = pyon.decode(greeting(handshake))
         del said["features"]
         return pyon.encode_bytes(said, end="\n")
 
@@ -75,8 +75,8 @@ class Served(Component):
         self.target = Target()
         self.patches = ExitStack()
         if self.dialect == "v1":
-            old = old_greeting(ServerSession.identification)
-            self.patches.enter_context(mock.patch.object(ServerSession, "identification", old))
+            old = old_greeting(ServerHandshake.identification)
+            self.patches.enter_context(mock.patch.object(ServerHandshake, "identification", old))
         self.server = Server(
             {"t": self.target}, frames=self.dialect not in ("v1", "v2"), **self.options
         )

@@ -18,15 +18,10 @@ from sipyco_rpc._client import asyncio_client
 from sipyco_rpc._server.connection import ServerConnection
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
 from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
-from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.messages import MessageReader
-from sipyco_rpc.wire.server_session import (
-    CallRequest,
-    CancelRequest,
-    ListRequest,
-    NextRequest,
-    ServerSession,
-)
+from sipyco_rpc.wire.requests import CallRequest, CancelRequest, ListRequest, NextRequest
+from sipyco_rpc.wire.server_handshake import BannerReceived, State
+from sipyco_rpc.wire.server_session import ServerSession
 from sipyco_rpc.wire.session import AutoTarget
 from support.peers import DEADLINE
 
@@ -103,6 +98,52 @@ def _messages(incoming: MessageReader, data: bytes) -> Iterator[Any]:
             yield message
 
 
+def served(
+    session: ServerSession, data: bytes, names: Iterable[str], send: Callable[..., object]
+) -> Iterator[Any]:
+    """Put bytes where they belong, go through the handshake, and give each message after it.
+
+    Args:
+        session: what receives them.
+        data: the bytes.
+        names: the methods of the target, whichever is selected.
+        send: is called with the pieces of what the handshake answers.
+    """
+    while data:
+        memory = session.incoming.memory()
+        size = min(len(memory), len(data))
+        memory[:size] = data[:size]
+        session.incoming.received(size)
+        data = data[size:]
+        while (event := session.next_event()) is not None:
+            if isinstance(event, BannerReceived):
+                send(event.reply)
+            else:
+                send(*session.accept(names))
+        if session.handshake.state is State.REQUESTS:
+            while (message := session.incoming.next()) is not None:
+                yield message
+
+
+CALL = b'{"action":"call","name":"f","args":[],"kwargs":{}}'
+
+
+def selected_session(selection: bytes, *numbers: int, **options: Any) -> ServerSession:
+    """Return a session whose client has selected a target, and made calls of these numbers.
+
+    Args:
+        selection: the line, without its newline; it begins with the name of the only target.
+        numbers: of the calls.
+        options: of the session.
+    """
+    session = ServerSession([selection.decode().split(" ")[0]], **options)
+    said = b"ARTIQ pc_rpc\n" + selection + b"\n"
+    assert list(served(session, said, {"f"}, lambda *pieces: None)) == []
+    for number in numbers:
+        session.receive_request((number, CALL, []))
+    return session
+
+
 class SessionPair:
     """A `ClientSession` that makes calls, and a `ServerSession` that has them answered.
 
@@ -132,7 +173,7 @@ class SessionPair:
     ) -> None:
         self.client = ClientSession(max_message)
         self.server = ServerSession(["lda"], max_message=max_message)
-        self.server._features = list(features)
+        self.server.handshake._features = list(features)
         self.executed: list[Any] = []
         self.up = Line(self._serve, up, lost_up)
         self.down = Line(self._receive, down, lost_down)
@@ -144,8 +185,6 @@ class SessionPair:
         self._generators: dict[int, Iterator[Any]] = {}  # of the server
         self._waiting: deque[Callable[[], Any]] = deque()  # until the handshake is over
         self._client_step: Callable[[Any], None] = self._server_speaks_first
-        self._banner: bytes | None = b""
-        self._selected = False
         self._request(self.client.hello())
 
     @property
@@ -253,21 +292,9 @@ class SessionPair:
     # The server.
 
     def _serve(self, data: bytes) -> None:
-        if self._banner is not None:
-            self._banner += data
-            if not self.server.check_banner(self._banner):
-                return
-            data, self._banner = self._banner[len(b"ARTIQ pc_rpc\n") :], None
-            self.down.send(self.server.identification())
-        for number, text, buffers in _messages(self.server.incoming, data):
-            if not self._selected:
-                self._selected = True
-                assert not isinstance(text, LineTooLong)
-                self.server.receive_selection(bytes(text))
-                self.down.send(*self.server.pack(0, self.server.methods({"f", "g"})))
-                continue
-            for body in self._replies((number, text, buffers)):
-                self.down.send(*self.server.pack(number, body))
+        for message in served(self.server, data, {"f", "g"}, self.down.send):
+            for pieces in self._replies(message):
+                self.down.send(*pieces)
 
     def _replies(self, message: Any) -> Iterator[Any]:
         """Give the messages that answer one; none for a cancellation that comes too late."""
@@ -275,33 +302,35 @@ class SessionPair:
         try:
             request = server.receive_request(message)
             if isinstance(request, NextRequest):
-                yield from self._next_items(number, request.items)
+                yield from self._next_items(number)
             elif isinstance(request, CancelRequest):
                 if self._generators.pop(number, None) is not None:
-                    yield server.failure(RuntimeError("it was cancelled"))
+                    server.stream_closed()
+                    yield server.fail(number, RuntimeError("it was cancelled"))
             elif isinstance(request, ListRequest):
-                yield server.result({"docstring": None, "methods": {}})
+                yield server.reply(number, {"docstring": None, "methods": {}})
             else:
                 assert isinstance(request, CallRequest)
                 self.executed.append((request.name, list(request.args), request.kwargs))
                 result = self._answer(request.name, *request.args, **request.kwargs)
                 if isinstance(result, Iterator):
+                    yield server.stream(number)
                     self._generators[number] = result
-                    yield server.stream()
                 else:
-                    yield server.result(result)
+                    yield server.reply(number, result)
         except Exception as exc:
-            yield server.failure(exc.with_traceback(None))  # a shorter stream
+            yield server.fail(number, exc.with_traceback(None))  # a shorter stream
 
-    def _next_items(self, number: int, count: int) -> Iterator[Any]:
-        for _ in range(count):
-            if number not in self._generators:
-                return
+    def _next_items(self, number: int) -> Iterator[Any]:
+        while self.server.credit.get(number):
             try:
-                yield self.server.item(next(self._generators[number]))
+                value = next(self._generators[number])
             except StopIteration:
                 del self._generators[number]
-                yield self.server.result(None)
+                self.server.stream_closed()
+                yield self.server.end_stream(number)
+            else:
+                yield self.server.item(number, value)
 
 
 class MemoryTransport(asyncio.Transport):

@@ -44,6 +44,7 @@ _ALL: Final = (
     Target("frames", "MessageReader and LineReader: lines, frames", "sipyco_rpc"),
     Target("server", "all that a client may send to an RPC server", "sipyco_rpc"),
     Target("session", "all that an RPC server may send to a ClientSession", "sipyco_rpc"),
+    Target("server_session", "all that a client may send to a ServerSession", "sipyco_rpc"),
     Target("client", "all that an RPC server may send to a Client", "sipyco_rpc"),
     Target("asyncio_client", "all that an RPC server may send to an AsyncioClient", "sipyco_rpc"),
     Target("mods", "sync_struct: mods as lines, and applied to a structure", "sipyco_sync"),

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
-from dev.fuzz.memory import MemoryTransport, deliver, reads, recorded, run, settle
+from dev.fuzz.memory import MemoryTransport, deliver, loop, reads, recorded, run, settle
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc._server.connection import ServerConnection
 from sipyco_rpc._server.dispatcher import CallDispatcher
@@ -15,6 +15,7 @@ from sipyco_rpc.pc_rpc import Server
 from sipyco_rpc.wire import exceptions  # noqa: F401  (it is loaded later otherwise)
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.messages import MessageReader
+from sipyco_rpc.wire.server_session import ServerSession
 
 __all__ = ["one_input"]
 
@@ -102,7 +103,7 @@ async def _conversation(options: int, said: list[bytes]) -> None:
         transport = MemoryTransport(slow=slow)
         slot = server._admission.admit(transport, "memory")
         assert slot is not None
-        connection = ServerConnection(server, slot)
+        connection = server._new_handler(slot)
         transport.set_protocol(connection)
         connection.connection_made(transport)
         serving = asyncio.ensure_future(connection.serve())
@@ -124,17 +125,22 @@ async def _conversation(options: int, said: list[bytes]) -> None:
         transport.close()
         await serving
         slot.release()
-        _check(options, b"".join(said)[:heard], transport, target, connection, calls, log, ended)
+        session = connection._session
+        _check(options, b"".join(said)[:heard], transport, target, session, calls, log, ended)
+        terminated = server._terminated.is_set()
+        if ended and not options & 64 and not terminated:
+            assert any(record.levelno >= logging.WARNING for record in log), "no reason"
+        assert terminated <= bool(options & 1)
 
 
 def _at_rest(connection: ServerConnection) -> bool:
-    calls = connection._calls
+    calls, queue = connection._calls, connection._queue
     return connection._transport.is_closing() or (
-        not connection._backlog
-        and not connection._sender.backpressured
+        not connection._sender.backpressured
+        and (queue is None or not queue.waiting)
         and (calls is None or not calls.jobs)
         # What the loop has yet to do is private to it; without that, it has all passes to do it.
-        and not getattr(connection._loop, "_ready", True)
+        and not getattr(loop(), "_ready", True)
     )
 
 
@@ -143,7 +149,7 @@ def _check(
     said: bytes,
     transport: MemoryTransport,
     target: _Target,
-    connection: ServerConnection,
+    session: ServerSession,
     calls: CallDispatcher | None,
     log: list[logging.LogRecord],
     ended: bool,
@@ -153,26 +159,20 @@ def _check(
     assert not [text for text in texts if text.startswith("error while serving")], texts
     if calls is not None:
         assert calls.idle, "something is under way after the end"
-    terminated = connection._server._terminated.is_set()
-    if ended and not options & 64 and not terminated:
-        assert any(record.levelno >= logging.WARNING for record in log), "closed without a reason"
-    assert terminated <= bool(options & 1)
     to_the_end = not ended and not options & 64
     if calls is None:
         assert transport.written.count(b"\n") <= 1, "an answer to one who has selected nothing"
         return
-    _check_answers(said, bytes(transport.written), connection, to_the_end)
+    _check_answers(said, bytes(transport.written), session, to_the_end)
 
 
-def _check_answers(
-    said: bytes, answers: bytes, connection: ServerConnection, to_the_end: bool
-) -> None:
+def _check_answers(said: bytes, answers: bytes, session: ServerSession, to_the_end: bool) -> None:
     """Check that everything that was said to the client is what the protocol has.
 
     Args:
         said: what the client has said.
         answers: what it has got.
-        connection: of the server, to a client that has selected a target.
+        session: of the server, with a client that has selected a target.
         to_the_end: nothing has kept the server from answering every request.
     """
     if not answers:
@@ -180,7 +180,6 @@ def _check_answers(
     assert said.startswith(_BANNER), "an answer to one who has not said what it is"
     greeting, _, rest = answers.partition(b"\n")
     assert pyon.decode(greeting)["targets"] == ["other", "thing"]
-    session = connection._session
     reader = MessageReader()
     if session.framed:
         reader.expect_frames()

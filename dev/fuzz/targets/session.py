@@ -8,7 +8,8 @@ from typing import Any, Final
 from dev.fuzz.servers import check_error
 from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
 from sipyco_rpc.wire.frames import FrameError
-from sipyco_rpc.wire.server_session import CancelRequest, NextRequest, ServerSession
+from sipyco_rpc.wire.requests import CancelRequest, NextRequest
+from sipyco_rpc.wire.server_session import ServerSession
 from sipyco_rpc.wire.session import AutoTarget
 
 __all__ = ["one_input"]
@@ -73,7 +74,11 @@ class _Program:
         self._allowed: Counter[int] = Counter()  # the items that the server was told it may send
         self._taken: Counter[int] = Counter()
         self._server = ServerSession(["thing"])  # reads what the server is told
-        self._server.receive_selection(b"thing pyon_v2 frames")
+        for said in (b"ARTIQ pc_rpc\n", b"thing pyon_v2 frames\n"):
+            self._server.incoming.memory()[: len(said)] = said
+            self._server.incoming.received(len(said))
+            assert self._server.next_event() is not None
+        self._server.accept(())
 
     def send(self, request: tuple[int, list[Any]]) -> int:
         self._session.requests_sent += 1

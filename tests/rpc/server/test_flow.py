@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc._server import dispatcher
 from sipyco_rpc.net.sender import Sender
 from sipyco_rpc.pc_rpc import AsyncioClient, Client
+from sipyco_rpc.wire import server_session
 from sipyco_rpc.wire.frames import MAX_BUFFERS, pack_frame
 from sipyco_rpc.wire.messages import MessageReader
 from support.fake_transport import FakeTransport
@@ -103,7 +103,7 @@ def test_the_number_of_a_call_is_not_0() -> None:
 
 
 def test_generators_that_are_being_ended_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "_MAX_STREAMS", 2)
+    monkeypatch.setattr(server_session, "_MAX_STREAMS", 2)
     with rpc_server({"t": Target()}, allow_parallel=True) as port, connected(port) as peer:
         reader = select(peer)
         for number in (1, 2):

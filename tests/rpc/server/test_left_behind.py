@@ -120,28 +120,34 @@ def test_a_generator_waits_longer_for_a_client_that_reads_slowly(
         yield from range(2)
 
     async def main() -> None:
-        writable = False
+        writable, credit = False, 2
         items: list[Any] = []
         ended: list[Any] = []
         failed: list[BaseException] = []
         finished: list[ServedGenerator] = []
+
+        def take(item: list[Any]) -> None:
+            nonlocal credit
+            items.extend(item)
+            credit -= 1
+
         stream = ServedGenerator(
             numbers(),  # type: ignore[arg-type]
             None,
             None,
-            lambda: writable,
-            items.extend,
-            ended.append,
-            failed.append,
-            finished.append,
+            credit=lambda: credit,
+            writable=lambda: writable,
+            item=take,
+            ended=ended.append,
+            failed=failed.append,
+            closed=finished.append,
         )
-        stream.allow(2)
-        stream.allow_no_more()
+        stream.end_after_last()
         for _ in range(20):
             await asyncio.sleep(0.001)
         assert (items, ended) == ([], [])
         writable = True
-        stream.go_on()
+        stream.resume()
         async with asyncio.timeout(DEADLINE):
             while not finished:
                 await asyncio.sleep(0)
@@ -175,7 +181,7 @@ def test_what_a_method_raises_after_its_client_has_gone_is_in_the_log(
                 linger = struct.pack("ii", 1, 0)
                 peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 peer.close()
-            until(lambda: calls._left and calls.open == (way == "says nothing more"))
+            until(lambda: calls.client_left and calls.open == (way == "says nothing more"))
             camera.triggered.set()
             until(lambda: bool(failures(caplog)))
     assert failures(caplog) == [{"focus": FOCUS, "expose": EXPOSE}[method]]

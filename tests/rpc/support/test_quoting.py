@@ -15,7 +15,8 @@ from sipyco_rpc.support.quoting import excerpt, short_message, short_repr
 from sipyco_rpc.wire.client_session import ClientSession
 from sipyco_rpc.wire.frames import FrameError
 from sipyco_rpc.wire.server_session import ServerSession
-from sipyco_rpc.wire.session import AutoTarget, IncompatibleServer, ProtocolError
+from sipyco_rpc.wire.session import BANNER, AutoTarget, IncompatibleServer, ProtocolError
+from support.pairs import selected_session, served
 from support.peers import HOST, connected, rpc_server, until
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ def selected(features: bytes = b"pyon_v2") -> ClientSession:
 
 
 def server(selection: bytes = b"t pyon_v2") -> ServerSession:
-    session = ServerSession(["t"])
-    session.receive_selection(selection)
-    return session
+    return selected_session(selection)
+
+
+def handshake(said: bytes) -> list[object]:
+    return list(served(ServerSession(["t"]), said, {"f"}, lambda *pieces: None))
 
 
 def next_of(session: ClientSession | ServerSession) -> Message | None:
@@ -65,10 +68,10 @@ def next_of(session: ClientSession | ServerSession) -> Message | None:
 
 
 QUOTES: dict[str, Callable[[], object]] = {
-    "a banner": lambda: ServerSession(["t"]).check_banner(WIRE),
-    "the name of a target": lambda: ServerSession(["t"]).receive_selection(WIRE),
-    "a name that is no text": lambda: ServerSession(["t"]).receive_selection(WIRE + b"\xff"),
-    "a feature": lambda: ServerSession(["t"]).receive_selection(b"t " + WIRE),
+    "a banner": lambda: handshake(WIRE),
+    "the name of a target": lambda: handshake(BANNER + WIRE + b"\n"),
+    "a name that is no text": lambda: handshake(BANNER + WIRE + b"\xff\n"),
+    "a feature": lambda: handshake(BANNER + b"t " + WIRE + b"\n"),
     "a request that is no text": lambda: server().receive_request(line(WIRE + b"\xff")),
     "a request in no dialect": lambda: server().receive_request(line(WIRE)),
     "a request that is nothing": lambda: server().receive_request(line(JSON)),

@@ -460,25 +460,28 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
     items: int,
 ) -> None:
     async def main() -> None:
-        target, turns = Target(), CallLock()
+        target, lock = Target(), CallLock()
+        allowed = items
         given: list[Any] = []
         ended: list[Any] = []
         failed: list[BaseException] = []
         finished: list[ServedGenerator] = []
         stream = ServedGenerator(
             target.asynchronous(9),  # type: ignore[arg-type]
-            turns,
+            lock,
             None,
-            lambda: True,
-            given.append,
-            ended.append,
-            failed.append,
-            finished.append,
+            credit=lambda: allowed - len(given),
+            writable=lambda: True,
+            item=given.append,
+            ended=ended.append,
+            failed=failed.append,
+            closed=finished.append,
         )
-        stream.allow(items)
+        stream.resume_soon()
         while len(given) < items:
             await asyncio.sleep(0)
-        stream.allow(1)
+        allowed += 1
+        stream.resume_soon()
         while stream.job is None:
             await asyncio.sleep(0)
         stream.cancel()
@@ -488,7 +491,7 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
         assert (given, [type(exc) for exc in ended]) == ([[0]] * items, [asyncio.CancelledError])
         assert failed == []
         assert target.ended == ["asynchronous"] * items  # one that has not begun has no end
-        assert not turns.taken
+        assert not lock.locked
 
     asyncio.run(main())
 

@@ -19,8 +19,8 @@ from sipyco_rpc.wire.client_session import ClientSession
 from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.lines import LineReader, OutOfMemory
 from sipyco_rpc.wire.messages import MessageReader
-from sipyco_rpc.wire.server_session import ServerSession
 from support.fake_transport import FakeTransport
+from support.pairs import selected_session
 from support.peers import DEADLINE, HOST, rpc_server
 
 SIZE = 3_000_000  # bytes, for which there is no memory in these tests
@@ -156,9 +156,8 @@ def test_a_value_that_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None
     def decode(text: Any, **options: Any) -> Any:
         raise MemoryError
 
-    client, server = ClientSession(), ServerSession(["t"])
+    client, server = ClientSession(), selected_session(b"t pyon_v2 frames")
     monkeypatch.setattr(pyon, "decode", decode)
-    server.receive_selection(b"t pyon_v2 frames")
     with pytest.raises(
         MemoryError, match=r"^not enough memory to decode a request of 15 bytes on th"
     ):

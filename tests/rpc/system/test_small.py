@@ -19,7 +19,7 @@ import sipyco_pyon
 import sipyco_rpc.testing
 from sipyco_pyon import pyon
 from sipyco_rpc import pc_rpc
-from sipyco_rpc._server.listing import describe, document_function, make_encodable
+from sipyco_rpc._server.listing import document_function, document_object, make_encodable
 from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.fire_and_forget import FFProxy
 from sipyco_rpc.net.admission import _MAX_CONNECTIONS, default_max_connections
@@ -69,7 +69,7 @@ def test_defaults_that_cannot_be_sent_are_listed_as_they_show() -> None:
             return False
         return True
 
-    listing = make_encodable(describe(Target(), False), encodable)
+    listing = make_encodable(document_object(Target(), {"f": Target().f}), encodable)
     argspec, docstring = listing["methods"]["f"]
     assert docstring == "Do it."
     assert argspec["defaults"] == (1, "<class 'int'>")

@@ -18,27 +18,21 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc._server import dispatcher
 from sipyco_rpc.net import sender
 from sipyco_rpc.net.sender import Sender
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from sipyco_rpc.support import aliasing
-from sipyco_rpc.wire.server_session import ServerSession
+from sipyco_rpc.wire import server_session
 from support.certificates import paths_of
 from support.event_loops import every_loop, loop_factory
 from support.fake_transport import FakeTransport
+from support.pairs import selected_session
 from support.peers import DEADLINE, HOST, connection_of, rpc_server, until
 from support.transports import secured
 
 numpy: Any = pytest.importorskip("numpy")
 
 SIZE = 300_000  # bytes: more than one write has
-
-
-def session() -> ServerSession:
-    found = ServerSession(["t"])
-    found.receive_selection(b"t pyon_v2 frames")
-    return found
 
 
 async def send(
@@ -48,11 +42,11 @@ async def send(
     transport = FakeTransport(writes)
     sender = transport.sender = Sender(transport)  # type: ignore[arg-type]
     sender.begin()
-    server = session()
+    server = selected_session(b"t pyon_v2 frames", 1)
     if not writes:
         sender.pause()
     outcome = [function()]
-    sender.put(server.pack(1, server.result(outcome.pop())))
+    sender.put(server.reply(1, outcome.pop()))
     afterwards()
     sender.resume()
     for _ in range(100):  # passes of the loop; large pieces are sent in several
@@ -596,7 +590,7 @@ def test_an_array_in_a_dictionary_that_a_method_returns_is_nobody_elses(
 def test_a_reply_that_comes_while_requests_of_its_client_wait_is_sent_as_it_was(
     loop: str, tls: bool, parallel: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "_MAX_CALLS", 1)
+    monkeypatch.setattr(server_session, "_MAX_CALLS", 1)
     frames = Frames()
 
     async def work(port: int) -> None:

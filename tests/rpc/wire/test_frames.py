@@ -19,8 +19,10 @@ from sipyco_rpc.wire.client_session import ClientSession
 from sipyco_rpc.wire.frames import MAX_BUFFERS, MAX_HEADER, FrameError, match_header, pack_frame
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.messages import MessageReader
-from sipyco_rpc.wire.server_session import CallRequest, ServerSession
+from sipyco_rpc.wire.requests import CallRequest
+from sipyco_rpc.wire.server_session import ServerSession
 from support.environment import as_installed
+from support.pairs import served
 
 
 def frames_reader(max_message: int = 1000) -> MessageReader:
@@ -424,34 +426,39 @@ class Joined:
 
     def __init__(self, frames: bool) -> None:
         self.client, self.server = ClientSession(), ServerSession(["t"], frames=frames)
-        [greeting] = self.client.incoming.feed(self.server.identification())
-        self.client.receive_identification(greeting)
+        _, hello = self.client.hello()
+        self.client.receive_identification(self.handshake(hello))
         self.client.requests_sent = 1
         _, selection = self.client.select("t")
         self.client.requests_sent = 2
-        [line] = self.server.incoming.feed(b"".join(selection))
-        self.server.receive_selection(line[1])  # type: ignore[arg-type]
-        [methods] = self.client.incoming.feed(self.to_client(0, self.server.methods({"f"})))
-        self.client.receive_methods(methods)
+        self.client.receive_methods(self.handshake(selection))
         assert self.client.methods == {"f"}
         assert self.client.framed == self.server.framed == frames
 
-    def to_client(self, number: int, body: Any) -> bytes:
-        return b"".join(self.server.pack(number, body))
+    def handshake(self, pieces: Any) -> Any:
+        """Return what the client gets of a step of the handshake."""
+        said: list[Any] = []
+        list(served(self.server, b"".join(pieces), {"f"}, lambda *reply: said.extend(reply)))
+        [message] = self.client.incoming.feed(b"".join(said))
+        return message
 
     def call(self, *args: Any, **kwargs: Any) -> CallRequest:
         """Return what the server gets of a call."""
         number, pieces = self.client.request(self.client.call("f", args, kwargs))
         [message] = self.server.incoming.feed(b"".join(pieces))
         assert message[0] == number or not self.client.framed
+        self.client.requests_sent += 1
+        self.number = message[0]
         request = self.server.receive_request(message)
         assert isinstance(request, CallRequest)
         return request
 
     def reply(self, value: Any) -> Any:
         """Return what the client gets of a value."""
-        [message] = self.client.incoming.feed(self.to_client(3, self.server.result(value)))
-        assert message[0] == 3 or not self.client.framed
+        self.call()
+        reply = self.server.reply(self.number, value)
+        [message] = self.client.incoming.feed(b"".join(reply))
+        assert message[0] == self.number or not self.client.framed
         return self.client.receive_reply(message)
 
 

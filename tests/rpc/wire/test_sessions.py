@@ -4,19 +4,10 @@ from typing import Any
 
 import pytest
 
-from sipyco_pyon import pyon
 from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
 from sipyco_rpc.wire.exceptions import GenericRemoteException
 from sipyco_rpc.wire.lines import LineTooLong
-from sipyco_rpc.wire.server_session import (
-    CallRequest,
-    CancelRequest,
-    ListRequest,
-    NextRequest,
-    ServerSession,
-    check_target_names,
-)
-from sipyco_rpc.wire.session import AutoTarget, IncompatibleServer, ProtocolError
+from sipyco_rpc.wire.session import AutoTarget, IncompatibleServer
 
 GREETING = b'{"targets":["lda"],"description":null,"features":["pyon_v2"]}'
 FRAMES_GREETING = b'{"targets":["lda"],"description":null,"features":["pyon_v2","frames"]}'
@@ -41,18 +32,8 @@ def client(greeting: bytes = GREETING, methods: bytes | None = None) -> ClientSe
     return session
 
 
-def server(selection: bytes = b"lda pyon_v2") -> ServerSession:
-    session = ServerSession(["lda"])
-    assert session.receive_selection(selection) == "lda"
-    return session
-
-
 def framed_client() -> ClientSession:
     return client(FRAMES_GREETING)
-
-
-def framed_server() -> ServerSession:
-    return server(b"lda pyon_v2 frames")
 
 
 class TestClient:
@@ -213,115 +194,6 @@ class TestClient:
             client().receive_reply(line(b'{"status":"ok","ret":{"__jsonclass__":["nosuch",[]]}}'))
 
 
-class TestServer:
-    def test_compares_the_banner_as_it_arrives(self) -> None:
-        session = ServerSession(["lda"])
-        assert session.check_banner(b"ARTIQ") is False
-        assert session.check_banner(b"ARTIQ pc_rpc\nlda") is True
-        for received in (b"X", b"ARTIQ x", b"ARTIQ pc_rpc\r\n", b"ARTIQ sync_struct\n"):
-            with pytest.raises(ProtocolError, match="expected b'ARTIQ pc_rpc"):
-                session.check_banner(received)
-
-    def test_recognises_a_tls_handshake(self) -> None:
-        with pytest.raises(ProtocolError, match=r"TLS handshake\?"):
-            ServerSession([]).check_banner(b"\x16\x03\x01\x02\x00")
-
-    def test_greets_in_plain_json_with_sorted_targets(self) -> None:
-        assert ServerSession(["b", "a"], "µ").identification() == (
-            b'{"targets":["a","b"],"description":"\\u00b5","features":["pyon_v2","frames"]}\n'
-        )
-
-    def test_offers_frames_unless_it_is_told_not_to(self) -> None:
-        assert ServerSession(["lda"], frames=False).identification() == (
-            b'{"targets":["lda"],"description":null,"features":["pyon_v2"]}\n'
-        )
-        with pytest.raises(ProtocolError, match="no feature `frames`; the server has: `pyon_v2`"):
-            ServerSession(["lda"], frames=False).receive_selection(b"lda pyon_v2 frames")
-
-    @pytest.mark.parametrize(
-        "selection", [b"nosuch", b"", b"lda ", b"lda pyon_v3", b"lda  pyon_v2", b"\xff", b" lda"]
-    )
-    def test_refuses_unknown_targets_and_features(self, selection: bytes) -> None:
-        with pytest.raises(ProtocolError):
-            ServerSession(["lda"]).receive_selection(selection)
-
-    def test_refuses_frames_without_the_newer_dialect(self) -> None:
-        with pytest.raises(ProtocolError, match="`frames` needs `pyon_v2`"):
-            ServerSession(["lda"]).receive_selection(b"lda frames")
-
-    def test_speaks_the_dialect_that_was_selected(self) -> None:
-        assert server(b"lda").methods({"f"}) == (b'{"f"}\n', [])
-        assert server().methods({"f"}) == (b'{"__jsonclass__":["set",[["f"]]]}\n', [])
-        assert server(b"lda pyon_v2 pyon_v2").result((1,)) == (
-            b'{"status":"ok","ret":{"__jsonclass__":["tuple",[[1]]]}}\n',
-            [],
-        )
-        assert server(b"lda").result((1,)) == (b'{"status": "ok", "ret": (1, )}\n', [])
-
-    def test_sends_long_bytes_in_the_text_of_a_line(self) -> None:
-        text, buffers = server().result(LONG)
-        assert text.startswith(b'{"status":"ok","ret":{"__jsonclass__":["bytes",["////')
-        assert not buffers
-        assert server().pack(1, (text, buffers)) == [text]
-
-    def test_takes_requests(self) -> None:
-        request = b'{"action":"call","name":"f","args":[1],"kwargs":{"a":2}}'
-        assert server().receive_request(line(request)) == CallRequest("f", [1], {"a": 2})
-        listing = b'{"action":"get_rpc_method_list"}'
-        assert server().receive_request(line(listing)) == ListRequest()
-        old = b"{'action': 'call', 'name': 'f', 'args': (1,), 'kwargs': {}}"
-        assert server(b"lda").receive_request(line(old)) == CallRequest("f", (1,), {})
-
-    @pytest.mark.parametrize(
-        ("text", "reason"),
-        [
-            (b"{bad", "not PYON v2"),
-            (b"\xff\xfe\xff", "not"),
-            (b"[]", "a request is a dictionary"),
-            (b'{"action":"stop"}', r"unknown action 'stop'; .*: 'call', 'get_rpc_method_list'$"),
-            (b'{"action":"next","n":1}', "unknown action 'next'"),  # there is one call at a time
-            (b'{"action":"cancel"}', "unknown action 'cancel'"),
-            (b'{"action":"call","args":[],"kwargs":{}}', "`name`"),
-            (b'{"action":"call","name":"f","args":5,"kwargs":{}}', "`args`"),
-            (b'{"action":"call","name":"f","args":[],"kwargs":[]}', "`kwargs`"),
-        ],
-    )
-    def test_says_what_is_wrong_with_a_request(self, text: bytes, reason: str) -> None:
-        with pytest.raises(ValueError, match=reason):
-            server().receive_request(line(text))
-
-    def test_a_requestneeds_an_action(self) -> None:
-        with pytest.raises(KeyError, match="action"):
-            server().receive_request(line(b"{}"))
-
-    def test_says_how_long_a_requestwas(self) -> None:
-        with pytest.raises(LineTooLong, match="line of 7 bytes is too long: the limit is 5"):
-            server().receive_request(line(LineTooLong(7, 5)))
-
-    def test_reports_exceptions_with_arguments_where_they_can_be_sent(self) -> None:
-        with pytest.raises(KeyError) as caught:
-            client().receive_reply(line(server().failure(KeyError("k"))[0]))
-        assert caught.value.args == ("k",)
-        with pytest.raises(GenericRemoteException, match="Strange"):
-            client().receive_reply(line(server().failure(Strange(object()))[0]))
-
-    def test_leaves_out_arguments_that_the_older_dialect_does_not_have(self) -> None:
-        pyon.register([Strange], name="strange", encode=lambda _: (), decode=Strange)
-        try:
-            exc = ValueError(Strange("a"))
-            exc.__cause__ = ExceptionGroup("g", [ValueError(Strange("b"))])
-            with pytest.raises(ValueError, match="a") as caught:
-                client(OLD_GREETING).receive_reply(line(server(b"lda").failure(exc)[0]))
-            assert isinstance(caught.value.__cause__, ExceptionGroup)
-            assert str(caught.value.__cause__.exceptions[0]) == "b"
-        finally:
-            pyon.deregister([Strange], "strange")
-
-    def test_knows_what_it_can_send(self) -> None:
-        assert server().encodable([1])
-        assert not server().encodable(object())
-
-
 class TestClientWithFrames:
     def test_selects_frames_where_they_are_offered(self) -> None:
         session = ClientSession()
@@ -444,102 +316,3 @@ class TestClientWithFrames:
         session.cancel_call(12, reply_pending=True)
         session.collect_cancels()
         assert session.control_frames == b'#12 19\n{"action":"cancel"}'
-
-
-class TestServerWithFrames:
-    def test_gives_the_names_of_methods_the_number_0(self) -> None:
-        session = framed_server()
-        assert session.pack(0, session.methods({"f"})) == [
-            b'#0 33\n{"__jsonclass__":["set",[["f"]]]}'
-        ]
-
-    def test_takes_requests(self) -> None:
-        session = framed_server()
-        [call, listing, more, cancel] = session.incoming.feed(
-            b'#3 61\n{"action":"call","name":"f","args":[1,2],"kwargs":{"a":null}}'
-            b'#4 32\n{"action":"get_rpc_method_list"}'
-            b'#3 24\n{"action":"next","n":10}'
-            b'#3 19\n{"action":"cancel"}'
-        )
-        assert [message[0] for message in (call, listing, more, cancel)] == [3, 4, 3, 3]
-        assert session.receive_request(call) == CallRequest("f", [1, 2], {"a": None})
-        assert session.receive_request(listing) == ListRequest()
-        assert session.receive_request(more) == NextRequest(10)
-        assert session.receive_request(cancel) == CancelRequest()
-
-    def test_takes_buffers(self) -> None:
-        session = framed_server()
-        [message] = session.incoming.feed(
-            b'#7 112 2\n{"action":"call","name":"f","args":[{"__jsonclass__":["bytes",'
-            b'[{"__jsonclass__":["buffer",[0]]}]]}],"kwargs":{}}\n\xff'
-        )
-        assert session.receive_request(message) == CallRequest("f", [b"\n\xff"], {})
-
-    @pytest.mark.parametrize(
-        "n", [b"0", b"-1", b"true", b"1.0", b'"1"', b"null", b"[1]", b"1000000001", b"1e3"]
-    )
-    def test_refuses_a_number_of_items_that_makes_no_sense(self, n: bytes) -> None:
-        with pytest.raises(ValueError, match="`next` needs `n`, how many items, got"):
-            framed_server().receive_request((3, b'{"action":"next","n":%b}' % n, []))
-
-    def test_refuses_to_go_on_by_nothing(self) -> None:
-        with pytest.raises(ValueError, match="`next` needs `n`, how many items, got None"):
-            framed_server().receive_request((3, b'{"action":"next"}', []))
-
-    def test_says_what_actions_there_are(self) -> None:
-        with pytest.raises(ValueError, match=r"'call', 'get_rpc_method_list', 'next', 'cancel'$"):
-            framed_server().receive_request((3, b'{"action":"stop"}', []))
-
-    def test_replies(self) -> None:
-        session = framed_server()
-        assert session.pack(3, session.result((1,))) == [
-            b'#3 55\n{"status":"ok","ret":{"__jsonclass__":["tuple",[[1]]]}}'
-        ]
-        text = (
-            b'{"status":"ok","ret":{"__jsonclass__":["bytes",[{"__jsonclass__":["buffer",[0]]}]]}}'
-        )
-        assert session.pack(3, session.result(LONG)) == [b"#3 84 3000\n" + text, LONG]
-
-    def test_gives_items(self) -> None:
-        session = framed_server()
-        assert session.pack(3, session.stream()) == [b'#3 19\n{"status":"stream"}']
-        assert session.pack(3, session.item(1)) == [b'#3 25\n{"status":"item","ret":1}']
-        text = (
-            b'{"status":"item","ret":'
-            b'{"__jsonclass__":["bytes",[{"__jsonclass__":["buffer",[0]]}]]}}'
-        )
-        assert session.pack(3, session.item(LONG)) == [b"#3 86 3000\n" + text, LONG]
-        assert session.pack(3, session.result(None)) == [b'#3 26\n{"status":"ok","ret":null}']
-
-    def test_says_what_cannot_be_sent(self) -> None:
-        for make in (framed_server().result, framed_server().item):
-            with pytest.raises(TypeError, match="object"):
-                make(object())
-
-    def test_reports_exceptions(self) -> None:
-        text, buffers = framed_server().failure(ValueError("bad"))
-        assert text == (
-            b'{"status":"failed","exception":{"class":"ValueError","args":{"__jsonclass__":'
-            b'["tuple",[["bad"]]]},"message":"bad","traceback":[]}}'
-        )
-        assert not buffers
-        with pytest.raises(ValueError, match=r"^bad$"):
-            framed_client().receive_reply((3, text, buffers))
-
-
-class Strange(Exception):
-    pass
-
-
-@pytest.mark.parametrize("name", ["", "a b", " a", "a\n", "\t"])
-def test_a_target_name_is_a_word(name: str) -> None:
-    check_target_names(["fine", "µ"])
-    with pytest.raises(ValueError, match="without white space"):
-        check_target_names([name])
-
-
-@pytest.mark.parametrize("name", ["a\x1b[2J", "motor\u00ad", "lda\u200d", "x" * 1001])
-def test_a_target_name_is_one_that_clients_select(name: str) -> None:
-    check_target_names(["x" * 1000])
-    with pytest.raises(ValueError, match="at most 1000 characters, all of which can be p"):
-        check_target_names([name])

@@ -1,34 +1,29 @@
-"""The server's end of one connection: a transport, the handshake, and what has to wait."""
+"""The server's end of one connection: a transport, and what moves between it and the session."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from sipyco_rpc._server.dispatcher import CallDispatcher, size_of
-from sipyco_rpc._server.listing import public_method_names
+from sipyco_rpc._server.dispatcher import CallDispatcher
+from sipyco_rpc._server.request_queue import RequestQueue
 from sipyco_rpc.net.sender import Sender
 from sipyco_rpc.net.workarounds import abort, close
-from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.wire.frames import FrameError
-from sipyco_rpc.wire.lines import LineTooLong
-from sipyco_rpc.wire.session import BANNER, ProtocolError
+from sipyco_rpc.wire.server_handshake import BannerReceived
+from sipyco_rpc.wire.session import ProtocolError
 
 if TYPE_CHECKING:
-    from sipyco_rpc._server.server import Server
+    from sipyco_rpc._server.target import Target
     from sipyco_rpc.net.admission import ConnectionSlot
-    from sipyco_rpc.wire.messages import Message
+    from sipyco_rpc.support.log_limiter import LogLimiter
+    from sipyco_rpc.wire.server_session import ServerSession
 
 logger = logging.getLogger("sipyco.pc_rpc")
 
-_MAX_SELECTION: Final = 64 * 1024  # bytes of the line that selects a target
-_MAX_BACKLOG: Final = MIB  # bytes of further requests to take from a client that waits
-_TIME_SLICE: Final = 0.005  # seconds of requests of one client before others have their turn
 # Seconds for a peer to take what is still to be sent, while generators in a thread clean up. It is
 # one limit for both: `stop` of a server waits for two seconds.
 _CLOSE_TIMEOUT: Final = 1.0
@@ -37,44 +32,45 @@ _CLOSE_TIMEOUT: Final = 1.0
 class ServerConnection(asyncio.BufferedProtocol):
     """Reads the requests of one client, and has them answered.
 
-    Without frames a request waits until the one before is answered. While the client does not
-    take the replies, nothing more is done for it. What has to wait is bounded: beyond that
-    nothing more is read.
-
     Args:
-        server: has the targets.
+        session: the conversation.
         slot: is told how far the client has come.
+        log_limiter: for what is said about the client.
+        make_target: gives the target of a name that the client has selected; may raise anything.
+        exits: is called with what a method or a target's constructor has raised, or None for
+            `terminate`, and with what to call it; tells whether that ends the server.
     """
 
-    def __init__(self, server: Server, slot: ConnectionSlot) -> None:
-        self._server = server
+    def __init__(
+        self,
+        session: ServerSession,
+        slot: ConnectionSlot,
+        log_limiter: LogLimiter,
+        *,
+        make_target: Callable[[str], Target],
+        exits: Callable[[BaseException | None, str], bool],
+    ) -> None:
+        self._session = session
+        self._incoming = session.incoming
         self._slot = slot
-        self._session = server._session()
-        self._incoming = self._session.incoming
-        self._loop = asyncio.get_running_loop()
+        self._log_limiter = log_limiter
+        self._make_target = make_target
+        self._exits_server = exits
         self._made = False  # `connection_made` was called
         self._transport: asyncio.Transport
         self._sender: Sender
-        self._peer = slot.peer
-        self._closed = self._loop.create_future()
+        self._closed = asyncio.get_running_loop().create_future()
         self._ending = False  # nothing is read or answered any more
-        self._at_eof = False  # the client sends nothing more
-        # The next step of the handshake; it tells whether the one after it may begin.
-        self._handshake: Callable[[], bool] | None = self._receive_banner
+        self._working = False  # in the midst of handling requests
         self._calls: CallDispatcher | None = None  # once the handshake is over
-        # Requests that cannot be dealt with yet.
-        self._backlog: deque[Message] = deque()
-        self._backlog_size = 0
-        self._reading = True
-        self._working = False  # in the midst of dealing with requests
-        self._scheduled = False  # going on with the backlog is
+        self._queue: RequestQueue | None = None  # likewise
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._sender = Sender(self._transport)
-        self._sender.on_drained = self._go_on
+        self._sender.on_drained = self._resume
         self._sender.broken = lambda reason: self._fail(ProtocolError(reason))
         self._made = True
         # One call less for each read.
@@ -90,7 +86,8 @@ class ServerConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._ending:
             return
-        if self._calls is None:
+        calls, queue = self._calls, self._queue
+        if calls is None or queue is None:
             self._incoming.received(nbytes)
             if self._made:  # TLS may have bytes for us before it says so
                 self._work(self._advance_handshake)
@@ -99,37 +96,35 @@ class ServerConnection(asyncio.BufferedProtocol):
         try:
             messages = self._incoming.take(nbytes)
             if len(messages) == 1 and not (
-                self._backlog or self._calls.jobs or self._sender.backpressured
+                queue.waiting or calls.jobs or self._sender.backpressured
             ):
-                self._calls.handle(messages[0])
+                calls.handle(messages[0])  # as nearly always
             elif messages:
-                self._deal_with(messages)
+                queue.process(messages)
         except Exception as exc:  # noqa: BLE001
             self._fail(exc)
         finally:
             self._working = False
-        if not self._ending and not self._backlog:
-            self._sender.flush()
-        else:
+        if queue.waiting:
             self._send_replies()
+        elif not self._ending:
+            self._sender.flush()
 
     def eof_received(self) -> bool:
-        self._at_eof = True
-        if self._calls is None:
+        if self._calls is None or self._queue is None:
             self._ending = True
             if self._made:  # TLS may see the end before it says that there is a beginning
                 close(self._transport)
             return False
         self._calls.drop_waiting()
-        self._close_if_done()
+        self._close_if_done(self._calls, self._queue)
         # It stays open to send what is under way; not with TLS, which closes both ways at once.
         return self._transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
-            logger.debug("lost the connection from %s: %s", self._peer, exc)
-        self._ending = True
-        self._backlog.clear()
+            logger.debug("lost the connection from %s: %s", self._slot.peer, exc)
+        self._stop_answering()
         if self._made:
             self._sender.drop()
         if self._calls is not None:
@@ -149,13 +144,14 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     async def serve(self) -> None:
         """Wait for the end of the connection, and of what it has begun; cancelled, end them."""
+        loop = asyncio.get_running_loop()
         try:
             await asyncio.wait({self._closed})  # which is not cancelled with this
             if self._calls is not None:
-                await self._calls.finish(self._loop.time() + _CLOSE_TIMEOUT)
+                await self._calls.finish(loop.time() + _CLOSE_TIMEOUT)
         finally:
-            self._ending = True
-            deadline = self._loop.time() + _CLOSE_TIMEOUT
+            self._stop_answering()
+            deadline = loop.time() + _CLOSE_TIMEOUT
             try:
                 self._sender.flush()  # the peer takes it while the rest ends
                 if self._calls is not None:
@@ -165,79 +161,60 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._sender.on_drained = partial(close, self._transport)
                 if not self._sender.backpressured:
                     close(self._transport)
-                left = max(0, deadline - self._loop.time())
-                await asyncio.wait({self._closed}, timeout=left)
+                await asyncio.wait({self._closed}, timeout=max(0, deadline - loop.time()))
             finally:
                 abort(self._transport)
-                self._break_cycles()
-
-    def _break_cycles(self) -> None:
-        """Break the circles, so that buffers are freed now, and not when Python comes to it."""
-        self._sender.on_drained = lambda: None
-        self._sender.broken = lambda reason: None
-        self._handshake = None
-        self._calls = None
+                # No cycles are left: buffers are freed now, and not when Python comes to it.
+                self._sender.on_drained = lambda: None
+                self._sender.broken = lambda reason: None
+                self._calls = self._queue = None
 
     # The handshake.
 
-    def _receive_banner(self) -> bool:
-        if not self._session.check_banner(self._incoming.unread):
-            return False
-        self._slot.banner_received()
-        self._incoming.skip(len(BANNER))
-        self._sender.put([self._session.identification()])
-        self._handshake = self._receive_selection
-        return True
+    def _advance_handshake(self) -> None:
+        while (event := self._session.next_event()) is not None:
+            if isinstance(event, BannerReceived):
+                self._slot.banner_received()
+                self._sender.put([event.reply])
+            else:
+                self._select(event.name)
 
-    def _receive_selection(self) -> bool:
-        message = self._incoming.next()
-        if message is None:
-            if self._incoming.pending_size > _MAX_SELECTION:
-                raise ProtocolError(f"the target name has more than {_MAX_SELECTION} bytes")
-            return False
-        line = message[1]
-        if isinstance(line, LineTooLong):
-            raise ProtocolError(str(line))
-        name = self._session.receive_selection(bytes(line))
-        self._handshake = None
+    def _select(self, name: str) -> None:
         try:
-            target = self._server._target(name)
-            names = public_method_names(target, self._server._allowed_methods.get(name))
+            target = self._make_target(name)
+            names = target.method_names()
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)
             self._refuse_target(name, exc)
-            return False
-        if self._server.builtin_terminate:
-            names.add("terminate")
-        self._sender.put(self._session.pack(0, self._session.methods(names)))
+            return
+        self._sender.put(self._session.accept(names))
         self._calls = CallDispatcher(
-            self._server,
+            target,
             self._session,
             self._sender,
-            name,
-            target,
-            self._replied,
-            self._terminate,
+            self._log_limiter,
+            replied=self._replied,
+            exits=self._exits,
+        )
+        self._queue = RequestQueue(
+            self._session, self._sender, self._transport, self._calls.handle, self._resume
         )
         self._slot.established()
-        return False
+        self._queue.process(self._incoming.take(0))
 
     def _refuse_target(self, name: str, exc: BaseException) -> None:
         """Tell the client, if it can be told, that there is no target for it."""
-        if isinstance(exc, SystemExit) and self._server.builtin_terminate:
-            logger.info("stopping: making the target `%s` raised SystemExit", name)
-            self._server.exit_code = exc.code
-            self._terminate()
+        if self._exits(exc, f"making the target `{name}`"):
             return
         logger.error(
             "error while serving %s: the target `%s` could not be made",
-            self._peer,
+            self._slot.peer,
             name,
             exc_info=exc,
         )
-        if self._session.framed:  # others would take it for the names of methods
-            self._sender.put(self._session.pack(0, self._session.failure(exc)))
+        if reply := self._session.refuse(exc):
+            self._sender.put(reply)
         self._end()
 
     # Requests.
@@ -254,114 +231,69 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._send_replies()
 
     def _send_replies(self) -> None:
-        if self._ending:
+        if not self._ending:
+            self._sender.flush()
+            if self._queue is not None and self._queue.ready:
+                self._queue.schedule()  # it was the turn of others, or what had to be sent is gone
+
+    def _resume(self) -> None:
+        """Handle what had to wait, as far as that can be done now."""
+        calls, queue = self._calls, self._queue
+        if self._ending or calls is None or queue is None:
             return
-        self._sender.flush()
-        if self._backlog and not self._stalled():
-            self._schedule()  # it was the turn of others, or what had to be sent is gone
-
-    def _schedule(self) -> None:
-        """Go on in the next pass of the loop."""
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._go_on_scheduled)
-
-    def _advance_handshake(self) -> None:
-        while self._handshake is not None and self._handshake():
-            pass
-        if self._calls is not None:
-            self._deal_with(self._incoming.take(0))
-
-    def _deal_with(self, messages: list[Message]) -> None:
-        assert self._calls is not None
-        deadline = time.monotonic() + _TIME_SLICE
-        for message in messages:
-            if not (self._backlog or self._stalled() or time.monotonic() > deadline) or (
-                # Those that wait may wait for the end of this one.
-                self._calls.under_way(message[0]) and not self._ending
-            ):
-                self._calls.handle(message)
-            else:
-                self._postpone(message)
-
-    def _stalled(self) -> bool:
-        """Tell whether the next request has to wait."""
-        assert self._calls is not None
-        return self._ending or self._calls.busy or self._sender.backpressured
-
-    def _postpone(self, message: Message) -> None:
-        self._backlog.append(message)
-        self._backlog_size += size_of(message)
-        if self._reading and self._backlog_size > _MAX_BACKLOG:
-            self._reading = False
-            self._transport.pause_reading()
-
-    def _go_on_scheduled(self) -> None:
-        self._scheduled = False
-        self._go_on()
-
-    def _go_on(self) -> None:
-        """Deal with what had to wait, as far as that can be done now."""
-        if self._working or self._ending or self._calls is None:
-            return
-        self._work(self._deal_with_backlog)
-        if self._ending:
-            return
-        if not self._reading and self._backlog_size <= _MAX_BACKLOG:
-            self._reading = True
-            self._transport.resume_reading()
-        self._calls.go_on()
-        self._close_if_done()
-
-    def _deal_with_backlog(self) -> None:
-        assert self._calls is not None
-        deadline = time.monotonic() + _TIME_SLICE
-        while self._backlog and not self._stalled() and time.monotonic() < deadline:
-            message = self._backlog.popleft()
-            self._backlog_size -= size_of(message)
-            self._calls.handle(message)
+        self._work(queue.process_waiting)
+        if not self._ending:
+            queue.resume_reading()
+            calls.generators.resume()
+            self._close_if_done(calls, queue)
 
     def _replied(self) -> None:
         """Send a reply that was put, and go on with what had to wait for it."""
-        if self._working or self._ending:
+        calls, queue = self._calls, self._queue
+        if self._working or self._ending or calls is None or queue is None:
             return
-        assert self._calls is not None
-        if self._backlog or self._at_eof:
-            self._schedule()  # not here: this may be the end of a method's task
-        elif self._calls.idle:
+        if queue.waiting or calls.client_left:
+            queue.schedule()  # not here: this may be the end of a method's task
+        elif calls.idle:
             self._sender.flush()
         else:
             self._sender.flush_soon()  # together with those that are ready at the same time
 
     # The end.
 
-    def _terminate(self) -> None:
-        """Close the connection, and have the server stop."""
-        self._end()
-        self._server._terminated.set()
+    def _exits(self, exc: BaseException | None, what: str) -> bool:
+        """Close the connection if that ends the server; tell whether it does."""
+        if exits := self._exits_server(exc, what):
+            self._end()
+        return exits
 
     def _fail(self, exc: Exception) -> None:
         """Close the connection for a reason."""
         if isinstance(exc, (FrameError, ProtocolError)):
-            self._server._log_limiter.log(
-                logger, logging.WARNING, "closing the connection from %s: %s", self._peer, exc
+            self._log_limiter.log(
+                logger, logging.WARNING, "closing the connection from %s: %s", self._slot.peer, exc
             )
         else:
-            logger.error("error while serving %s", self._peer, exc_info=exc)
+            logger.error("error while serving %s", self._slot.peer, exc_info=exc)
         self._end()
 
     def _end(self) -> None:
         """Close the connection, after what can be sent at once."""
         if not self._ending:
             self._sender.flush()
-        self._ending = True
+        self._stop_answering()
         close(self._transport)
 
-    def _close_if_done(self) -> None:
+    def _stop_answering(self) -> None:
+        self._ending = True
+        if self._calls is not None:
+            self._calls.open = False
+        if self._queue is not None:
+            self._queue.close()
+
+    def _close_if_done(self, calls: CallDispatcher, queue: RequestQueue) -> None:
         """Close the connection of a client that sends nothing more and has been answered."""
-        assert self._calls is not None
-        if not self._at_eof or self._backlog:
-            return
-        self._work(self._calls.allow_no_more)
-        if self._calls.idle and not self._sender.backpressured:
-            close(self._transport)
+        if calls.client_left and not queue.waiting:
+            self._work(calls.generators.end_after_last)
+            if calls.idle and not self._sender.backpressured:
+                close(self._transport)

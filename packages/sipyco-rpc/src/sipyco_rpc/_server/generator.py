@@ -12,99 +12,103 @@ from sipyco_rpc._server.worker import Outcome, Worker
 from sipyco_rpc.support.relay import RemoteItems
 
 # Seconds for an item of which nothing tells whether anybody still waits for it: a client that was
-# killed and one that has only nothing more to say look alike, and others may wait for their turn.
+# killed and one that has only nothing more to say look alike, and others may wait for the lock.
 _LAST_TIMEOUT: Final = 2.0
 
 _ENDS: Final = (StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError)
 
 
 class ServedGenerator:
-    """Runs a generator, one item for each that the client has allowed.
+    """Runs a generator, one item for each that the client has asked for.
 
-    The turn is held while a step runs, never between two of them: a slow reader stalls the
+    The lock is held while a step runs, never between two of them: a slow reader stalls the
     generator and nothing else.
 
     Args:
         generator: a generator, or an asynchronous one; or what a client gives of another server.
-        turns: whose turn it is; None if that does not matter.
+        lock: is held by each step; None if there is none.
         worker: the thread to run a plain generator in; None for the loop's.
+        credit: tells how many items have been asked for and not been given.
         writable: tells whether an item can be sent.
         item: is called with each item, in a list.
         ended: is called once, with None at the end or with what the generator raised.
         failed: is called with what it raises after that.
-        finished: is called when nothing of it runs any more.
+        closed: is called when nothing of it runs any more.
+
+    Attributes:
+        job: the step that runs, or waits for the lock; None between two of them.
     """
 
     def __init__(
         self,
         generator: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | RemoteItems,
-        turns: CallLock | None,
+        lock: CallLock | None,
         worker: Worker | None,
+        *,
+        credit: Callable[[], int],
         writable: Callable[[], bool],
         item: Callable[[list[Any]], None],
         ended: Callable[[BaseException | None], None],
         failed: Callable[[BaseException], None],
-        finished: Callable[[ServedGenerator], None],
+        closed: Callable[[ServedGenerator], None],
     ) -> None:
-        self.job: Job | None = None  # the step that runs, or waits for its turn
+        self.job: Job | None = None
         self._generator: Any = generator
         self._plain = is_plain_generator(generator)
         self._relayed = isinstance(generator, RemoteItems)
-        self._turns = turns
+        self._lock = lock
         self._worker = worker if self._plain else None
+        self._credit = credit
         self._writable = writable
         self._item = item
         self._ended: Callable[[BaseException | None], None] | None = ended
         self._failed = failed
-        self._finished = finished
-        self._credit = 0
-        self._last = False  # no more items will be allowed
+        self._closed = closed
+        self._last = False  # no more items will be asked for
         self._watchdog: asyncio.TimerHandle | None = None  # if so
-        self._scheduled = False  # going on is
+        self._scheduled = False  # `resume` is
 
-    def allow(self, count: int) -> None:
-        """Let it give so many more items."""
-        self._credit += count
-        self._go_on_soon()
-
-    def allow_no_more(self) -> None:
-        """End it when it has given the items that were allowed: the client asks for nothing.
+    def end_after_last(self) -> None:
+        """End it when it has given the items that were asked for: the client asks for no more.
 
         It is ended as well if one of them does not come soon.
         """
         if not self._last:
             self._last = True
             self._watch()
-        self.go_on()
+        self.resume()
 
     def _watch(self) -> None:
         if self._watchdog is not None:
             self._watchdog.cancel()
-        self._watchdog = asyncio.get_running_loop().call_later(_LAST_TIMEOUT, self._look)
+        self._watchdog = asyncio.get_running_loop().call_later(_LAST_TIMEOUT, self._last_is_late)
 
-    def _look(self) -> None:
+    def _last_is_late(self) -> None:
         if self.job is not None:
             self.cancel()
         else:
             self._watch()  # it waits for the client, who is still there and reads slowly
 
-    def _go_on_soon(self) -> None:
-        """Go on in the next pass of the loop: others have their turn first."""
+    def resume_soon(self) -> None:
+        """Take the next step in the next pass of the loop: others have their turn first."""
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._go_on_scheduled)
+            asyncio.get_running_loop().call_soon(self._resume_scheduled)
 
-    def _go_on_scheduled(self) -> None:
+    def _resume_scheduled(self) -> None:
         self._scheduled = False
-        self.go_on()
+        self.resume()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Take the next step, if there is reason to."""
-        if self._last and not self._credit and self.job is None and self._ended is not None:
-            self.cancel()
-        elif self._credit and self.job is None and self._ended is not None and self._writable():
+        if self.job is not None or self._ended is None:
+            return
+        if not self._credit():
+            if self._last:
+                self.cancel()
+        elif self._writable():
             step = self._generator.__next__ if self._plain else self._anext
-            self.job = Job(step, self._turns, self._worker, self._stepped, self._fail)
+            self.job = Job(step, self._lock, self._worker, self._stepped, self._fail)
             self.job.start()
 
     def cancel(self) -> None:
@@ -130,15 +134,14 @@ class ServedGenerator:
             self._fail(outcome)
             self._close()
         elif isinstance(outcome, list):
-            self._credit -= 1
             if self._last:
                 self._watch()
             self._item(outcome)
-            self._go_on_soon()
+            self.resume_soon()
         else:
             stop = StopIteration if self._plain else StopAsyncIteration
             self._end(None if isinstance(outcome, stop) else outcome)
-            self._finished(self)
+            self._closed(self)
 
     # What these two call must not be called before it is awaited: Python 3.13 damages a generator
     # of which a step, or the end, is dropped before it has begun.
@@ -150,15 +153,15 @@ class ServedGenerator:
         await self._generator.aclose()
 
     def _close(self) -> None:
-        """Have the generator clean up, when it is its turn."""
+        """Have the generator clean up, with the lock."""
         close = self._generator.close if self._plain else self._aclose
-        self.job = Job(close, self._turns, self._worker, self._closed)
+        self.job = Job(close, self._lock, self._worker, self._cleaned_up)
         self.job.start()
 
-    def _closed(self, outcome: Outcome) -> None:
+    def _cleaned_up(self, outcome: Outcome) -> None:
         self.job = None
         self._fail(outcome)
-        self._finished(self)
+        self._closed(self)
 
     def _fail(self, outcome: Outcome) -> None:
         """Tell of what it raised after it was ended, unless that is how one ends, or is ended."""

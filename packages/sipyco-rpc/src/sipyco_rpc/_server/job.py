@@ -1,7 +1,4 @@
-"""What is done for a client when its turn has come: a method, or a step of a generator.
-
-What is answered to the client is not known here.
-"""
+"""A function that is called for a client once it has its lock, and awaited. No replies here."""
 
 from __future__ import annotations
 
@@ -38,11 +35,11 @@ def is_plain_generator(generator: object) -> bool:
 
 
 class Job:
-    """Calls a function when its turn has come, and awaits its result if need be.
+    """Calls a function with a lock held, and awaits its result if need be.
 
     Args:
         function: what to call.
-        turns: whose turn it is; None if that does not matter.
+        lock: is held until it is done; None if there is none.
         worker: the thread to call it in; None for the loop's.
         done: is called once, with what came of it. If that is an exception it may be any.
         late: is called with what came of it in the thread, if it had been cancelled before.
@@ -51,14 +48,14 @@ class Job:
     def __init__(
         self,
         function: Callable[[], Any],
-        turns: CallLock | None,
+        lock: CallLock | None,
         worker: Worker | None,
         done: Callable[[Outcome], None],
         late: Callable[[Outcome], None] | None = None,
     ) -> None:
         self.task: asyncio.Task[None] | None = None  # that awaits the result
         self._function = function
-        self._turns = turns
+        self._lock = lock
         self._worker = worker
         self._done: Callable[[Outcome], None] | None = done
         self._late = late
@@ -66,17 +63,17 @@ class Job:
         self._awaitable: Awaitable[Any] | None = None  # until the task takes it
 
     def start(self) -> None:
-        """Call the function as soon as it is its turn, perhaps at once."""
-        if self._turns is None:
+        """Call the function as soon as it has the lock, perhaps at once."""
+        if self._lock is None:
             self._begin()
         else:
-            self._turns.wait(self._begin)
+            self._lock.acquire(self._begin)
 
     def await_result(self, awaitable: Awaitable[Any]) -> None:
-        """Go on from here: the function has been called already, without the turn being taken."""
+        """Go on from here: the function has been called already, while nobody held the lock."""
         self._begun = True
-        if self._turns is not None:
-            self._turns.take()
+        if self._lock is not None:
+            self._lock.acquire(lambda: None)
         self._await(awaitable)
 
     def _await(self, awaitable: Awaitable[Any]) -> None:
@@ -97,19 +94,19 @@ class Job:
         if self.task is not None:
             self.task.cancel()
             return
-        if not self._begun and self._turns is not None and self._turns.forget(self._begin):
-            self._turns = None  # it never had it
+        if not self._begun and self._lock is not None and self._lock.cancel(self._begin):
+            self._lock = None  # it never had it
         self._tell(asyncio.CancelledError())
 
     def drop_unless_begun(self) -> None:
-        """Cancel it if its turn has not come yet."""
+        """Cancel it if it still waits for the lock."""
         if not self._begun:
             self.cancel()
 
     def _begin(self) -> None:
         self._begun = True
         if self._done is None:
-            self._release()  # cancelled in the very moment that its turn came
+            self._release()  # cancelled in the very moment that it got the lock
         elif self._worker is not None:
             try:
                 self._worker.submit(lambda: self._done is not None, self._function, self._called)
@@ -156,9 +153,9 @@ class Job:
         self._tell(outcome)
 
     def _release(self) -> None:
-        turns, self._turns = self._turns, None
-        if turns is not None:
-            turns.release()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
     def _tell(self, outcome: Outcome) -> None:
         done, self._done = self._done or self._late, None

@@ -1,22 +1,28 @@
-"""The RPC server: connections, turns and targets. The bytes are the business of others."""
+"""The RPC server: what it serves, the locks and threads of calls, its connections. No bytes."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc._server.connection import ServerConnection
-from sipyco_rpc._server.listing import checked_allowed_methods, document_function
+from sipyco_rpc._server.listing import document_function
 from sipyco_rpc._server.lock import CallLock
+from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.wire.lines import MAX_LINE, LineReader
-from sipyco_rpc.wire.server_session import ServerSession, check_target_names
+from sipyco_rpc.wire.server_handshake import check_target_names
+from sipyco_rpc.wire.server_session import ServerSession
 
 if TYPE_CHECKING:
     from sipyco_rpc.net.admission import ConnectionSlot
+
+logger = logging.getLogger("sipyco.pc_rpc")
 
 
 class Server(AsyncioServer):
@@ -110,9 +116,9 @@ class Server(AsyncioServer):
     def _begin_calls(self) -> None:
         self._terminated = asyncio.Event()
         shared = CallLock()
-        self._turns = {name: CallLock() if self._threaded else shared for name in self.targets}
+        self._locks = {name: CallLock() if self._threaded else shared for name in self.targets}
         self._workers: dict[str, Worker] = {}
-        # Those that were stopped: what they still do, a driver that is stuck, has its turn first.
+        # Those that were stopped: what they still do, a driver that is stuck, is done first.
         self._former: dict[str, Worker] = {}
 
     def _begin_anew(self) -> None:
@@ -144,31 +150,46 @@ class Server(AsyncioServer):
             self._workers.clear()
 
     def _new_handler(self, slot: ConnectionSlot) -> ServerConnection:
-        return ServerConnection(self, slot)
-
-    def _session(self) -> ServerSession:
-        """Begin a conversation with one client."""
-        return ServerSession(
+        session = ServerSession(
             self.targets,
             self.description,
             plain_float64=self._plain_float64,
             frames=self._frames,
             max_message=self._max_line,
         )
+        return ServerConnection(
+            session,
+            slot,
+            self._log_limiter,
+            make_target=self._make_target,
+            exits=self._exits,
+        )
 
-    def _target(self, name: str) -> Any:
-        target = self.targets[name]
-        return target() if callable(target) else target
-
-    def _turns_of(self, name: str) -> tuple[CallLock | None, CallLock | None]:
-        """Tell whose turn it is for calls of a target: in the loop, and in the target's thread.
-
-        None where that does not matter, or where there is no thread.
-        """
-        turns = self._turns[name]
-        return None if self._allow_parallel else turns, turns if self._threaded else None
+    def _make_target(self, name: str) -> Target:
+        """Make the target of a connection; a constructor may raise anything."""
+        served = self.targets[name]
+        lock = self._locks[name]
+        return Target(
+            name,
+            served() if callable(served) else served,
+            self._allowed_methods.get(name),
+            terminate=self.builtin_terminate,
+            lock=None if self._allow_parallel else lock,
+            thread_lock=lock if self._threaded else None,
+            worker=partial(self._worker, name),
+        )
 
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:
             self._workers[name] = Worker(f"calls of {name}", self._former.pop(name, None))
         return self._workers[name]
+
+    def _exits(self, exc: BaseException | None, what: str) -> bool:
+        """Have the server stop if this is the `sys.exit` of a method, or None; tell whether."""
+        if exc is not None:
+            if not isinstance(exc, SystemExit) or not self.builtin_terminate:
+                return False
+            logger.info("stopping: %s raised SystemExit", what)
+            self.exit_code = exc.code
+        self._terminated.set()
+        return True

@@ -14,7 +14,7 @@ __all__: list[str] = []
 # The beginning of `co_filename` of what is ours.
 _OURS: Final = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
-# Methods whose turn had to come, those that are `async def`, and steps of generators.
+# Methods that had to wait for a lock, those that are `async def`, and steps of generators.
 _JOBS: Final = ("Job._begin", "Job._finish_awaited")
 
 
@@ -35,8 +35,8 @@ def running_method(frame: FrameType | None) -> str | None:
             inner = name
         elif name == "CallDispatcher._call":
             values = frame.f_locals
-            return f"`{values['self']._name}.{values['request'].name}`"
-        elif name == "Server._target":
+            return f"`{values['self']._target.name}.{values['request'].name}`"
+        elif name == "Server._make_target":
             return f"the constructor of the target `{frame.f_locals['name']}`"
         elif name in _JOBS:
             return None if inner is None else f"`{inner}`"

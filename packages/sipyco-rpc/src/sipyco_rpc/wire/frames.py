@@ -48,6 +48,8 @@ def pack_frame(call_id: int, text: bytes, buffers: Sequence[memoryview] = ()) ->
     Returns:
         What is to be sent, piece by piece. The buffers are not copied.
     """
+    if not buffers and len(text) <= _JOINED:
+        return [b"#%d %d\n%b" % (call_id, len(text), text)]
     header = b"#%d %d" % (call_id, len(text))
     if buffers:
         lengths = " ".join([str(len(buffer)) for buffer in buffers])

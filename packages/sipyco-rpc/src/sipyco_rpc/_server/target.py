@@ -1,0 +1,203 @@
+"""A target: an object that is served, and the rules by which its methods are called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sipyco_rpc._server.listing import TERMINATE, document_object
+from sipyco_rpc._server.lock import CallLock
+from sipyco_rpc._server.worker import Worker
+from sipyco_rpc.support.relay import RemoteTarget
+
+_MISSING: Final = object()
+
+# Descriptors that give a method, and run nothing of the target to do so.
+_METHOD_KINDS: Final = (
+    staticmethod,
+    classmethod,
+    functools.partialmethod,
+    functools.singledispatchmethod,
+)
+
+
+def _is_computed(instance: object, name: str) -> bool:
+    """Tell whether reading an attribute runs code of the object, as it does for a property."""
+    found = inspect.getattr_static(type(instance), name, _MISSING)
+    if found is _MISSING or isinstance(found, (type, *_METHOD_KINDS)):
+        return False
+    if inspect.ismemberdescriptor(found):
+        return False  # a slot: reading it runs no code
+    return hasattr(type(found), "__get__") and not inspect.isroutine(found)
+
+
+def _is_of_client(instance: object, name: str) -> bool:
+    """Tell whether a name is a client's own, which a server that relays it does not offer.
+
+    A class derived from one of the clients may add names of its own, which are offered.
+    """
+    return isinstance(instance, RemoteTarget) and any(
+        RemoteTarget in cls.__bases__ and name in vars(cls) for cls in type(instance).__mro__
+    )
+
+
+def _public_method(instance: object, name: str) -> Any:
+    """Get a public callable of an object, or `_MISSING`."""
+    if name.startswith("_") or _is_of_client(instance, name):
+        return _MISSING
+    if _is_computed(instance, name):
+        return _MISSING
+    try:
+        value = getattr(instance, name, _MISSING)
+        owner = getattr(value, "__self__", None)
+    except Exception:  # noqa: BLE001  (one strange member must not hide the others)
+        return _MISSING
+    if _is_of_client(owner, name) and inspect.getattr_static(instance, name, None) is None:
+        return _MISSING  # an object that hands on what it lacks to a client of its own
+    return value if callable(value) else _MISSING
+
+
+def checked_allowed_methods(
+    targets: Mapping[str, Any], allowed_methods: Mapping[str, Iterable[str]] | None
+) -> dict[str, frozenset[str]]:
+    """Make sure that a list of what may be called means what its author thinks.
+
+    Args:
+        targets: objects by their names.
+        allowed_methods: names of methods, by the names of targets; None for no list.
+
+    Raises:
+        ValueError: a target, or a method of one, is not there. What a callable target makes is
+            not looked at.
+    """
+    checked: dict[str, frozenset[str]] = {}
+    if allowed_methods is None:
+        return checked
+    if not isinstance(allowed_methods, Mapping):
+        raise ValueError(
+            "allowed_methods: expected a dictionary of lists, by the names of targets, "
+            f"got {allowed_methods!r}"
+        )
+    for target_name, names in allowed_methods.items():
+        if target_name not in targets:
+            known = ", ".join(f"`{name}`" for name in sorted(targets))
+            raise ValueError(f"allowed_methods: no target `{target_name}`; there are: {known}")
+        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+            raise ValueError(f"allowed_methods: expected a list of names, got {names!r}")
+        checked[target_name] = frozenset(names)
+        target = targets[target_name]
+        for name in checked[target_name]:
+            if not isinstance(name, str) or not _is_offered(target, name):
+                raise ValueError(f"allowed_methods: `{target_name}` has no public method `{name}`")
+    return checked
+
+
+def _is_offered(target: object, name: str) -> bool:
+    if callable(target):
+        return not name.startswith("_")  # what it makes is not known yet
+    return _public_method(target, name) is not _MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An object that a client has selected.
+
+    Args:
+        name: what it is selected by.
+        instance: the object.
+        allowed: the only methods that may be called; None for all public ones.
+        terminate: whether there is a method `terminate` of the server's own, instead of any that
+            the object has.
+        lock: is held by a call in the loop; None where calls may run at the same time.
+        thread_lock: is held by a call in the thread of the target; None where there is none.
+        worker: gives the thread.
+    """
+
+    name: str
+    instance: Any
+    allowed: frozenset[str] | None = None
+    terminate: bool = False
+    lock: CallLock | None = None
+    thread_lock: CallLock | None = None
+    worker: Callable[[], Worker | None] = lambda: None
+    _known: set[str] = field(default_factory=set, init=False)  # methods that were looked at before
+
+    @property
+    def relayed(self) -> bool:
+        """Whether the object is a client of another server, whose methods are offered."""
+        return isinstance(self.instance, RemoteTarget)
+
+    def method_names(self) -> set[str]:
+        """Return the names of the methods that can be called."""
+        return self._own_methods().keys() | ({"terminate"} if self.terminate else set())
+
+    def _own_methods(self) -> dict[str, Callable[..., Any]]:
+        names = dir(self.instance) if self.allowed is None else self.allowed
+        found = {name: _public_method(self.instance, name) for name in sorted(names)}
+        return {name: method for name, method in found.items() if method is not _MISSING}
+
+    def method(self, name: str) -> Any:
+        """Return a method of the object by its name.
+
+        Raises:
+            AttributeError: there is none, or it must not be called.
+        """
+        method = getattr(self.instance, name, None) if name in self._known else None
+        if callable(method):
+            return method
+        kind = f"'{type(self.instance).__name__}' object"
+        if self.allowed is not None and name not in self.allowed:
+            raise AttributeError(
+                f"{kind}: `{name}` is not among the methods that this server allows"
+            )
+        if name.startswith("_"):
+            raise AttributeError(f"{kind}: `{name}` begins with `_` and cannot be called")
+        method = _public_method(self.instance, name)
+        if method is _MISSING:
+            if inspect.getattr_static(self.instance, name, _MISSING) is _MISSING:
+                raise AttributeError(f"{kind} has no attribute '{name}'")
+            raise AttributeError(f"{kind}: `{name}` is not a method")
+        if not self.relayed:  # where another connection may have other methods
+            self._known.add(name)
+        return method
+
+    def runs_in_thread(self, method: Callable[..., Any]) -> bool:
+        """Tell whether calls of a method run in the target's thread: those of plain methods."""
+        return self.thread_lock is not None and not inspect.iscoroutinefunction(method)
+
+    def lists_in_thread(self) -> bool:
+        """Tell whether `listing` has to run in the target's thread."""
+        return self.relayed and self.runs_in_thread(self.instance.get_rpc_method_list)
+
+    def listing(self) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+        """Return the signatures and docstrings; another server is asked for those it knows.
+
+        Raises:
+            OSError, EOFError: it cannot be asked.
+        """
+        if not self.relayed:
+            return self._own_listing()
+        remote = self.instance.get_rpc_method_list()
+        return self._merge_later(remote) if inspect.isawaitable(remote) else self._merge(remote)
+
+    def _own_listing(self) -> dict[str, Any]:
+        listing = document_object(self.instance, self._own_methods())
+        if self.terminate:
+            listing["methods"]["terminate"] = TERMINATE
+        return listing
+
+    def _merge(self, remote: dict[str, Any] | None) -> dict[str, Any]:
+        """Complete our listing by that of the other server, None where it is not connected."""
+        if remote is None:
+            remote = {"docstring": None, "methods": {}}
+        methods = self._own_listing()["methods"]
+        for name in methods.keys() & remote["methods"].keys():
+            if not hasattr(type(self.instance), name) and methods[name] is not TERMINATE:
+                methods[name] = remote["methods"][name]
+        return {"docstring": remote["docstring"], "methods": methods}
+
+    async def _merge_later(self, remote: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        return self._merge(await remote)

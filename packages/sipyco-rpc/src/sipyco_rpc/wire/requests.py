@@ -1,0 +1,73 @@
+"""Requests of RPC clients: what can be asked of a server. No bytes here."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sipyco_rpc.support.quoting import short_repr
+
+_MAX_CREDIT: Final = 10**9  # items; more than anyone waits for
+
+
+class CallRequest(NamedTuple):
+    """A request to call a method."""
+
+    name: str
+    args: tuple[Any, ...] | list[Any]
+    kwargs: dict[str, Any]
+
+
+class ListRequest(NamedTuple):
+    """A request for the signatures and docstrings of the target."""
+
+
+class CancelRequest(NamedTuple):
+    """A request to end the call of this number."""
+
+
+class NextRequest(NamedTuple):
+    """A request for more items of the generator that the call of this number has returned."""
+
+    items: int
+
+
+Request: TypeAlias = CallRequest | ListRequest | CancelRequest | NextRequest
+
+
+def parse_request(value: dict[Any, Any], framed: bool) -> Request:
+    """Make a request of the dictionary that a client has sent.
+
+    Args:
+        value: the dictionary.
+        framed: whether there can be requests about calls that are under way.
+
+    Raises:
+        ValueError: it is not a request; the text says what was expected.
+        KeyError: it has no `action`.
+    """
+    action = value["action"]
+    if not isinstance(action, str):
+        raise ValueError(f"an action is a string, got {short_repr(action)}")
+    if action == "call":
+        return _parse_call(value.get("name"), value.get("args"), value.get("kwargs"))
+    if action == "get_rpc_method_list":
+        return ListRequest()
+    if framed and action == "next":
+        count = value.get("n")
+        if type(count) is not int or not 0 < count <= _MAX_CREDIT:
+            raise ValueError(f"`next` needs `n`, how many items, got {short_repr(count)}")
+        return NextRequest(count)
+    if framed and action == "cancel":
+        return CancelRequest()
+    known = "'call', 'get_rpc_method_list'" + (", 'next', 'cancel'" if framed else "")
+    raise ValueError(f"unknown action {short_repr(action)}; there are: {known}")
+
+
+def _parse_call(name: object, args: object, kwargs: object) -> CallRequest:
+    if not isinstance(name, str):
+        raise ValueError(f"a call needs a `name` that is a string, got {short_repr(name)}")
+    if not isinstance(args, (list, tuple)):
+        raise ValueError(f"a call needs `args` that are a list or tuple, got {short_repr(args)}")
+    if not isinstance(kwargs, dict) or not all(isinstance(key, str) for key in kwargs):
+        raise ValueError(f"a call needs `kwargs` with names as keys, got {short_repr(kwargs)}")
+    return CallRequest(name, args, kwargs)
