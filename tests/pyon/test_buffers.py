@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sipyco_pyon import pyon
-from sipyco_pyon._writer import MAX_BUFFERS, SHORT_DATA
+from sipyco_pyon._writer import SHORT_DATA
+from sipyco_pyon.limits import MAX_BUFFERS
 from support.environment import as_installed
 
 LONG = bytes(range(256)) * (SHORT_DATA // 256 + 1)

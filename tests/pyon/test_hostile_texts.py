@@ -239,7 +239,7 @@ def test_a_text_that_is_not_mostly_strings_is_not_too_long(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python's parser takes some 500 times of the memory: 60 GB for the longest line."""
-    monkeypatch.setattr(_v1_reader, "MAX_ITEMS", FEW)
+    monkeypatch.setattr(_v1_reader, "MAX_V1_ITEMS", FEW)
     with pytest.raises(ValueError, match="it has more than 1000 items; an array is one"):
         pyon_v1.decode(text)
 
@@ -247,7 +247,7 @@ def test_a_text_that_is_not_mostly_strings_is_not_too_long(
 def test_a_file_of_ours_may_have_any_length(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_v1_reader, "MAX_ITEMS", FEW)
+    monkeypatch.setattr(_v1_reader, "MAX_V1_ITEMS", FEW)
     path = tmp_path / "datasets.pyon"
     pyon_v1.store_file(path, [0.5] * FEW)
     assert pyon_v1.load_file(path) == [0.5] * FEW
@@ -282,7 +282,7 @@ def test_what_makes_many_nodes_counts(item: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["f", "F", "rf", "fR", "t", "Rt"])
 def test_expressions_cannot_hide_in_strings(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_v1_reader, "MAX_ITEMS", FEW)
+    monkeypatch.setattr(_v1_reader, "MAX_V1_ITEMS", FEW)
     with pytest.raises(ValueError, match="not part of PYON v1: a string with expressions in it"):
         pyon_v1.decode(f'[{prefix}"{{' + "0," * (FEW // 2) + '}"]')
 

@@ -23,5 +23,5 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have servers wait for peers to take what was said last, on however busy a machine."""
     monkeypatch.setattr(closing, "CLOSE_TIMEOUT", peers.DEADLINE)
     monkeypatch.setattr(listener, "CLOSE_TIMEOUT", peers.DEADLINE)
-    monkeypatch.setattr(listener, "_STOP_TIMEOUT", peers.DEADLINE)
+    monkeypatch.setattr(listener, "STOP_TIMEOUT", peers.DEADLINE)
     monkeypatch.setattr(connection, "_CLOSE_TIMEOUT", peers.DEADLINE)

@@ -21,7 +21,7 @@ from support.peers import DEADLINE, HOST
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     # Seconds: nothing depends on how long it takes.
-    monkeypatch.setattr(log_limiter, "_QUIET", 1e6)
+    monkeypatch.setattr(log_limiter, "SUMMARY_INTERVAL", 1e6)
 
 
 CLOSING = "closing the connection from {}: "
@@ -74,7 +74,7 @@ def test_a_receiver_that_is_closed_tells_what_it_has_counted(
 def test_a_receiver_whose_callback_resists_tells_it_too(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_feed_client, "_CLOSE_TIMEOUT", 0.0)
+    monkeypatch.setattr(_feed_client, "CALLBACK_TIMEOUT", 0.0)
 
     async def main() -> None:
         stuck, free = asyncio.Event(), asyncio.Event()
@@ -104,7 +104,7 @@ def test_a_receiver_whose_callback_resists_tells_it_too(
 def test_others_have_their_turn_in_the_midst_of_what_has_arrived(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_feed_client, "_TIME_SLICE", -1.0)  # it is over at once
+    monkeypatch.setattr(_feed_client, "TIME_SLICE", -1.0)  # it is over at once
 
     async def main() -> None:
         done: list[str] = []

@@ -202,7 +202,7 @@ def test_leaving_the_block_waits_and_leaves_the_target_as_it_is() -> None:
 def test_closing_waits_for_a_limited_time_and_says_in_one_line_what_it_dropped(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unawaited_calls, "TIMEOUT", 0.01)
+    monkeypatch.setattr(unawaited_calls, "UNAWAITED_CALL_TIMEOUT", 0.01)
     closed = threading.Event()
 
     def play(peer: Peer) -> None:

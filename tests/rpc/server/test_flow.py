@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from sipyco_pyon.limits import MAX_BUFFERS
 from sipyco_rpc.net.sender import Sender
 from sipyco_rpc.pc_rpc import AsyncioClient, Client
 from sipyco_rpc.wire import server_session
-from sipyco_rpc.wire.frames import MAX_BUFFERS, pack_frame
+from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.messages import MessageReader
 from support.fake_transport import FakeTransport
 from support.peers import DEADLINE, HOST, Peer, connected, rpc_server, scripted_server, until
@@ -103,7 +104,7 @@ def test_the_number_of_a_call_is_not_0() -> None:
 
 
 def test_generators_that_are_being_ended_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_session, "_MAX_STREAMS", 2)
+    monkeypatch.setattr(server_session, "MAX_GENERATORS", 2)
     with rpc_server({"t": Target()}, allow_parallel=True) as port, connected(port) as peer:
         reader = select(peer)
         for number in (1, 2):

@@ -79,7 +79,7 @@ def begin(method: str, peer: Peer, server: Server, camera: Camera) -> Any:
 def test_a_generator_that_waits_for_ever_holds_up_nobody_once_its_client_was_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(generator, "_LAST_TIMEOUT", 0.01)
+    monkeypatch.setattr(generator, "UNCLAIMED_ITEM_TIMEOUT", 0.01)
     camera = Camera()
     with rpc_server({"t": camera}, frames=True) as port:
         with connected(port) as peer:
@@ -97,7 +97,7 @@ def test_a_generator_that_waits_for_ever_holds_up_nobody_once_its_client_was_kil
 def test_a_client_that_says_nothing_more_is_given_its_item_if_it_comes_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(generator, "_LAST_TIMEOUT", DEADLINE)
+    monkeypatch.setattr(generator, "UNCLAIMED_ITEM_TIMEOUT", DEADLINE)
     camera = Camera()
     with rpc_server({"t": camera}, frames=True) as port, connected(port) as peer:
         peer.send(HELLO + frame(1, CALL % b"images") + frame(1, NEXT))
@@ -114,7 +114,7 @@ def test_a_client_that_says_nothing_more_is_given_its_item_if_it_comes_soon(
 def test_a_generator_waits_longer_for_a_client_that_reads_slowly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(generator, "_LAST_TIMEOUT", 0.0)
+    monkeypatch.setattr(generator, "UNCLAIMED_ITEM_TIMEOUT", 0.0)
 
     def numbers() -> Iterator[int]:
         yield from range(2)

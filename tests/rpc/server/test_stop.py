@@ -158,10 +158,10 @@ def test_a_handler_that_has_resisted_is_cancelled_by_the_next_stop(
         await server.start(HOST, 0)
         with RawPeer(port_of(server), b"") as peer:
             assert await peer.line() == b"begun"
-            monkeypatch.setattr(listener, "_STOP_TIMEOUT", 0.001)
+            monkeypatch.setattr(listener, "STOP_TIMEOUT", 0.001)
             await server.stop()
             assert len(server._handlers) == server.cancelled == 1
-            monkeypatch.setattr(listener, "_STOP_TIMEOUT", DEADLINE)
+            monkeypatch.setattr(listener, "STOP_TIMEOUT", DEADLINE)
             await server.stop()
         assert not server._handlers
         assert server.cancelled == 2

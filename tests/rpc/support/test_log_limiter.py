@@ -26,7 +26,7 @@ FOR_EVER = 1e6  # seconds; the tests turn the clock by hand
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_limiter, "_QUIET", FOR_EVER)
+    monkeypatch.setattr(log_limiter, "SUMMARY_INTERVAL", FOR_EVER)
 
 
 def within_a_loop(
@@ -116,7 +116,7 @@ def test_what_was_held_back_is_told_once_and_all_begins_anew(
 def test_the_clock_tells_of_a_flood_that_has_stopped(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_limiter, "_QUIET", 0.0)
+    monkeypatch.setattr(log_limiter, "SUMMARY_INTERVAL", 0.0)
 
     async def main() -> None:
         complaints = LogLimiter()

@@ -22,7 +22,8 @@ from sipyco_rpc import pc_rpc
 from sipyco_rpc._server.listing import document_function, document_object, make_encodable
 from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.fire_and_forget import FFProxy
-from sipyco_rpc.net.admission import _MAX_CONNECTIONS, default_max_connections
+from sipyco_rpc.limits import MAX_CONNECTIONS
+from sipyco_rpc.net.admission import default_max_connections
 from sipyco_rpc.net.keepalive import async_open_connection, create_connection, set_keepalive
 from sipyco_rpc.net.listening import usable
 from sipyco_rpc.net.server import AsyncioServer
@@ -351,11 +352,11 @@ def test_the_number_of_connections_where_nothing_limits_descriptors(
 ) -> None:
     import resource
 
-    for limit, number in ((100, 50), (1, 1), (resource.RLIM_INFINITY, _MAX_CONNECTIONS)):
+    for limit, number in ((100, 50), (1, 1), (resource.RLIM_INFINITY, MAX_CONNECTIONS)):
         monkeypatch.setattr(resource, "getrlimit", lambda kind, limit=limit: (limit, limit))
         assert default_max_connections() == number
     monkeypatch.setitem(sys.modules, "resource", None)  # Windows has none
-    assert default_max_connections() == _MAX_CONNECTIONS
+    assert default_max_connections() == MAX_CONNECTIONS
 
 
 DRIVER = """

@@ -590,7 +590,7 @@ def test_an_array_in_a_dictionary_that_a_method_returns_is_nobody_elses(
 def test_a_reply_that_comes_while_requests_of_its_client_wait_is_sent_as_it_was(
     loop: str, tls: bool, parallel: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_session, "_MAX_CALLS", 1)
+    monkeypatch.setattr(server_session, "MAX_CALLS", 1)
     frames = Frames()
 
     async def work(port: int) -> None:

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipyco_pyon.limits import MAX_BUFFERS
+from sipyco_rpc.limits import MAX_HEADER
 from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.wire import messages
 from sipyco_rpc.wire.client_session import ClientSession
-from sipyco_rpc.wire.frames import MAX_BUFFERS, MAX_HEADER, FrameError, match_header, pack_frame
+from sipyco_rpc.wire.frames import FrameError, match_header, pack_frame
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.messages import MessageReader
 from sipyco_rpc.wire.requests import CallRequest

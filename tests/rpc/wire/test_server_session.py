@@ -443,7 +443,7 @@ def test_what_is_no_request_has_no_number_that_is_under_way(bad: bytes | LineToo
 
 
 def test_so_many_calls_can_be_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_session, "_MAX_CALLS", 3)
+    monkeypatch.setattr(server_session, "MAX_CALLS", 3)
     session = frames(1, 2)
     assert not session.busy
     session.receive_request(line(LISTING, 3))
@@ -465,7 +465,7 @@ def test_so_many_bytes_of_calls_can_be_under_way() -> None:
 
 
 def test_generators_count_until_they_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_session, "_MAX_STREAMS", 2)
+    monkeypatch.setattr(server_session, "MAX_GENERATORS", 2)
     session = frames(1, 2, 3)
     session.stream(1)
     session.stream(2)

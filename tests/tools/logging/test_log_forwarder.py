@@ -238,7 +238,7 @@ def test_a_count_that_was_not_sent_is_not_lost(logger: logging.Logger) -> None:
 def test_a_count_that_is_refused_whenever_it_comes_is_not_lost(logger: logging.Logger) -> None:
     forwarder, notice = dropping(logger)
     forwarder._queue.take()
-    for _ in range(queue._ATTEMPTS - 1):
+    for _ in range(queue.MAX_ATTEMPTS - 1):
         forwarder._queue.retry(notice)
         assert forwarder._queue.take() is notice
     forwarder._queue.retry(notice)

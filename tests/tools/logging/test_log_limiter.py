@@ -35,7 +35,7 @@ def test_a_flood_of_nonsense_is_told_of_when_the_server_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Seconds: nothing depends on how long it takes.
-    monkeypatch.setattr(log_limiter, "_QUIET", 1e6)
+    monkeypatch.setattr(log_limiter, "SUMMARY_INTERVAL", 1e6)
     texts: list[str] = []
 
     async def main() -> None:

@@ -32,7 +32,7 @@ def test_an_entry_may_end_early() -> None:
 
 
 def test_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "MAX_ENTRY", 10)
+    monkeypatch.setattr(lines, "MAX_LOG_MESSAGE", 10)
     reader = EntryReader(max_lines=3)
     with pytest.raises(Refused, match="received 4 lines, where the limit is 3"):
         reader.begin("s", "ERROR<4>:n:a")

@@ -85,7 +85,7 @@ def test_an_entry_that_grows_too_long_is_logged_as_it_comes(
 ) -> None:
     from sipyco_tools._logging import lines
 
-    monkeypatch.setattr(lines, "MAX_ENTRY", 10)
+    monkeypatch.setattr(lines, "MAX_LOG_MESSAGE", 10)
     asyncio.run(parsed(b"ERROR<9>:n:aaaa\nbbbb\ncccc\nINFO:n:next\n"))
     assert records == [
         ("n", 40, "aaaa\nbbbb", "child"),

@@ -374,7 +374,7 @@ def test_the_blocking_end_closes_what_the_parent_has_left() -> None:
 
 
 def test_a_line_that_is_too_long_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "MAX_LINE", 100)
+    monkeypatch.setattr(streams, "MAX_PIPE_LINE", 100)
 
     async def test() -> None:
         (reads, parent_writes), (parent_reads, writes) = os.pipe(), os.pipe()

@@ -7,13 +7,14 @@ of their own all the same: a peer must not be able to stop a program for hours b
 
 from __future__ import annotations
 
+from sipyco_pyon.limits import MAX_DIGITS
+
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Final
 
 __all__: list[str] = []
 
-MAX_DIGITS: Final = 100_000  # take some 50 ms; twice as many would take three times as long
 
 _CHUNK: Final = 600  # digits that are always allowed: the limit cannot be set below 640
 _MAX_BITS: Final = 332_193  # of an integer with so many digits, at most

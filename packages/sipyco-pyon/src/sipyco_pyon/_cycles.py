@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from sipyco_pyon._registry import _encoders, further_numpy_kind, is_built_in
+from sipyco_pyon.limits import MAX_HOOK_CALLS
 
 __all__: list[str] = []
 
-# Hooks are called again, and may make new values each time, for ever.
-_MAX_HOOK_CALLS: Final = 10_000
 
 _END: Final = object()
 
@@ -63,7 +62,7 @@ class _Search:
         if registered is None and (is_built_in(cls) or further_numpy_kind(cls) is not None):
             return None
         self._hook_calls += 1
-        return (hook(value),) if self._hook_calls <= _MAX_HOOK_CALLS else None
+        return (hook(value),) if self._hook_calls <= MAX_HOOK_CALLS else None
 
 
 def circular_reference_error(

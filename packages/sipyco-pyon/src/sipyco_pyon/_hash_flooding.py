@@ -13,6 +13,7 @@ from itertools import islice
 from operator import eq
 
 from sipyco_pyon._registry import is_fraction
+from sipyco_pyon.limits import COMPARISONS_PER_KEY, PROBES_PER_KEY, PROBES_PER_TEXT, UNCHECKED_KEYS
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -20,25 +21,13 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-# Fewer keys than these take no longer in any case than what each key may take.
-UNCHECKED_KEYS: Final = 256
-
-# Comparisons with other keys of the same hash, for each key, or item of a tuple: some 25 ns.
-_COMPARISONS_PER_KEY: Final = 128
 
 _AT_ONCE: Final = 256  # characters, or bytes, that are compared in this time
 
 # Comparisons of numbers that one of fractions takes, which are compared in Python.
 _FRACTION_COST: Final = 8
 
-# Slots that are probed in vain, for each key: some 5 ns. Numbers at equal distances, the worst
-# of what is usual, need 30 if there are ten thousand of them, and 300 if there are three million.
-_PROBES_PER_KEY: Final = 1024
 
-# Probes that one text has on top of these, of which a comparison takes 16. So 8,000 keys are put
-# in without being counted; so 2,000 that all have one hash, because somebody has written a bad
-# `__hash__`, are nobody's fault yet. They take some 0.1 s.
-_PROBES_PER_TEXT: Final = 32 * 1024 * 1024
 _PROBES_PER_COMPARISON: Final = 16
 
 _SECRET: Final = frozenset({bytes, str})  # classes whose hashes nobody can choose
@@ -56,7 +45,7 @@ class HashFloodingGuard:
     """Counts what the keys of one text take."""
 
     def __init__(self) -> None:
-        self._budget = _PROBES_PER_TEXT
+        self._budget = PROBES_PER_TEXT
 
     def check(self, keys: list[Any], is_set: bool) -> None:
         """Check that keys can be put into an empty dictionary or set in reasonable time.
@@ -92,7 +81,7 @@ class HashFloodingGuard:
             if number == following
         }
         sizes = list(map(_comparison_cost, keys))
-        budget = _COMPARISONS_PER_KEY * sum(sizes) + self._budget // _PROBES_PER_COMPARISON
+        budget = COMPARISONS_PER_KEY * sum(sizes) + self._budget // _PROBES_PER_COMPARISON
         spare = min(budget, self._budget // _PROBES_PER_COMPARISON)
         distinct: list[int] = []
         for key, number, size in zip(keys, hashes, sizes, strict=True):
@@ -115,7 +104,7 @@ def _within_budget(hashes: list[int], is_set: bool) -> bool:
     """Tell whether a growing table needs few enough probes for keys whose hashes all differ."""
     tables = _table_sizes(len(hashes), is_set)
     cycle = positions = array("Q")
-    budget = _PROBES_PER_KEY * len(hashes)
+    budget = PROBES_PER_KEY * len(hashes)
     for count, size in tables:
         if count <= UNCHECKED_KEYS:
             continue

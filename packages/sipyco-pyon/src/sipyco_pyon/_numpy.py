@@ -9,6 +9,7 @@ import math
 
 from sipyco_pyon._base64 import b64decode
 from sipyco_pyon._registry import safe_repr
+from sipyco_pyon.limits import MAX_DIMENSIONS, MAX_EMPTY_ITEMS
 
 try:
     import numpy as np
@@ -23,11 +24,7 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-# An array of items without any bytes takes no room in a document, but may do so in memory.
-_MAX_EMPTY_ITEMS: Final = 2**20
 
-# More than any array has: a product of millions of lengths would take hours.
-_MAX_DIMENSIONS: Final = 64
 _MAX_LENGTH: Final = 2**63 - 1
 
 # The dtypes of nearly all arrays, in both byte orders: NumPy makes the string anew each time.
@@ -140,8 +137,8 @@ def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
         if type(size) is int and length != 0 and size * dtype.itemsize == length:
             return (size,)
     sizes = tuple(shape)
-    if len(sizes) > _MAX_DIMENSIONS:
-        raise ValueError(f"an array has at most {_MAX_DIMENSIONS} dimensions, got {len(sizes)}")
+    if len(sizes) > MAX_DIMENSIONS:
+        raise ValueError(f"an array has at most {MAX_DIMENSIONS} dimensions, got {len(sizes)}")
     for size in sizes:
         if type(size) is not int or not 0 <= size <= _MAX_LENGTH:
             # Of what else it may be not even a text is made: that of an array may take minutes.
@@ -153,7 +150,7 @@ def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
             f"an array of shape {sizes!r:.60} and dtype {dtype!s:.60} has "
             f"{count * dtype.itemsize} bytes, got {length}"
         )
-    if length == 0 and count > _MAX_EMPTY_ITEMS:
+    if length == 0 and count > MAX_EMPTY_ITEMS:
         raise ValueError(f"too many items without content: {count}")
     return sizes
 

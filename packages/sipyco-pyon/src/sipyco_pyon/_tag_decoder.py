@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from sipyco_pyon._base64 import b64decode
-from sipyco_pyon._hash_flooding import UNCHECKED_KEYS, HashFloodingGuard
+from sipyco_pyon._hash_flooding import HashFloodingGuard
 from sipyco_pyon._registry import TAG, _decoders
+from sipyco_pyon.limits import UNCHECKED_KEYS
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:

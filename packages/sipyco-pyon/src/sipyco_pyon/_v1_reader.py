@@ -12,6 +12,7 @@ from sipyco_pyon._bigint import check_digits, from_decimal
 from sipyco_pyon._hash_flooding import HashFloodingGuard
 from sipyco_pyon._registry import TAG
 from sipyco_pyon._tag_decoder import TagDecoder
+from sipyco_pyon.limits import MAX_V1_ITEMS
 
 __all__: list[str] = []
 
@@ -41,9 +42,6 @@ _ITEM: Final = re.compile(
     r"[^\w\s.+-]|(?<![\s,(\[{:=])[+-]|[+-](?![\d.])|\.(?![0-9])|(?<=\w)\s+(?=[\w+-])"
 )
 
-# Of a text. The parser takes up to 1,500 bytes for each: so about as much in all as values of the
-# other dialect take, in the longest line of the protocols. Two million numbers may still come.
-MAX_ITEMS: Final = 2 * 1024 * 1024
 
 _SLICE: Final = 64 * 1024  # characters to look at in one go
 
@@ -177,7 +175,7 @@ def check_size(text: str) -> None:
     Raises:
         ValueError: that is so.
     """
-    if len(text) <= MAX_ITEMS:
+    if len(text) <= MAX_V1_ITEMS:
         return
     count, position = 0, 0
     for match in _STRING_OR_COMMENT.finditer(text):
@@ -186,11 +184,11 @@ def check_size(text: str) -> None:
             raise ValueError("not part of PYON v1: a string with expressions in it")
         count += 1 + _items(text, position, start)
         position = match.end()
-        if count > MAX_ITEMS:
+        if count > MAX_V1_ITEMS:
             break
-    if count + _items(text, position, len(text)) > MAX_ITEMS:
+    if count + _items(text, position, len(text)) > MAX_V1_ITEMS:
         raise ValueError(
-            f"not PYON v1: it has more than {MAX_ITEMS} items; "
+            f"not PYON v1: it has more than {MAX_V1_ITEMS} items; "
             "an array is one, and PYON v2 has no such limit"
         )
 
@@ -200,7 +198,7 @@ def _items(text: str, start: int, end: int) -> int:
     count = 0
     for begin in range(start, end, _SLICE):
         count += len(_ITEM.findall(text, begin, min(begin + _SLICE, end)))
-        if count > MAX_ITEMS:
+        if count > MAX_V1_ITEMS:
             break
     return count
 

@@ -20,6 +20,7 @@ from sipyco_pyon._registry import (
     safe_repr,
 )
 from sipyco_pyon._tag_decoder import numpy_codec
+from sipyco_pyon.limits import MAX_BUFFERS
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ _TAG_AS_KEY: Final = f"a dictionary with the key `{TAG}` is not PYON encodable"
 # allocated and described: about here, measured with pybase64, both ways take the same time.
 SHORT_DATA: Final = 512
 
-# The number of buffers of a document is bounded, because a receiver bounds it.
-MAX_BUFFERS: Final = 4096
 
 # Longer data becomes base64 only when the text is put together.
 _LONG_DATA: Final = 65536

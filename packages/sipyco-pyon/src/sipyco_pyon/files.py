@@ -12,6 +12,8 @@ import stat
 import sys
 import time
 
+from sipyco_pyon.limits import ABANDONED_AFTER
+
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,11 +28,6 @@ _PREFIX: Final = ".sipyco-"
 _SUFFIX: Final = ".tmp"
 _DIGITS: Final = 16
 
-# Seconds without a write after which a temporary file counts as left behind by a process that was
-# killed. Neither the id of a process nor a lock would tell: the directory may be shared with other
-# hosts and containers, and the locks of network file systems may hang. A process that was only
-# slow finds its file gone, and writes another.
-_ABANDONED: Final = 600.0
 _ATTEMPTS: Final = 3  # to replace a file whose temporary one is gone each time
 
 # When this process last looked for such files, by directory. Not at each write: a directory may
@@ -207,7 +204,7 @@ def _remove_abandoned(directory: str, now: float) -> None:
         now: the time by the clock of the file system, which may be that of another host.
     """
     moment = time.monotonic()
-    if moment - _looked.get(directory, -_ABANDONED) < _ABANDONED:
+    if moment - _looked.get(directory, -ABANDONED_AFTER) < ABANDONED_AFTER:
         return
     if len(_looked) >= _MAX_LOOKED:
         _looked.clear()
@@ -216,7 +213,7 @@ def _remove_abandoned(directory: str, now: float) -> None:
         with os.scandir(directory) as entries:
             for entry in filter(_is_temporary, entries):
                 try:
-                    if now - entry.stat(follow_symlinks=False).st_mtime >= _ABANDONED:
+                    if now - entry.stat(follow_symlinks=False).st_mtime >= ABANDONED_AFTER:
                         os.unlink(entry)
                 except OSError:
                     pass  # it has gone, or is somebody else's

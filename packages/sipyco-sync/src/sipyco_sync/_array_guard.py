@@ -21,10 +21,10 @@ from typing import Any, Final
 
 from sipyco_rpc.support.quoting import short_repr
 from sipyco_sync._array_cost import ITEM, Cost, nested
+from sipyco_sync._limits import ALWAYS_ALLOWED
 
 __all__: list[str] = []
 
-_ALWAYS_ALLOWED: Final = 512 * 1024  # bytes: 65,536 numbers take no time worth counting
 _GROWTH: Final = 8  # a byte of a value may become a number, or a pointer to an object
 _CONVERTED_TIMES: Final = 16  # a byte of a value or an array may be as much for NumPy to convert
 # A byte of a mask of 8 dimensions becomes as much, and one that becomes a scalar.
@@ -98,7 +98,7 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
 def _check_list_items(array: Any) -> None:
     """Refuse an array whose items would take far more as items of a list than they do in it."""
     each = _SCALAR if array.ndim == 1 else _VIEW + array.ndim * _DIMENSION
-    limit = max(array.nbytes * _TIMES, _ALWAYS_ALLOWED)
+    limit = max(array.nbytes * _TIMES, ALWAYS_ALLOWED)
     if len(array) * each > limit:
         raise ValueError(
             f"expected an array whose items take at most {limit} bytes as items of a list, got "
@@ -112,7 +112,7 @@ def _check_array_items(container: Any, key: Any, value: Any) -> None:
     if count is None:
         return
     cost = Cost(value, dtype, count)
-    limit = max(container.nbytes, _ALWAYS_ALLOWED, indices * ITEM)
+    limit = max(container.nbytes, ALWAYS_ALLOWED, indices * ITEM)
     convertible = max(limit, cost.own) * _CONVERTED_TIMES
     limit = max(limit, cost.own * _GROWTH)
     if count * max(1, dtype.itemsize) > limit:
@@ -196,7 +196,7 @@ def _index_shape(index: Any, nbytes: int) -> tuple[tuple[int, ...], int]:
     if indices.dtype.kind == "b":
         count = int(numpy.count_nonzero(indices))
         # NumPy makes integers of a mask: 8 bytes for each dimension.
-        if count * indices.ndim * 8 > max(nbytes, _ALWAYS_ALLOWED) * _TIMES:
+        if count * indices.ndim * 8 > max(nbytes, ALWAYS_ALLOWED) * _TIMES:
             raise ValueError(
                 f"a mask of {indices.ndim} dimensions and {count} items becomes too many indices "
                 f"for an array of {nbytes} bytes"

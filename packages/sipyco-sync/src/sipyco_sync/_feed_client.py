@@ -19,11 +19,11 @@ from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.net.workarounds import abort
 from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.log_limiter import LogLimiter
-from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.support.quoting import short_message
 from sipyco_rpc.support.validation import checked_pause, format_address
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
+from sipyco_sync._limits import CALLBACK_TIMEOUT, STREAM_LIMIT, TIME_SLICE
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 Callback: TypeAlias = Callable[..., Awaitable[object] | object]
 
 READ_SIZE: Final = 256 * 1024  # what one read may bring; more gains nothing
-_STREAM_LIMIT: Final = MIB  # bytes that arrive while callbacks run
-_TIME_SLICE: Final = 0.005  # seconds of lines that have arrived before others have their turn
-_CLOSE_TIMEOUT: Final = 1.0  # seconds for a callback to end
 
 
 class SubscriptionState(Enum):
@@ -143,7 +140,7 @@ class FeedClient:
 
         async def attempt() -> None:
             self.reader, self.writer = await async_open_connection(
-                host, port, ssl=contexts(), limit=_STREAM_LIMIT
+                host, port, ssl=contexts(), limit=STREAM_LIMIT
             )
             try:
                 self.writer.write(self.__hello)
@@ -177,7 +174,7 @@ class FeedClient:
         elif task is not None:
             task.cancel()
             # A callback may resist; it is not waited for longer than the other side is.
-            await asyncio.wait([task], timeout=_CLOSE_TIMEOUT)
+            await asyncio.wait([task], timeout=CALLBACK_TIMEOUT)
             await close_writer(self.writer)
         self._log_limiter.flush()
         await self.__notify_state(SubscriptionState.closed)
@@ -213,13 +210,13 @@ class FeedClient:
         try:
             while not self.__closing:
                 data = await self.__read(announced)
-                deadline = time.monotonic() + _TIME_SLICE
+                deadline = time.monotonic() + TIME_SLICE
                 for line in lines.feed(data):
                     await self.__take(line)
                     if time.monotonic() > deadline:
                         # A read may bring a hundred thousand lines.
                         await asyncio.sleep(0)
-                        deadline = time.monotonic() + _TIME_SLICE
+                        deadline = time.monotonic() + TIME_SLICE
                     if self.__closing:
                         return False
                     if not announced:

@@ -13,12 +13,9 @@ from typing import Any, ClassVar, Final, cast
 
 from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
-from sipyco_rpc.support.memory import MIB
 from sipyco_sync._feed_queue import OVERHEAD, WRITE_SIZE, SendQueue
+from sipyco_sync._limits import MAX_NAME
 
-MAX_BACKLOG: Final = 64 * MIB  # a dashboard may stall for seconds while datasets are written
-
-_MAX_NAME: Final = 64 * 1024  # bytes of the line that names what the peer wants
 _READ_SIZE: Final = 4096
 
 
@@ -213,8 +210,8 @@ async def _receive_name(reader: asyncio.StreamReader, banner: bytes) -> str:
         end = received.find(b"\n", len(banner))
         if end >= 0:
             return received[len(banner) : end].decode()
-        if len(received) > _MAX_NAME:
-            raise ValueError(f"the name has more than {_MAX_NAME} bytes")
+        if len(received) > MAX_NAME:
+            raise ValueError(f"the name has more than {MAX_NAME} bytes")
         data = await reader.read(_READ_SIZE)
         if not data:
             raise EOFError

@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_sync._feed_queue import SendQueue
-from sipyco_sync._feed_server import MAX_BACKLOG, Feed, FeedServer
+from sipyco_sync._feed_server import Feed, FeedServer
+from sipyco_sync._limits import MAX_BACKLOG
 from sipyco_sync._mods import Mod, PreparedPublish
 from sipyco_sync.notifier import Notifier
 

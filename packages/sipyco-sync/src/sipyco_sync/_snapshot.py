@@ -6,16 +6,16 @@ import asyncio
 import socket
 from typing import Any, Final
 
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.keepalive import async_open_connection, connect
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_context
 from sipyco_rpc.net.workarounds import clear_tls_errors
 from sipyco_rpc.support.quoting import short_message
 from sipyco_rpc.support.validation import checked_timeout, format_address
-from sipyco_rpc.wire.lines import MAX_LINE, LineReader, LineTooLong
+from sipyco_rpc.wire.lines import LineReader, LineTooLong
 from sipyco_sync._feed_client import READ_SIZE, hello
+from sipyco_sync._limits import SNAPSHOT_TIMEOUT
 from sipyco_sync._subscriber import BANNER, decode_mod, early_end, initial_struct
-
-_TIMEOUT: Final = 10.0  # seconds without progress; a publisher sends its snapshot at once
 
 
 class _Request:
@@ -51,7 +51,7 @@ async def snapshot(
     local_cert: str | None = None,
     local_key: str | None = None,
     peer_cert: str | None = None,
-    timeout: float | None = _TIMEOUT,
+    timeout: float | None = SNAPSHOT_TIMEOUT,
     max_line: int = MAX_LINE,
 ) -> Any:
     """Get a publisher's structure as of now.
@@ -113,7 +113,7 @@ def blocking_snapshot(
     local_cert: str | None = None,
     local_key: str | None = None,
     peer_cert: str | None = None,
-    timeout: float | None = _TIMEOUT,
+    timeout: float | None = SNAPSHOT_TIMEOUT,
     max_line: int = MAX_LINE,
 ) -> Any:
     """Get a publisher's structure as of now, in a program without asyncio.

@@ -6,17 +6,17 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.quoting import excerpt, short_message, short_repr
-from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._dialects import decode_line
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionEnded, call
+from sipyco_sync._limits import MAX_MOD_SHOWN
 from sipyco_sync._mods import Mod
 from sipyco_sync.notifier import process_mod
 
 BANNER: Final = b"ARTIQ sync_struct\n"
 
-_MAX_SHOWN: Final = 1000  # characters of a mod in a log
 
 logger = logging.getLogger("sipyco.sync_struct")
 
@@ -161,7 +161,7 @@ class Subscriber(FeedClient):
         try:
             process_mod(self.__target, mod)
         except Exception as exc:
-            shown = short_repr(mod, _MAX_SHOWN)
+            shown = short_repr(mod, MAX_MOD_SHOWN)
             logger.debug("mod that cannot be applied: %s", shown, exc_info=True)
             reason = f"{type(exc).__name__}: {short_message(exc)}"
             raise SubscriptionEnded(

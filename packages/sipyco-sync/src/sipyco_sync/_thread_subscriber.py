@@ -9,13 +9,14 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent, not_copyable
 from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout
-from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._feed_client import Callback
+from sipyco_sync._limits import JOIN_TIMEOUT
 from sipyco_sync._mods import Mod
 from sipyco_sync._subscriber import Subscriber
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 logger = logging.getLogger("sipyco.sync_struct")
-
-_JOIN_TIMEOUT: Final = 5.0  # seconds for the thread to end; a callback may be stuck in it
 
 
 class _Subscription(Subscriber):
@@ -94,7 +93,7 @@ class _Subscription(Subscriber):
             self.abandon()
             self.changed.notify_all()
         if self.thread is not None and threading.current_thread() is not self.thread:
-            self.thread.join(_JOIN_TIMEOUT)
+            self.thread.join(JOIN_TIMEOUT)
 
     def abandon(self) -> None:
         """Have it end, without waiting for anything: the garbage collector calls this."""

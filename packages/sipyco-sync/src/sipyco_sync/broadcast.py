@@ -7,15 +7,15 @@ import logging
 from typing import Any, Final
 
 from sipyco_pyon import pyon
-from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import belongs_to_parent
 from sipyco_rpc.support.quoting import excerpt
-from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_sync._dialects import decode_line
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionState
 from sipyco_sync._feed_queue import OVERHEAD, SendQueue
-from sipyco_sync._feed_server import MAX_BACKLOG, Feed, FeedServer
+from sipyco_sync._feed_server import Feed, FeedServer
+from sipyco_sync._limits import MAX_BACKLOG
 
 __all__ = ["Broadcaster", "Receiver", "SubscriptionState"]
 

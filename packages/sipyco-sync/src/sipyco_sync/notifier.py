@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_sync._array_guard import check_step
+from sipyco_sync._limits import MAX_KEYS
 from sipyco_sync._mods import Changes, Mod, ModAction, PreparedPublish, apply_mod
 
 __all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "update_from_dict"]
@@ -17,10 +18,6 @@ for _public in (ModAction, PreparedPublish):
     _public.__module__ = __name__
 
 _ABSENT: Final = object()
-
-# Of a path: no structure that can be encoded is as deep. Into an array a path could go on for
-# ever, and each part of a notifier has a path.
-_MOST_KEYS: Final = 1000
 
 
 def process_mod(target: Any, mod: Mod) -> None:
@@ -39,8 +36,8 @@ def process_mod(target: Any, mod: Mod) -> None:
             `TypeError`.
     """
     for steps, key in enumerate(mod.get("path", ())):
-        if steps == _MOST_KEYS:
-            raise ValueError(f"expected a path of at most {_MOST_KEYS} keys, got a longer one")
+        if steps == MAX_KEYS:
+            raise ValueError(f"expected a path of at most {MAX_KEYS} keys, got a longer one")
         check_step(target.raw_view if isinstance(target, Notifier) else target, key)
         target = target[key]
     apply_mod(target, mod)

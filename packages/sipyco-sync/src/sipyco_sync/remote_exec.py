@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.pc_rpc import simple_server_loop
 from sipyco_rpc.support.validation import check_host, checked_port

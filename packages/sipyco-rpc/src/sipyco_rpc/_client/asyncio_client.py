@@ -12,13 +12,13 @@ from sipyco_rpc._client.aio.closing import Closing
 from sipyco_rpc._client.aio.connection import AsyncioConnection
 from sipyco_rpc._client.remote_method import documented
 from sipyco_rpc._client.signatures import signature_of
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.errors import timeout_error
 from sipyco_rpc.net.keepalive import async_protocol, async_socket
 from sipyco_rpc.net.tls import client_ssl_context
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
 from sipyco_rpc.support.validation import checked_timeout, format_address
-from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.session import AutoTarget
 
 if TYPE_CHECKING:

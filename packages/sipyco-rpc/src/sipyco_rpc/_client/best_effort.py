@@ -8,6 +8,7 @@ from sipyco_rpc._client.blocking.connection import BlockingConnection
 from sipyco_rpc._client.reconnect import ReconnectingConnection
 from sipyco_rpc._client.remote_method import RemoteMethod
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import client_ssl_contexts
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
@@ -18,7 +19,6 @@ from sipyco_rpc.support.validation import (
     checked_timeout,
     format_address,
 )
-from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.session import AutoTarget
 
 if TYPE_CHECKING:

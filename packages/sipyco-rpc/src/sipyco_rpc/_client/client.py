@@ -5,10 +5,10 @@ from __future__ import annotations
 from sipyco_rpc._client.blocking.connection import BlockingConnection
 from sipyco_rpc._client.remote_method import RemoteMethod
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import client_ssl_context
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
-from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.session import AutoTarget
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load

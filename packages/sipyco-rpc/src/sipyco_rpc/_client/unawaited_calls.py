@@ -6,12 +6,13 @@ import math
 import threading
 import time
 
+from sipyco_rpc.limits import UNAWAITED_CALL_TIMEOUT
+
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
 
-TIMEOUT: Final = 5.0  # seconds to wait for what was fired when its client is closed
 _PAUSE: Final = 0.1  # seconds until who waits looks again, if it was not woken
 
 
@@ -78,7 +79,7 @@ def finish_fired(key: object, what: str) -> None:
 
 def finish(calls: Iterable[FiredCall], what: str) -> None:
     """Wait, for a limited time, for calls to end; say which do not."""
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + UNAWAITED_CALL_TIMEOUT
     for call in calls:
         if call.ended or call.here:
             continue
@@ -87,5 +88,8 @@ def finish(calls: Iterable[FiredCall], what: str) -> None:
 
             call.dropped = True
             logging.getLogger("sipyco.fire_and_forget").warning(
-                "%s: dropping %s, which still runs after %g s", what, call.name, TIMEOUT
+                "%s: dropping %s, which still runs after %g s",
+                what,
+                call.name,
+                UNAWAITED_CALL_TIMEOUT,
             )

@@ -9,11 +9,8 @@ from typing import Any, Final
 from sipyco_rpc._server.job import Job, is_plain_generator
 from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.worker import Outcome, Worker
+from sipyco_rpc.limits import UNCLAIMED_ITEM_TIMEOUT
 from sipyco_rpc.support.relay import RemoteItems
-
-# Seconds for an item of which nothing tells whether anybody still waits for it: a client that was
-# killed and one that has only nothing more to say look alike, and others may wait for the lock.
-_LAST_TIMEOUT: Final = 2.0
 
 _ENDS: Final = (StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError)
 
@@ -81,7 +78,9 @@ class ServedGenerator:
     def _watch(self) -> None:
         if self._watchdog is not None:
             self._watchdog.cancel()
-        self._watchdog = asyncio.get_running_loop().call_later(_LAST_TIMEOUT, self._last_is_late)
+        self._watchdog = asyncio.get_running_loop().call_later(
+            UNCLAIMED_ITEM_TIMEOUT, self._last_is_late
+        )
 
     def _last_is_late(self) -> None:
         if self.job is not None:

@@ -7,9 +7,8 @@ from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sipyco_rpc._server.server import Server
-from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
 from sipyco_rpc.net.signals import SignalHandler, Terminated
-from sipyco_rpc.wire.lines import MAX_LINE
 
 if TYPE_CHECKING:
     from sipyco_rpc.net.tls import SimpleSSLConfig

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from sipyco_rpc.support.memory import MIB
+from sipyco_rpc.limits import MAX_REQUEST_BACKLOG, TIME_SLICE
 from sipyco_rpc.wire.lines import LineTooLong
 
 if TYPE_CHECKING:
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.messages import Message
     from sipyco_rpc.wire.server_session import ServerSession
 
-_MAX_BACKLOG: Final = MIB  # bytes of further requests to take from a client that waits
 _OVERHEAD: Final = 256  # bytes that a request takes beside its content
-_TIME_SLICE: Final = 0.005  # seconds of requests of one client before others have their turn
 
 
 def _size_of(message: Message) -> int:
@@ -75,7 +73,7 @@ class RequestQueue:
 
     def process(self, messages: list[Message]) -> None:
         """Handle what has come, as far as that can be done now; the rest waits."""
-        deadline = time.monotonic() + _TIME_SLICE
+        deadline = time.monotonic() + TIME_SLICE
         for message in messages:
             if self._closed:
                 return
@@ -87,13 +85,13 @@ class RequestQueue:
             else:
                 self.waiting.append(message)
                 self._size += _size_of(message)
-        if self._reading and self._size > _MAX_BACKLOG:
+        if self._reading and self._size > MAX_REQUEST_BACKLOG:
             self._reading = False
             self._transport.pause_reading()
 
     def process_waiting(self) -> None:
         """Handle what had to wait, as far as that can be done now."""
-        deadline = time.monotonic() + _TIME_SLICE
+        deadline = time.monotonic() + TIME_SLICE
         while self.ready and time.monotonic() < deadline:
             message = self.waiting.popleft()
             self._size -= _size_of(message)
@@ -101,7 +99,7 @@ class RequestQueue:
 
     def resume_reading(self) -> None:
         """Have more read, if there is room for it."""
-        if not self._reading and not self._closed and self._size <= _MAX_BACKLOG:
+        if not self._reading and not self._closed and self._size <= MAX_REQUEST_BACKLOG:
             self._reading = True
             self._transport.resume_reading()
 

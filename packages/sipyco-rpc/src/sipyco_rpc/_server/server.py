@@ -13,9 +13,9 @@ from sipyco_rpc._server.listing import document_function
 from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
-from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
 from sipyco_rpc.net.server import AsyncioServer
-from sipyco_rpc.wire.lines import MAX_LINE, LineReader
+from sipyco_rpc.wire.lines import LineReader
 from sipyco_rpc.wire.server_handshake import check_target_names
 from sipyco_rpc.wire.server_session import ServerSession
 

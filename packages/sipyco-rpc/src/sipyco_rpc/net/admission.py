@@ -7,6 +7,7 @@ import logging
 import weakref
 from typing import Final
 
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_CONNECTIONS
 from sipyco_rpc.net.workarounds import abort
 from sipyco_rpc.support.log_limiter import LogLimiter
 from sipyco_rpc.support.validation import checked_time_limit
@@ -15,9 +16,6 @@ __all__ = ["HANDSHAKE_TIMEOUT", "Admission", "ConnectionSlot"]
 
 logger = logging.getLogger("sipyco.tools")
 
-_MAX_CONNECTIONS: Final = 512  # half of the descriptors that a process usually may have
-
-HANDSHAKE_TIMEOUT: Final = 10.0  # seconds; a slow link with TLS takes two or three
 
 # The clock of a handshake is wound so many times: one that ran on while a method blocked the loop
 # would count against peers who were kept waiting.
@@ -33,11 +31,11 @@ def default_max_connections() -> int:
     try:
         import resource
     except ImportError:
-        return _MAX_CONNECTIONS  # Windows
+        return MAX_CONNECTIONS  # Windows
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
-        return _MAX_CONNECTIONS
-    return max(1, min(_MAX_CONNECTIONS, descriptors // 2))
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, descriptors // 2))
 
 
 class ConnectionLimit:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
+from sipyco_rpc.limits import CLOSE_TIMEOUT
 from sipyco_rpc.net.workarounds import abort, close
 
 __all__ = ["close_writer"]
-
-CLOSE_TIMEOUT: Final = 1.0  # seconds for a peer to take what is still to be sent
 
 
 async def close_writer(writer: asyncio.StreamWriter) -> None:

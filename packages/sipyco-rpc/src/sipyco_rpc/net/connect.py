@@ -12,6 +12,7 @@ import socket
 import time
 from itertools import zip_longest
 
+from sipyco_rpc.limits import HEAD_START
 from sipyco_rpc.net.errors import connect_error, system_reason, timeout_error
 from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout, format_address
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     # The family, and the address as that has it.
     Address: TypeAlias = tuple[int, tuple[Any, ...]]
 
-HEAD_START: Final = 0.25  # seconds before the next address is tried, too, as RFC 8305 has it
 
 # One that takes no descriptor of its own: there may be none left. Windows has no poll.
 Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)

@@ -13,9 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
 
 from sipyco_rpc._compat import prepare_tracebacks
+from sipyco_rpc.limits import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, STOP_TIMEOUT
 from sipyco_rpc.net.accepting import Accepted
-from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT, Admission
-from sipyco_rpc.net.closing import CLOSE_TIMEOUT
+from sipyco_rpc.net.admission import Admission
 from sipyco_rpc.net.keepalive import set_keepalive
 from sipyco_rpc.net.listening import checked_addresses, unresolved, usable, warn_if_exposed
 from sipyco_rpc.net.tls import server_ssl_contexts
@@ -34,7 +34,6 @@ __all__ = ["ConnectionHandler", "Listener"]
 
 logger = logging.getLogger("sipyco.tools")
 
-_STOP_TIMEOUT: Final = 2.0  # seconds for handlers to end after they have been cancelled
 _PASSES: Final = 5  # of the loop, until it has dealt with what was accepted or closed just now
 
 # What an exception without a text means in a handshake: no reason was sent.
@@ -199,7 +198,7 @@ class Listener:
             task.cancel()
         self._cancelled |= handlers
         if handlers:
-            _, resisting = await asyncio.wait(handlers, timeout=_STOP_TIMEOUT)
+            _, resisting = await asyncio.wait(handlers, timeout=STOP_TIMEOUT)
             resisting &= self._cancelled  # without those that another `stop` has told of
             self._cancelled -= resisting  # the next `stop` tries again
             for task in resisting:

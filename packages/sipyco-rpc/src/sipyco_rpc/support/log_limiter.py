@@ -6,13 +6,11 @@ import asyncio
 import logging
 from typing import Final
 
+from sipyco_rpc.limits import LOG_BURST, SUMMARY_INTERVAL
 from sipyco_rpc.support.quoting import short_message
 
 __all__ = ["LogLimiter"]
 
-_BURST: Final = 20  # a program that is restarted in another version may well have as many peers
-
-_QUIET: Final = 10.0  # seconds between two records of a flood, which shall not flood the log
 
 _SUMMARY: Final = "{count} more records about peers were left out; the latest: {latest}"
 
@@ -31,7 +29,7 @@ class LogLimiter:
         summary: the text about the others; `{count}` is how many, `{latest}` the text of the last.
     """
 
-    def __init__(self, burst: int = _BURST, summary: str = _SUMMARY) -> None:
+    def __init__(self, burst: int = LOG_BURST, summary: str = _SUMMARY) -> None:
         self._burst = burst
         self._summary = summary
         self._left = burst  # records that will be written as they are
@@ -50,7 +48,7 @@ class LogLimiter:
                 # The loop has ended before this: nobody would come to tell of what was counted.
                 logger.log(level, message, *args, stacklevel=2)
                 return
-            self._clock = loop.call_later(_QUIET, self._tick)
+            self._clock = loop.call_later(SUMMARY_INTERVAL, self._tick)
         if self._left:
             self._left -= 1
             logger.log(level, message, *args, stacklevel=2)
@@ -80,7 +78,7 @@ class LogLimiter:
     def _tick(self) -> None:
         if self._tell():
             # It is still the flood: none of the next is among the first.
-            self._clock = asyncio.get_running_loop().call_later(_QUIET, self._tick)
+            self._clock = asyncio.get_running_loop().call_later(SUMMARY_INTERVAL, self._tick)
         else:
             self._begin()
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+from sipyco_rpc.limits import LOGGED_ARGUMENTS, LOGGED_CALL, MAX_REASON
+
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,15 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["short_repr", "call_text", "excerpt", "short_message", "safe_str"]
 
-_MAX_REASON: Final = 300  # characters; ours are shorter, but not what they quote
 
 # Of a value, in `short_repr`: more would be cut all the same.
 _LEVELS: Final = 3
 _ITEMS: Final = 6  # a mod has at most five
 _TEXT: Final = 24
 
-_ARGUMENTS: Final = 20  # of a call
-_CALL: Final = 1000  # characters of it
 
 _SHORT: Final = frozenset({bool, complex, float, type(None)})  # what has a short `repr` always
 _BRACKETS: Final[dict[type, tuple[str, str]]] = {
@@ -47,13 +46,14 @@ def short_repr(value: Any, limit: int = 60) -> str:
 
 def call_text(name: str, args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
     """Show a call that a peer asks for, such as `set_attenuation(3, channel=2)`."""
-    shown = [_shown(value, _LEVELS) for value in islice(args, _ARGUMENTS + 1)]
+    shown = [_shown(value, _LEVELS) for value in islice(args, LOGGED_ARGUMENTS + 1)]
     shown += [
-        f"{key}={_shown(kwargs[key], _LEVELS)}" for key in islice(sorted(kwargs), _ARGUMENTS + 1)
+        f"{key}={_shown(kwargs[key], _LEVELS)}"
+        for key in islice(sorted(kwargs), LOGGED_ARGUMENTS + 1)
     ]
-    if len(shown) > _ARGUMENTS:
-        shown[_ARGUMENTS:] = ["..."]
-    return excerpt(f"{name[:_CALL]}({', '.join(shown)})", _CALL)
+    if len(shown) > LOGGED_ARGUMENTS:
+        shown[LOGGED_ARGUMENTS:] = ["..."]
+    return excerpt(f"{name[:LOGGED_CALL]}({', '.join(shown)})", LOGGED_CALL)
 
 
 def _shown(value: Any, levels: int) -> str:
@@ -108,7 +108,7 @@ def excerpt(data: Text | str, limit: int = 60) -> str:
 
 def short_message(exc: BaseException) -> str:
     """Show the text of an exception about what a peer sent: it may quote that."""
-    return excerpt(safe_str(exc), _MAX_REASON)
+    return excerpt(safe_str(exc), MAX_REASON)
 
 
 def safe_str(exc: BaseException) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from operator import index
 
+from sipyco_rpc.limits import MAX_PAUSE, MAX_TIMEOUT, MIN_PAUSE
 from sipyco_rpc.support.quoting import short_repr
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -23,13 +24,6 @@ __all__ = [
 ]
 
 _MAX_PORT: Final = 65535  # the systems take what is above it modulo 65536
-
-# Seconds: what systems wait for is counted in milliseconds, in 31 bits.
-_MAX_TIMEOUT: Final = 2_000_000
-
-# Seconds: less is a loop that takes all of a processor; pauses grow, to twelve times of it.
-_MIN_PAUSE: Final = 0.001
-_MAX_PAUSE: Final = 100_000
 
 
 def format_address(host: object, port: object) -> str:
@@ -116,9 +110,9 @@ def checked_time_limit(seconds: Any, name: str) -> float:
 
 def _limited(seconds: Any, name: str, or_else: str) -> float:
     number = _number(seconds)
-    if not 0 < number <= _MAX_TIMEOUT:
+    if not 0 < number <= MAX_TIMEOUT:
         raise ValueError(
-            f"{name} is a positive number of seconds, at most {_MAX_TIMEOUT}{or_else}, "
+            f"{name} is a positive number of seconds, at most {MAX_TIMEOUT}{or_else}, "
             f"got {short_repr(seconds)}"
         )
     return number
@@ -138,9 +132,9 @@ def checked_pause(seconds: Any, name: str) -> float:
         ValueError: it is no such number, or so short that it would take all of a processor.
     """
     number = _number(seconds)
-    if not _MIN_PAUSE <= number <= _MAX_PAUSE:
+    if not MIN_PAUSE <= number <= MAX_PAUSE:
         raise ValueError(
-            f"{name} is a number of seconds from {_MIN_PAUSE} to {_MAX_PAUSE}, "
+            f"{name} is a number of seconds from {MIN_PAUSE} to {MAX_PAUSE}, "
             f"got {short_repr(seconds)}"
         )
     return number

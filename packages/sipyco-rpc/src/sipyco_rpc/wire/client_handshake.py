@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from sipyco_pyon import pyon
+from sipyco_rpc.limits import MAX_GREETING_LITERAL, MAX_LINE, MAX_NAME, MAX_NAMES_SHOWN
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.wire.exceptions import unpack_exception
-from sipyco_rpc.wire.lines import MAX_LINE, LineTooLong
+from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.routing import ReplyRouter
-from sipyco_rpc.wire.session import (
-    BANNER,
-    FRAMES,
-    MAX_NAME,
-    PYON_V2,
-    AutoTarget,
-    IncompatibleServer,
-)
+from sipyco_rpc.wire.session import BANNER, FRAMES, PYON_V2, AutoTarget, IncompatibleServer
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from typing import Any, Final
+    from typing import Any
 
     from sipyco_rpc.support.memory import Text
     from sipyco_rpc.wire.messages import Message
     from sipyco_rpc.wire.session import OutgoingMessage
-
-
-# Of a greeting that is Python source, in bytes: to parse it takes up to 550 times of the memory.
-_MAX_LITERAL: Final = 64 * 1024
-
-# Of the names of targets that an error shows, in characters; programs parse them.
-_MAX_NAMES: Final = 2000
 
 
 class ClientHandshake(ReplyRouter):
@@ -66,7 +53,7 @@ class ClientHandshake(ReplyRouter):
             try:
                 greeting = pyon.decode(text)  # it is plain JSON; this is there, `json` may not be
             except ValueError:
-                if len(line) > _MAX_LITERAL:
+                if len(line) > MAX_GREETING_LITERAL:
                     raise
                 import ast  # only servers of the first years need it
 
@@ -126,7 +113,7 @@ class ClientHandshake(ReplyRouter):
 
     def _names(self) -> str:
         """Give the names of the targets for an error."""
-        return excerpt(" ".join(self.target_names), _MAX_NAMES)
+        return excerpt(" ".join(self.target_names), MAX_NAMES_SHOWN)
 
     def receive_methods(self, message: Message) -> None:
         """Take the names that may be called.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sipyco_pyon import pyon
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.support.memory import copy_of, is_constant
 from sipyco_rpc.support.quoting import excerpt, short_message
 from sipyco_rpc.wire.client_handshake import ClientHandshake, exception_in, text_of
 from sipyco_rpc.wire.frames import pack_frame
-from sipyco_rpc.wire.lines import MAX_LINE, LineTooLong
+from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.session import IncompatibleServer
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load

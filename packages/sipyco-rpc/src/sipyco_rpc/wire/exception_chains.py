@@ -6,6 +6,14 @@ anything.
 
 from __future__ import annotations
 
+from sipyco_rpc.limits import (
+    MAX_EXCEPTION_LEVELS,
+    MAX_EXCEPTIONS,
+    MAX_NOTE,
+    MAX_NOTES,
+    MAX_PARENT_TRACEBACK,
+)
+
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -13,11 +21,6 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_MAX_LEVELS: Final = 16  # of causes of causes, and of groups in groups
-_MAX_EXCEPTIONS: Final = 100  # beside the one that was raised
-_MAX_NOTES: Final = 100  # of one exception
-_MAX_NOTE: Final = 64 * 1024  # characters of one
-_MAX_TEXT: Final = 1024 * 1024  # characters of what is shown of others, in all
 
 # As Python has it between two tracebacks.
 _BETWEEN: Final = {
@@ -38,12 +41,12 @@ class Budget:
 
     def __init__(self) -> None:
         self.seen: set[int] = set()
-        self.text = _MAX_TEXT
-        self._left = _MAX_EXCEPTIONS
+        self.text = MAX_PARENT_TRACEBACK
+        self._left = MAX_EXCEPTIONS
 
     def take(self, levels: int) -> bool:
         """Spend some of it on one more, so many levels deep; tell whether there was enough."""
-        if not self._left or levels >= _MAX_LEVELS:
+        if not self._left or levels >= MAX_EXCEPTION_LEVELS:
             return False
         self._left -= 1
         return True
@@ -164,12 +167,12 @@ def _members(pack: Mapping[str, Any], budget: Budget, levels: int) -> Iterator[s
         yield f"  +---------------- {number} ----------------\n"
         for part in _shown(member, budget, levels):
             # A part of many short lines would become many times as long.
-            yield "".join([f"  | {line}" for line in part[:_MAX_NOTE].splitlines(keepends=True)])
+            yield "".join([f"  | {line}" for line in part[:MAX_NOTE].splitlines(keepends=True)])
 
 
 def _texts(notes: Any) -> list[str]:
     """Give the notes in what should be a list of them, none too long."""
     if not isinstance(notes, (list, tuple)):
         return []
-    texts = [note for note in notes[:_MAX_NOTES] if isinstance(note, str)]
-    return [text if len(text) <= _MAX_NOTE else f"{text[:_MAX_NOTE]}…" for text in texts]
+    texts = [note for note in notes[:MAX_NOTES] if isinstance(note, str)]
+    return [text if len(text) <= MAX_NOTE else f"{text[:MAX_NOTE]}…" for text in texts]

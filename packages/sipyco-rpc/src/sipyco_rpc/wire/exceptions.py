@@ -10,6 +10,7 @@ import builtins
 import sys
 
 from sipyco_pyon import pyon
+from sipyco_rpc.limits import MAX_EXCEPTION_ARGUMENTS, MAX_KEY_SHOWN, MAX_SYNTAX_OFFSET
 from sipyco_rpc.support.quoting import safe_str, short_repr
 from sipyco_rpc.wire import exception_chains as chains
 
@@ -42,10 +43,6 @@ _CLASSES: Final = {
     for name, value in vars(builtins).items()
     if isinstance(value, type) and issubclass(value, BaseException)
 }
-
-_MAX_ARGUMENTS: Final = 64 * 1024  # bytes of those of a cause or a member, as text; or they stay
-_MAX_PLACE: Final = 10**6  # of a syntax error; `traceback` may mark as many characters
-_MAX_KEY: Final = 64 * 1024  # characters that are parsed: it takes up to 550 times of the memory
 
 
 def pack_exception(exc: BaseException) -> dict[str, Any]:
@@ -100,7 +97,7 @@ def _pack_alone(exc: BaseException, levels: int) -> dict[str, Any]:
         except Exception:  # noqa: BLE001  (any failure means that they cannot be sent)
             pass
         else:
-            if not levels or size <= _MAX_ARGUMENTS:
+            if not levels or size <= MAX_EXCEPTION_ARGUMENTS:
                 packed["args"] = arguments
     else:
         packed["class"] = GenericRemoteException.__name__
@@ -145,7 +142,7 @@ class _Verbatim(str):
 
 def _key_of(message: str) -> object:
     """Find the key that a `KeyError` was about in its text."""
-    if len(message) > _MAX_KEY:
+    if len(message) > MAX_KEY_SHOWN:
         return _Verbatim(message)
     try:
         import ast  # takes long to load, and is rarely needed
@@ -162,7 +159,8 @@ def _is_syntax_location(details: Any) -> bool:
         return False
     texts, numbers = details[0:4:3], [*details[1:3], *details[4:]]
     return all(text is None or type(text) is str for text in texts) and all(
-        number is None or (type(number) is int and 0 <= number <= _MAX_PLACE) for number in numbers
+        number is None or (type(number) is int and 0 <= number <= MAX_SYNTAX_OFFSET)
+        for number in numbers
     )
 
 

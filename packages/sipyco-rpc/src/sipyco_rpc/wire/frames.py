@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from sipyco_pyon import pyon
+from sipyco_rpc.limits import MAX_HEADER
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from sipyco_rpc.support.memory import Piece
     from sipyco_rpc.wire.lines import LineTooLong
 
-__all__ = ["MAX_BUFFERS", "MAX_HEADER", "FrameBody", "FrameError", "SkippedBody", "pack_frame"]
+__all__ = ["MAX_HEADER", "FrameBody", "FrameError", "SkippedBody", "pack_frame"]
 
-MAX_BUFFERS: Final = 4096  # in one frame; a sender has the rest of its arrays in the text
-MAX_HEADER: Final = 48 * 1024  # bytes; one with all these buffers, of a gigabyte each, is shorter
 _JOINED: Final = 64 * 1024  # bytes; copying a longer text takes longer than one more system call
 _FIRST_STEP: Final = 1024 * 1024  # bytes of memory for a text of which nothing has come yet
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
-from sipyco_rpc.support.memory import MIB
+from sipyco_rpc.limits import CREDIT_BYTES, MAX_CREDIT, MIN_CREDIT
 from sipyco_rpc.wire.frames import FrameError
 from sipyco_rpc.wire.lines import LineTooLong
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from typing import Final
-
     from sipyco_rpc.wire.messages import Message
-
-_FEWEST: Final = 2  # items: the server makes one while the one before is looked at
-_MOST: Final = 16  # items; more would not make the requests for them rarer in a way that counts
-_BYTES: Final = MIB  # of items that may wait here, where they are small enough for more than two
 
 
 class ItemQueue(deque["Message"]):
@@ -30,7 +24,7 @@ class ItemQueue(deque["Message"]):
     """
 
     credit = 0
-    _window = _FEWEST  # how many items may be on their way or wait here
+    _window = MIN_CREDIT  # how many items may be on their way or wait here
     _largest = 0  # of the items so far, in bytes
 
     def put(self, message: Message) -> None:
@@ -56,6 +50,6 @@ class ItemQueue(deque["Message"]):
         size = text.size if isinstance(text, LineTooLong) else len(text)
         self._largest = max(size + sum(map(len, buffers)), self._largest)
         # It grows by steps: the next may be larger.
-        most = min(_MOST, 2 * self._window, _BYTES // max(1, self._largest))
-        self._window = max(_FEWEST, most)
+        most = min(MAX_CREDIT, 2 * self._window, CREDIT_BYTES // max(1, self._largest))
+        self._window = max(MIN_CREDIT, most)
         return message

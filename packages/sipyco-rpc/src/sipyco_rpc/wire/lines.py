@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from sipyco_rpc.support.memory import MIB
+from sipyco_rpc.limits import MAX_LINE
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from sipyco_rpc.support.memory import Text
 
 __all__ = ["MAX_LINE", "LineReader", "LineTooLong", "OutOfMemory"]
-
-MAX_LINE = 128 * MIB  # a whole experiment's datasets travel as one line
 
 
 class LineTooLong(ValueError):

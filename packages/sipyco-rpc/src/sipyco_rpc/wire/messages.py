@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from sipyco_pyon.limits import MAX_BUFFERS
+from sipyco_rpc.limits import MAX_HEADER, MAX_LINE
 from sipyco_rpc.support.quoting import excerpt
-from sipyco_rpc.wire.frames import (
-    MAX_BUFFERS,
-    MAX_HEADER,
-    FrameBody,
-    FrameError,
-    SkippedBody,
-    match_header,
-)
-from sipyco_rpc.wire.lines import MAX_LINE, LineReader, LineTooLong, OutOfMemory
+from sipyco_rpc.wire.frames import FrameBody, FrameError, SkippedBody, match_header
+from sipyco_rpc.wire.lines import LineReader, LineTooLong, OutOfMemory
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:

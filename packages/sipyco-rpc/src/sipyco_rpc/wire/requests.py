@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from sipyco_rpc.limits import MAX_CREDIT_ASKED
 from sipyco_rpc.support.quoting import short_repr
-
-_MAX_CREDIT: Final = 10**9  # items; more than anyone waits for
 
 
 class CallRequest(NamedTuple):
@@ -54,7 +53,7 @@ def parse_request(value: dict[Any, Any], framed: bool) -> Request:
         return ListRequest()
     if framed and action == "next":
         count = value.get("n")
-        if type(count) is not int or not 0 < count <= _MAX_CREDIT:
+        if type(count) is not int or not 0 < count <= MAX_CREDIT_ASKED:
             raise ValueError(f"`next` needs `n`, how many items, got {short_repr(count)}")
         return NextRequest(count)
     if framed and action == "cancel":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.wire.frames import FrameError, pack_frame
 from sipyco_rpc.wire.item_queue import ItemQueue
-from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.session import Session
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load

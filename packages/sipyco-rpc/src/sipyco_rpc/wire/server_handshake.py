@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from sipyco_rpc.limits import MAX_NAME, MAX_SELECTION
 from sipyco_rpc.support.quoting import excerpt, short_repr
 from sipyco_rpc.wire.lines import LineTooLong
-from sipyco_rpc.wire.session import BANNER, FRAMES, MAX_NAME, PYON_V2, ProtocolError
+from sipyco_rpc.wire.session import BANNER, FRAMES, PYON_V2, ProtocolError
 
 if TYPE_CHECKING:
     from sipyco_rpc.wire.messages import MessageReader
-
-_MAX_SELECTION: Final = 64 * 1024  # bytes of the line that selects a target
 
 
 def check_target_names(names: Iterable[str]) -> None:
@@ -121,8 +120,8 @@ class ServerHandshake:
     def _receive_selection(self) -> TargetSelected | None:
         message = self._incoming.next()
         if message is None:
-            if self._incoming.pending_size > _MAX_SELECTION:
-                raise ProtocolError(f"the target name has more than {_MAX_SELECTION} bytes")
+            if self._incoming.pending_size > MAX_SELECTION:
+                raise ProtocolError(f"the target name has more than {MAX_SELECTION} bytes")
             return None
         line = message[1]
         if isinstance(line, LineTooLong):

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from sipyco_pyon import pyon, pyon_v1  # noqa: F401  (likewise)
+from sipyco_rpc.limits import MAX_CALLS, MAX_GENERATORS, MAX_LINE
 from sipyco_rpc.support.quoting import excerpt, short_message
 from sipyco_rpc.wire.dialect import V2, DialectV2
 from sipyco_rpc.wire.exceptions import pack_exception, without_arguments
 from sipyco_rpc.wire.frames import pack_frame
-from sipyco_rpc.wire.lines import MAX_LINE, LineTooLong
+from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.requests import CallRequest, ListRequest, NextRequest, parse_request
 from sipyco_rpc.wire.server_handshake import ServerHandshake, TargetSelected
 from sipyco_rpc.wire.session import ProtocolError, Session
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.requests import Request
     from sipyco_rpc.wire.server_handshake import BannerReceived
 
-_MAX_CALLS: Final = 1000  # of one client that are under way at a time
-_MAX_STREAMS: Final = 1000  # the same of generators, those that are being closed among them
 
 _V2_PLAIN_FLOAT64: Final = DialectV2(plain_float64=True)
 _NEEDS_FRAMES: Final = (
@@ -112,7 +111,7 @@ class ServerSession(Session):
         calls = self._calls
         if not calls:
             return False
-        return not self.framed or len(calls) >= _MAX_CALLS or self._size > self._max_size
+        return not self.framed or len(calls) >= MAX_CALLS or self._size > self._max_size
 
     def receive_request(self, message: Message) -> Request:
         """Take a request.
@@ -205,8 +204,8 @@ class ServerSession(Session):
         """
         if not self.framed:
             raise TypeError(_NEEDS_FRAMES)
-        if self._streams >= _MAX_STREAMS:
-            raise RuntimeError(f"{_MAX_STREAMS} generators of this client are under way already")
+        if self._streams >= MAX_GENERATORS:
+            raise RuntimeError(f"{MAX_GENERATORS} generators of this client are under way already")
         self._size -= self._calls.pop(number)
         self.credit[number] = 0
         self._streams += 1

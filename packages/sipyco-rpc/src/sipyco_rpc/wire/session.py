@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from sipyco_pyon import pyon
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.wire.dialect import V1, V2, DialectV1, DialectV2
 from sipyco_rpc.wire.frames import pack_frame
-from sipyco_rpc.wire.lines import MAX_LINE
 from sipyco_rpc.wire.messages import MessageReader
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 BANNER: Final = b"ARTIQ pc_rpc\n"  # the name that the protocol has had since 2015
 
-# Of the name of a target, in characters: it stands in errors and in the `repr` of clients.
-MAX_NAME: Final = 1000
 
 PYON_V2: Final = "pyon_v2"
 FRAMES: Final = "frames"

@@ -16,6 +16,7 @@ from sipyco_rpc.support.process_bound import (
     not_copyable,
 )
 from sipyco_rpc.support.validation import check_host, checked_pause, checked_port, format_address
+from sipyco_tools._limits import FLUSH_TIMEOUT, THREAD_TIMEOUT
 from sipyco_tools._logging.loop_thread import LoopThread, close_with_worker, loop_of_program
 from sipyco_tools._logging.queue import EntryQueue
 from sipyco_tools._logging.records import MultilineFormatter
@@ -25,8 +26,6 @@ from sipyco_tools._task_object import TaskObject
 
 logger = logging.getLogger("sipyco.logs")
 
-_FLUSH_TIMEOUT: Final = 1.0  # seconds for `stop` to send what waits
-_THREAD_TIMEOUT: Final = 2.5  # seconds for a thread to do so, and to close the connection
 
 _OWN: Final = "sipyco_log_forwarder"  # marks records that are not to be forwarded
 
@@ -180,7 +179,7 @@ class LogForwarder(logging.Handler, TaskObject):
 
     def _end_thread(self, thread: LoopThread) -> None:
         thread.end()
-        thread.wait(_THREAD_TIMEOUT)
+        thread.wait(THREAD_TIMEOUT)
         self._thread = None
 
     async def _run_in_thread(self, end: asyncio.Event) -> None:
@@ -192,7 +191,7 @@ class LogForwarder(logging.Handler, TaskObject):
         """Send what waits, in bounded time, and end the task."""
         await asyncio.sleep(0)  # a task that was started just now makes its sender at first
         if self._sender is not None:
-            await self._sender.flush(_FLUSH_TIMEOUT)
+            await self._sender.flush(FLUSH_TIMEOUT)
         await TaskObject.stop(self)
 
     async def _do(self) -> None:

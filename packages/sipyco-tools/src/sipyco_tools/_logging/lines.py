@@ -5,12 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
-from sipyco_rpc.support.memory import MIB
+from sipyco_tools._limits import MAX_LOG_LINES, MAX_LOG_MESSAGE
 from sipyco_tools._logging.text import parsed, safe_name
-
-MAX_LINE: Final = MIB  # bytes; a line of a log is read by people
-MAX_LINES: Final = 10_000  # of one entry; the traceback of the deepest recursion has fewer
-MAX_ENTRY: Final = 16 * MIB  # characters of one entry, all its lines together
 
 _SHOWN: Final = 200  # characters of a refused line that the log shows
 
@@ -45,7 +41,7 @@ class EntryReader:
             called.
     """
 
-    def __init__(self, max_lines: int = MAX_LINES, *, known: bool = False) -> None:
+    def __init__(self, max_lines: int = MAX_LOG_LINES, *, known: bool = False) -> None:
         self._max_lines = max_lines
         self._known = known
         self._entry: Entry | None = None  # the one whose lines are coming
@@ -87,8 +83,8 @@ class EntryReader:
             Refused: it has become too long. `finish` gives what there is of it.
         """
         self._size += len(line)
-        if self._size > MAX_ENTRY:
-            raise Refused(f"received a message of more than {MAX_ENTRY} characters", line)
+        if self._size > MAX_LOG_MESSAGE:
+            raise Refused(f"received a message of more than {MAX_LOG_MESSAGE} characters", line)
         self._lines.append(line)
         self._missing -= 1
         return None if self._missing else self.finish()

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
-from sipyco_tools._logging.lines import MAX_LINE, Entry, EntryReader, Refused
+from sipyco_tools._limits import MAX_LOG_LINE
+from sipyco_tools._logging.lines import Entry, EntryReader, Refused
 from sipyco_tools._logging.records import emit_entry
 
 _READ_SIZE: Final = 64 * 1024  # bytes; a pipe holds no more
@@ -51,7 +52,7 @@ class LogParser:
         Args:
             stream: standard output or standard error of the child.
         """
-        lines = LineReader(MAX_LINE)
+        lines = LineReader(MAX_LOG_LINE)
         try:
             # Not `readline`, which gives up at a long line, and leaves the child stuck.
             while data := await stream.read(_READ_SIZE):

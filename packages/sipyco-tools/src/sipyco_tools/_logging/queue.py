@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from typing import Final
 
+from sipyco_tools._limits import MAX_ATTEMPTS
 from sipyco_tools._logging.text import entry_text
 
 __all__: list[str] = []
-
-_ATTEMPTS: Final = 3  # to send one entry; a server may refuse it whenever it comes
 
 
 class _Notice(bytes):
@@ -103,7 +101,7 @@ class EntryQueue:
         with self._lock:
             self._attempts = self._attempts + 1 if entry is self._retried else 1
             self._retried = entry
-            if self._attempts >= _ATTEMPTS or len(self._entries) >= self._size:
+            if self._attempts >= MAX_ATTEMPTS or len(self._entries) >= self._size:
                 self._dropped += _records_in(entry)
             else:
                 self._entries.appendleft(entry)

@@ -6,16 +6,17 @@ import asyncio
 import logging
 from typing import Final
 
-from sipyco_rpc.net.admission import HANDSHAKE_TIMEOUT, ConnectionSlot
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.wire.lines import LineReader
-from sipyco_tools._logging.lines import MAX_LINE, MAX_LINES, Refused
+from sipyco_tools._limits import MAX_LOG_LINE, MAX_LOG_LINES, STOP_NOTICE_TIMEOUT
+from sipyco_tools._logging.lines import Refused
 from sipyco_tools._logging.session import LogSession
 
 logger = logging.getLogger("sipyco.logs")
 
 _READ_SIZE: Final = 64 * 1024  # bytes; more gains nothing
-_LAST_WORDS: Final = 0.5  # seconds for a peer to see that the server stops
 
 
 class Server(AsyncioServer):
@@ -40,8 +41,8 @@ class Server(AsyncioServer):
     def __init__(
         self,
         *,
-        max_line: int = MAX_LINE,
-        max_lines: int = MAX_LINES,
+        max_line: int = MAX_LOG_LINE,
+        max_lines: int = MAX_LOG_LINES,
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
@@ -88,7 +89,7 @@ class Server(AsyncioServer):
     ) -> None:
         """Tell a peer that the server stops, and log what is still under way, in bounded time."""
         try:
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(STOP_NOTICE_TIMEOUT):
                 if writer.can_write_eof():
                     writer.write_eof()
                 await self._receive(slot, reader, session)

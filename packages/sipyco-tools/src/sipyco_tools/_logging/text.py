@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from sipyco_tools._limits import MAX_LINE_SENT, MAX_LINES_SENT, MAX_TEXT_SENT
+
 TRACE: Final = 5  # below DEBUG: every message of a protocol, for example
 logging.addLevelName(TRACE, "TRACE")
 logging.TRACE = TRACE  # type: ignore[attr-defined]  # programs read it there
 
-_MAX_TEXT: Final = 128 * 1024  # characters of a message; servers refuse what is much longer
-_MAX_LINES: Final = 5_000  # of a message, likewise
-_MAX_LINE: Final = 10_000  # characters of a line; older servers take no more than 64 KiB
 
 _LEVELS: Final = {
     "CRITICAL": logging.CRITICAL,
@@ -77,11 +76,11 @@ def is_entry(text: str, name: str | None) -> bool:
 
 def shortened(text: str) -> str:
     """Cut a record in the format of `MultilineFormatter` where no server would take it."""
-    if len(text) <= _MAX_LINE:
+    if len(text) <= MAX_LINE_SENT:
         return text
     level, name, message = text.split(":", 2)
-    lines = message[:_MAX_TEXT].split("\n")[: _MAX_LINES - 1]
-    kept = [line[:_MAX_LINE] for line in lines]
+    lines = message[:MAX_TEXT_SENT].split("\n")[: MAX_LINES_SENT - 1]
+    kept = [line[:MAX_LINE_SENT] for line in lines]
     size = sum(map(len, kept)) + len(kept) - 1
     if size == len(message):
         return text

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, NoReturn
+from typing import NoReturn
 
-from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.support.process_bound import belongs_to_parent, not_copyable
-
-MAX_LINE: Final = 100 * MIB  # a worker sends the arrays of an experiment in one line
+from sipyco_tools._limits import MAX_PIPE_LINE
 
 
 def new_reader() -> asyncio.StreamReader:
     """Make a reader of lines as long as they may be, for the running loop."""
-    return asyncio.StreamReader(limit=MAX_LINE, loop=asyncio.get_running_loop())
+    return asyncio.StreamReader(limit=MAX_PIPE_LINE, loop=asyncio.get_running_loop())
 
 
 class Inherited:
@@ -78,7 +76,9 @@ class AsyncioComm:
         try:
             return await self.reader.readline()
         except ValueError as exc:
-            raise ValueError(f"received a line of more than {MAX_LINE} bytes, the limit") from exc
+            raise ValueError(
+                f"received a line of more than {MAX_PIPE_LINE} bytes, the limit"
+            ) from exc
 
     async def read(self, n: int = -1) -> bytes:
         """Read at most n bytes, as soon as there are some; by default all until the end."""

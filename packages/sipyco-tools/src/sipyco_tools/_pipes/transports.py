@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from sipyco_rpc.support.process_bound import leave_descriptor
+from sipyco_tools._limits import LAST_WORDS_TIMEOUT
 from sipyco_tools._pipes.streams import new_reader
-
-_LAST_WORDS: Final = 1.0  # seconds for what a process wrote before it ended to be read
 
 
 class _ReadProtocol(asyncio.StreamReaderProtocol):
@@ -94,7 +93,7 @@ class Pipes:
         received = -1
         while not self._reading.is_closing() and received != self._protocol.received:
             received = self._protocol.received
-            await asyncio.sleep(_LAST_WORDS)
+            await asyncio.sleep(LAST_WORDS_TIMEOUT)
         self._reading.close()
 
     def leave(self) -> None:

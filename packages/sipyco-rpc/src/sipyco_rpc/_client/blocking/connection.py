@@ -5,10 +5,10 @@ from __future__ import annotations
 from sipyco_rpc._client.blocking.channel import RequestChannel
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.keepalive import connect
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.client_session import GENERATOR
-from sipyco_rpc.wire.lines import MAX_LINE
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:

@@ -1,0 +1,49 @@
+"""Limits of logging and pipes; the page of limits is made from this module."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- what a program may change ---
+
+MAX_LOG_LINE: Final = 1024 * 1024  # bytes; a line of a log is read by people
+"""A line of a log message (`max_line` of a log server). The connection is dropped, with a warning
+that says who sent what; a `LogParser` leaves the line out, and says how long it was."""
+
+MAX_LOG_LINES: Final = 10_000  # lines; the traceback of the deepest recursion has fewer
+"""Lines of one log message (`max_lines` of a log server). The connection is dropped, likewise; in
+a `LogParser` each further line is a message of its own."""
+
+# --- what only protects ---
+
+MAX_LOG_MESSAGE: Final = 16 * 1024 * 1024  # characters; all its lines together
+"""One log message. What there is of it is logged; a log server drops the connection, with a
+warning."""
+
+MAX_TEXT_SENT: Final = 128 * 1024  # characters; servers refuse what is much longer
+"""A message that a `LogForwarder` sends. The rest is left out; the message says how much."""
+
+MAX_LINES_SENT: Final = 5_000  # lines; likewise
+"""The same. The rest is left out."""
+
+MAX_LINE_SENT: Final = 10_000  # characters; older servers take no more than 64 KiB
+"""A line of one. The rest is left out."""
+
+MAX_ATTEMPTS: Final = 3  # attempts; a server may refuse it whenever it comes
+"""Attempts of a `LogForwarder` to send one message. It is dropped, and counted."""
+
+FLUSH_TIMEOUT: Final = 1.0  # seconds; `stop` and `close` return in bounded time
+"""`stop` or `close` of a `LogForwarder`, which sends what waits. What was not sent is said, with
+the count."""
+
+THREAD_TIMEOUT: Final = 2.5  # seconds; it sends, and closes the connection
+"""The same, where it has a thread. What was not sent is said, with the count."""
+
+STOP_NOTICE_TIMEOUT: Final = 0.5  # seconds; a forwarder keeps what it has not sent
+"""A peer that does not see that the log server stops. The connection is closed."""
+
+MAX_PIPE_LINE: Final = 100 * 1024 * 1024  # bytes; a worker sends the arrays of an experiment
+"""A line in `pipe_ipc`. `readline` raises `ValueError`."""
+
+LAST_WORDS_TIMEOUT: Final = 1.0  # seconds; they are in the pipe already
+"""What a process wrote before it ended. It is not read."""
