@@ -12,6 +12,7 @@ from typing import Any
 from matrix import test_matrix
 from matrix.component import COVERED
 from sipyco_rpc.net.keepalive import async_open_connection, create_connection
+from sipyco_rpc.net.listener import Listener
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.validation import format_address
 from sipyco_sync.remote_exec import connect_global_rpc
@@ -21,6 +22,7 @@ __all__ = ["test_matrix"]  # it loads all rows
 PACKAGES = ("sipyco_pyon", "sipyco_rpc", "sipyco_sync", "sipyco_tools")
 
 NOT_IN_IT: dict[object, str] = {
+    Listener: "it is what `AsyncioServer` and the servers of RPC are derived from",
     AsyncioServer: "it is what the servers of the matrix are derived from",
     async_open_connection: "what asyncio clients connect with; it knows no conversation",
     create_connection: "what blocking clients connect with; it knows no conversation",

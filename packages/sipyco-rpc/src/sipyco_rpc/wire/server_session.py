@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _V2_PLAIN_FLOAT64: Final = DialectV2(plain_float64=True)
+_LENGTH_OF_OK: Final = len(b'{"status":"ok","ret":}')
 _NEEDS_FRAMES: Final = (
     "the method returns a generator; its items can only be sent to clients that select `frames`"
 )
@@ -191,7 +192,16 @@ class ServerSession(Session):
         Raises:
             TypeError: the value cannot be encoded; `fail` the call instead.
         """
-        pieces = self._pack_value(number, b"ok", value)
+        if self.framed:
+            # What is nearly always sent, in fewer steps than `pack_frame` takes.
+            text, buffers = self._encode(value)
+            if buffers:
+                pieces = pack_frame(number, b'{"status":"ok","ret":%b}' % text, buffers)
+            else:
+                length = len(text) + _LENGTH_OF_OK
+                pieces = [b'#%d %d\n{"status":"ok","ret":%b}' % (number, length, text)]
+        else:
+            pieces = [self.body({"status": "ok", "ret": value})[0]]
         self._size -= self._calls.pop(number)
         return pieces
 
@@ -217,27 +227,20 @@ class ServerSession(Session):
 
     def item(self, number: int, value: Any) -> list[Piece]:
         """Give an item of a generator, of those that were asked for; errors are as for `reply`."""
-        pieces = self._pack_value(number, b"item", value)
+        text, buffers = self._encode(value)
         self.credit[number] -= 1
-        return pieces
+        return pack_frame(number, b'{"status":"item","ret":%b}' % text, buffers)
 
     def end_stream(self, number: int) -> list[Piece]:
         """Tell that a generator has given all its items."""
         del self.credit[number]
-        return self._pack_value(number, b"ok", None)
+        return self.pack(number, (b'{"status":"ok","ret":null}', []))
 
     def fail(self, number: int, exception: BaseException) -> list[Piece]:
         """Answer a request with an error: that of the request itself, its method or generator."""
         if self.credit.pop(number, None) is None:
             self._size -= self._calls.pop(number, 0)
         return self._failure(number, exception)
-
-    def _pack_value(self, number: int, status: bytes, value: Any) -> list[Piece]:
-        if not self.framed:
-            return [self.body({"status": status.decode("ascii"), "ret": value})[0]]
-        text, buffers = self._encode(value)
-        # The same text, without looking at what is always the same.
-        return pack_frame(number, b'{"status":"%b","ret":%b}' % (status, text), buffers)
 
     def _failure(self, number: int, exception: BaseException) -> list[Piece]:
         packed = pack_exception(exception)

@@ -143,7 +143,8 @@ class RequestChannel:
 
         Args:
             number: of the call that returned the generator.
-            what, limit: as for `exchange`.
+            what: as for `exchange`.
+            limit: as for `exchange`.
 
         Returns:
             The message; None if the generator was closed meanwhile.
