@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dev.fuzz.memory import recorded
-from sipyco_tools._logging.lines import Refused
-from sipyco_tools._logging.session import BANNER, LogSession
+from sipyco_tools._logging.session import BANNER, LogSession, Refused
 from sipyco_tools._logging.text import safe_name
 
 __all__ = ["one_input"]

@@ -83,9 +83,9 @@ def test_a_line_of_any_length_is_taken(records: Records) -> None:
 def test_an_entry_that_grows_too_long_is_logged_as_it_comes(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sipyco_tools._logging import lines
+    from sipyco_tools._logging import session
 
-    monkeypatch.setattr(lines, "MAX_LOG_MESSAGE", 10)
+    monkeypatch.setattr(session, "MAX_LOG_MESSAGE", 10)
     asyncio.run(parsed(b"ERROR<9>:n:aaaa\nbbbb\ncccc\nINFO:n:next\n"))
     assert records == [
         ("n", 40, "aaaa\nbbbb", "child"),

@@ -7,7 +7,7 @@ The modules are those of the distributions `sipyco-pyon`, `sipyco-rpc`, `sipyco-
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sipyco import arguments as arguments
@@ -32,37 +32,18 @@ if TYPE_CHECKING:
 
 __version__ = "2.0.0"
 
-_MODULES: Final = frozenset(
-    {
-        "arguments",
-        "asyncio_tools",
-        "broadcast",
-        "common_args",
-        "fire_and_forget",
-        "keepalive",
-        "logging_tools",
-        "logs",
-        "packed_exceptions",
-        "pc_rpc",
-        "pipe_ipc",
-        "pyon",
-        "pyon_v1",
-        "remote_exec",
-        "sipyco_certs",
-        "sipyco_rpctool",
-        "sync_struct",
-        "test",
-        "tools",
-    }
-)
-
 if not TYPE_CHECKING:  # type checkers would take it to give every name, and look no further
 
     def __getattr__(name):
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return importlib.import_module(f"{__name__}.{name}")
+        try:
+            return importlib.import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as exc:
+            if exc.name != f"{__name__}.{name}":
+                raise
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    import pkgutil
+
+    return sorted({*globals(), *(module.name for module in pkgutil.iter_modules(__path__))})

@@ -1,9 +1,11 @@
-"""Certificates and their keys, as bytes. No files here, and `cryptography` nowhere else."""
+"""Certificates and their keys: made, described, read. `cryptography` is used nowhere else."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -18,10 +20,18 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__: list[str] = []
-
 _CLOCKS: Final = timedelta(days=1)  # that clocks may be behind ours and still accept a certificate
 _MAX_COMMON_NAME: Final = 64  # RFC 5280, ub-common-name
+
+# A certificate, with the line of comment before it that says whose it is. OpenSSL reads over what
+# is between certificates.
+_CERTIFICATE: Final = re.compile(
+    rb"(?:^#[^\n]*\n)?(-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----)(?:\r?\n)?",
+    re.DOTALL | re.MULTILINE,
+)
+# Other names that OpenSSL knows certificates by.
+_OTHER_FORMS: Final = re.compile(rb"^-----BEGIN (X509|TRUSTED) CERTIFICATE-----", re.MULTILINE)
+_KEY: Final = re.compile(rb"^-----BEGIN [A-Z ]*PRIVATE KEY-----", re.MULTILINE)
 
 
 class Pair(NamedTuple):
@@ -32,17 +42,10 @@ class Pair(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What a certificate says.
+    """What a certificate says."""
 
-    Attributes:
-        name: the common name of its subject; empty if there is none.
-        hosts: the addresses and host names that it is valid for.
-        since: from when it is valid, in UTC.
-        until: when it expires, in UTC.
-    """
-
-    name: str
-    hosts: list[str]
+    name: str  # of its subject; empty if there is none
+    hosts: list[str]  # the addresses and host names that it is valid for
     since: datetime
     until: datetime
 
@@ -147,3 +150,56 @@ def belong_together(certificate: bytes, key: bytes) -> bool:
     private = load_pem_private_key(key, password=None)
     public = x509.load_pem_x509_certificate(certificate).public_key()
     return bool(private.public_key().public_bytes(*form) == public.public_bytes(*form))
+
+
+class Bundle(NamedTuple):
+    """The content of a PEM file, and the certificates in it."""
+
+    content: bytes
+    certificates: list[Description]
+
+    @property
+    def names(self) -> list[str]:
+        """The common names of the certificates."""
+        return [each.name for each in self.certificates]
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a private key, too: OpenSSL takes it, whatever the file is called."""
+        return _KEY.search(self.content) is not None
+
+    def without(self, names: list[str]) -> bytes:
+        """Return the content without some certificates, ready for more of them."""
+
+        def kept(found: re.Match[bytes]) -> bytes:
+            return b"" if describe(found[1]).name in names else found[0]
+
+        content = _CERTIFICATE.sub(kept, self.content)
+        return content + b"\n" if content and not content.endswith(b"\n") else content
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a file of certificates; if there is no file, there are none.
+
+    Raises:
+        ValueError: a certificate cannot be read.
+        OSError: the file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Bundle(b"", [])
+    old = _OTHER_FORMS.search(content)
+    if old is not None:
+        # TLS would trust it, and here it would be neither listed nor removed.
+        raise ValueError(
+            f"{path} has a certificate in the form `{old[1].decode()} CERTIFICATE`: write it as "
+            "`CERTIFICATE` (openssl x509 -in OLD -out NEW)"
+        )
+    certificates = []
+    for number, found in enumerate(_CERTIFICATE.finditer(content), 1):
+        try:
+            certificates.append(describe(found[1]))
+        except ValueError as exc:
+            raise ValueError(f"certificate {number} in {path} cannot be read: {exc}") from exc
+    return Bundle(content, certificates)

@@ -9,30 +9,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from sipyco_tools._certs.bundle import read_bundle
-from sipyco_tools._certs.certificates import Description, belong_together
-
-__all__: list[str] = []
+from sipyco_tools._certs.certificates import Description, belong_together, read_bundle
 
 
 class Finding(NamedTuple):
-    """What `check` says about a certificate or a key.
-
-    Attributes:
-        text: on one line.
-        good: whether all is well.
-    """
+    """What `check` says about a certificate or a key, on one line."""
 
     text: str
     good: bool
 
 
 def check(directory: Path, days: int) -> list[Finding]:
-    """Check all certificates and keys in a directory.
-
-    Args:
-        directory: where they are.
-        days: for how long certificates should still be valid.
+    """Check all certificates, which should be valid for so many days more, and keys.
 
     Raises:
         OSError: the directory or a file cannot be read.
@@ -51,9 +39,9 @@ def check(directory: Path, days: int) -> list[Finding]:
             continue
         if bundle.has_key:
             findings += _access(path)
-        elif not bundle.entries:
+        elif not bundle.certificates:
             findings.append(Finding(f"{path.name}: there is no certificate in it", False))
-        findings += [_validity(path, entry.description, now, days) for entry in bundle.entries]
+        findings += [_validity(path, found, now, days) for found in bundle.certificates]
     if not findings:
         raise ValueError(f"no certificates in {directory}")
     for path in paths:
@@ -80,7 +68,6 @@ def _access(key: Path) -> Iterator[Finding]:
 
 
 def _match(key: Path) -> Iterator[Finding]:
-    """Compare a key with the certificate beside it, if there is one."""
     certificate = key.with_suffix(".pem")
     if not certificate.exists():
         return

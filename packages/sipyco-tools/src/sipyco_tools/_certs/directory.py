@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from sipyco_pyon.files import NewFile, write_files
-from sipyco_tools._certs.bundle import read_bundle
-from sipyco_tools._certs.certificates import describe, make_pair
-
-__all__: list[str] = []
+from sipyco_tools._certs.certificates import describe, make_pair, read_bundle
 
 CLIENTS: Final = "clients.pem"  # the certificates of all clients that the server trusts
 _SERVER: Final = "server"
@@ -24,12 +21,7 @@ _PUBLIC: Final = 0o644
 
 
 class Made(NamedTuple):
-    """What `make` has made.
-
-    Attributes:
-        server: whether there is a new certificate of the server.
-        clients: the names of the clients that have new ones.
-    """
+    """Who has a new certificate and key from `make`."""
 
     server: bool
     clients: list[str]
@@ -56,8 +48,10 @@ def make(directory: Path, hosts: list[str], clients: list[str], days: int, force
     with _made_directory(directory), _directory_lock(directory):
         trusted = read_bundle(directory / CLIENTS)
         named = [*([_SERVER] if hosts else []), *clients]
-        server = bool(hosts) or not (trusted.entries or (directory / f"{_SERVER}.pem").exists())
-        if not clients and not trusted.entries:
+        server = bool(hosts) or not (
+            trusted.certificates or (directory / f"{_SERVER}.pem").exists()
+        )
+        if not clients and not trusted.certificates:
             clients = [_DEFAULT_CLIENT]
         replaced = set(named) if force else set()
         _refuse(directory, [*([_SERVER] if server else []), *clients], replaced)

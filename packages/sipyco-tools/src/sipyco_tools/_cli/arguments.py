@@ -8,8 +8,6 @@ from typing import Any, TypeVar
 
 from sipyco_rpc.support.validation import check_host, checked_port, checked_time_limit
 
-__all__: list[str] = []
-
 T = TypeVar("T")
 
 

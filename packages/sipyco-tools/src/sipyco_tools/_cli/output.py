@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-__all__: list[str] = []
-
 FAILED: Final = 1
 INTERRUPTED: Final = 130  # what shells say of a program that Ctrl-C ended
 

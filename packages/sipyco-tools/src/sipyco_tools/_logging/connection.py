@@ -11,8 +11,6 @@ from sipyco_rpc.net.closing import close_writer
 from sipyco_rpc.net.workarounds import abort_tls
 from sipyco_tools._logging.session import BANNER
 
-__all__: list[str] = []
-
 _RESET_TIMEOUT: Final = 0.1  # seconds for the answer to what came after the server had closed
 _IN_FLIGHT: Final = 0.1  # seconds that a message may take to be read at the other end
 _READ_SIZE: Final = 4096  # a log server says nothing

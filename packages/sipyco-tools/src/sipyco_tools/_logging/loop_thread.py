@@ -13,8 +13,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from weakref import ref
 
-__all__: list[str] = []
-
 
 def loop_of_program() -> asyncio.AbstractEventLoop | None:
     """Return the running loop, or the one that was set for this thread; None if there is none."""

@@ -9,8 +9,7 @@ from typing import Final
 
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
 from sipyco_tools._limits import MAX_LOG_LINE
-from sipyco_tools._logging.lines import Entry, EntryReader, Refused
-from sipyco_tools._logging.records import emit_entry
+from sipyco_tools._logging.session import Entry, EntryReader, Refused, emit_entry
 
 _READ_SIZE: Final = 64 * 1024  # bytes; a pipe holds no more
 
@@ -36,10 +35,7 @@ class LogParser:
     def line_input(self, line: str) -> None:
         """Take one line, without its newline."""
         try:
-            if self._entries.in_entry:
-                entry = self._entries.add(line)
-            else:
-                entry = self._entries.begin("", line)
+            entry = self._entries.take(line)
         except Refused:
             # Nothing is lost: what there is of the entry comes first, and then the line.
             self._log(self._entries.finish())

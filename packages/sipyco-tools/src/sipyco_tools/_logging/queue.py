@@ -9,8 +9,6 @@ from collections import deque
 from sipyco_tools._limits import MAX_ATTEMPTS
 from sipyco_tools._logging.text import entry_text
 
-__all__: list[str] = []
-
 
 class _Notice(bytes):
     """An entry that tells of records which were dropped.

@@ -1,18 +1,14 @@
-"""Log records in this process: formatted, filtered, and emitted for others. No sockets here."""
+"""Log records in this process: formatted, filtered, and logged for others. No sockets here."""
 
 from __future__ import annotations
 
 import logging
 import sys
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from sipyco_tools._logging.lines import Entry
 from sipyco_tools._logging.text import TRACE as TRACE
 from sipyco_tools._logging.text import entry_text, parsed
-
-__all__: list[str] = []
 
 _fwd_logger = logging.getLogger("fwd")  # of all records that come from other programs
 
@@ -88,14 +84,6 @@ def log_with_name(
         name, level, "(forwarded)", 0, message, args, exc_info or None, extra=extra
     )
     _fwd_logger.handle(record)
-
-
-def emit_entry(entry: Entry) -> None:
-    """Log what another program has logged; an error in a handler is printed, and no more."""
-    try:
-        log_with_name(entry.name, entry.level, entry.message, extra={"source": entry.source})
-    except Exception:  # noqa: BLE001  (the records that follow may find a handler that works)
-        traceback.print_exc()
 
 
 def parse_log_message(msg: str) -> tuple[int, int, str, str]:

@@ -14,8 +14,6 @@ from sipyco_rpc.support.validation import format_address
 from sipyco_tools._logging.connection import LogConnection
 from sipyco_tools._logging.queue import EntryQueue
 
-__all__: list[str] = []
-
 # Seconds for a tunnel whose server is away to end what it has accepted: at first, where programs
 # want to see their records at once, and after an outage, when more is at stake.
 _PROBATION: Final = 0.1

@@ -11,8 +11,7 @@ from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_tools._limits import MAX_LOG_LINE, MAX_LOG_LINES, STOP_NOTICE_TIMEOUT
-from sipyco_tools._logging.lines import Refused
-from sipyco_tools._logging.session import LogSession
+from sipyco_tools._logging.session import LogSession, Refused
 
 logger = logging.getLogger("sipyco.logs")
 

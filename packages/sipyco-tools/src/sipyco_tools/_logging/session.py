@@ -1,24 +1,109 @@
-"""What a program says to the log server: bytes become log records. No sockets here."""
+"""What programs say to the log server: lines become log records, within limits. No sockets here."""
 
 from __future__ import annotations
 
-from typing import Final
+import logging
+import traceback
+from typing import Final, NamedTuple
 
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
-from sipyco_tools._logging.lines import EntryReader, Refused
-from sipyco_tools._logging.records import emit_entry
-
-__all__: list[str] = []
+from sipyco_tools._limits import MAX_LOG_LINES, MAX_LOG_MESSAGE
+from sipyco_tools._logging.records import log_with_name
+from sipyco_tools._logging.text import parsed, safe_name
 
 BANNER: Final = b"ARTIQ logging\n"
+_SHOWN: Final = 200  # characters of a refused line that the log shows
+
+
+class Entry(NamedTuple):
+    """One log message, as it travels."""
+
+    source: str
+    level: int
+    name: str
+    message: str
+
+
+def emit_entry(entry: Entry) -> None:
+    """Log what another program has logged; an error in a handler is printed, and no more."""
+    try:
+        log_with_name(entry.name, entry.level, entry.message, extra={"source": entry.source})
+    except Exception:  # noqa: BLE001  (the records that follow may find a handler that works)
+        traceback.print_exc()
+
+
+class Refused(ValueError):
+    """A line that belongs to no entry, or an entry that is too long.
+
+    Attributes:
+        line: the line, as far as it is worth showing.
+    """
+
+    def __init__(self, reason: str, line: str) -> None:
+        super().__init__(reason)
+        self.line = line[:_SHOWN]
+
+
+class EntryReader:
+    """Put the lines of one peer together.
+
+    Args:
+        max_lines: most lines of an entry.
+        forwarded: there is nothing but entries, which begin with their source: a number of lines
+            holds whatever the level is called.
+    """
+
+    def __init__(self, max_lines: int = MAX_LOG_LINES, *, forwarded: bool = False) -> None:
+        self._max_lines = max_lines
+        self._forwarded = forwarded
+        self._entry: Entry | None = None  # the one whose lines are coming
+        self._lines: list[str] = []  # of its message
+        self._missing = 0
+        self._size = 0
+
+    def take(self, line: str) -> Entry | None:
+        """Take a line; return its entry once that is complete.
+
+        Raises:
+            Refused: it begins no entry, or one that is too long. `finish` gives what there is.
+        """
+        if self._entry is None:
+            return self._begin(line)
+        self._size += len(line)
+        if self._size > MAX_LOG_MESSAGE:
+            raise Refused(f"received a message of more than {MAX_LOG_MESSAGE} characters", line)
+        self._lines.append(line)
+        self._missing -= 1
+        return None if self._missing else self.finish()
+
+    def _begin(self, line: str) -> Entry | None:
+        source, colon, text = line.partition(":") if self._forwarded else ("", ":", line)
+        if not colon:
+            raise Refused("received improperly formatted message", line)
+        found = parsed(text, self._forwarded) or (0, logging.INFO, "print", text)
+        missing, level, name, message = found
+        if missing >= self._max_lines:
+            raise Refused(
+                f"received {missing + 1} lines, where the limit is {self._max_lines}", text
+            )
+        entry = Entry(safe_name(source), level, name, message)
+        if missing == 0:
+            return entry
+        self._entry, self._lines, self._missing = entry, [message], missing
+        self._size = len(message)
+        return None
+
+    def finish(self) -> Entry | None:
+        """Return the entry as far as it has come, or None if there is none under way."""
+        entry, self._entry = self._entry, None
+        if entry is None:
+            return None
+        lines, self._lines = self._lines, []
+        return entry._replace(message="\n".join(lines))
 
 
 class LogSession:
     """One connection, from its banner on.
-
-    Args:
-        max_line: longest line to accept, in bytes.
-        max_lines: most lines of one entry.
 
     Attributes:
         banner_received: whether the banner has come.
@@ -28,7 +113,7 @@ class LogSession:
         self.banner_received = False
         self._banner = b""  # as far as it has come
         self._lines = LineReader(max_line)
-        self._entries = EntryReader(max_lines, known=True)
+        self._entries = EntryReader(max_lines, forwarded=True)
 
     def receive(self, data: bytes) -> None:
         """Take bytes, and log what they say.
@@ -60,16 +145,9 @@ class LogSession:
                 f"received a line of {line.size} bytes, where the limit is {line.limit}", ""
             )
         try:
-            text = line.decode()
+            entry = self._entries.take(line.decode())
         except UnicodeDecodeError:
             raise Refused("received a message that is not UTF-8", _text(line)) from None
-        if self._entries.in_entry:
-            entry = self._entries.add(text)
-        else:
-            source, colon, rest = text.partition(":")
-            if not colon:
-                raise Refused("received improperly formatted message", text)
-            entry = self._entries.begin(source, rest)
         if entry is not None:
             emit_entry(entry)
 

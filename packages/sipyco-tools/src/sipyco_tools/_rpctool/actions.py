@@ -13,8 +13,6 @@ from sipyco_tools._cli.output import flush, show
 from sipyco_tools._rpctool import shell
 from sipyco_tools._rpctool.values import each, json_text, parse_arguments
 
-__all__: list[str] = []
-
 
 def add_actions(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands.

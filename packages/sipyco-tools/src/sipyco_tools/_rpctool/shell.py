@@ -14,8 +14,6 @@ from sipyco_rpc.pc_rpc import Client
 from sipyco_tools._cli.output import OutputError, flush, show, show_error
 from sipyco_tools._rpctool.values import UsageError, each, evaluate, remote_notes
 
-__all__: list[str] = []
-
 _HISTORY: Final = Path("~/.sipyco_rpctool_history")
 _HISTORY_LENGTH: Final = 1000  # lines
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from sipyco_pyon import pyon
 
-__all__: list[str] = []
-
 
 class UsageError(Exception):
     """An argument that cannot be used; the text says how to write it."""

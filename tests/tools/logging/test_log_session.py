@@ -6,41 +6,38 @@ import logging
 
 import pytest
 
-from sipyco_tools._logging import lines
-from sipyco_tools._logging.lines import Entry, EntryReader, Refused
-from sipyco_tools._logging.session import LogSession
+from sipyco_tools._logging import session as session_module
+from sipyco_tools._logging.session import Entry, EntryReader, LogSession, Refused
 from support.records import recorded
 
 
 def test_entries_of_one_and_of_many_lines() -> None:
-    reader = EntryReader()
-    assert reader.begin("s", "INFO:n:m") == Entry("s", logging.INFO, "n", "m")
-    assert reader.begin("s", "WARNING<3>:n:a") is None
-    assert reader.in_entry
-    assert reader.add("b:c") is None
-    assert reader.add("") == Entry("s", logging.WARNING, "n", "a\nb:c\n")
-    assert not reader.in_entry
+    reader = EntryReader(forwarded=True)
+    assert reader.take("s:INFO:n:m") == Entry("s", logging.INFO, "n", "m")
+    assert reader.take("s:WARNING<3>:n:a") is None
+    assert reader.take("b:c") is None
+    assert reader.take("") == Entry("s", logging.WARNING, "n", "a\nb:c\n")
     assert reader.finish() is None
-    assert reader.begin("s", "just text") == Entry("s", logging.INFO, "print", "just text")
+    assert reader.take("s:just text") == Entry("s", logging.INFO, "print", "just text")
 
 
 def test_an_entry_may_end_early() -> None:
-    reader = EntryReader()
-    reader.begin("s", "ERROR<3>:n:a")
-    reader.add("b")
+    reader = EntryReader(forwarded=True)
+    reader.take("s:ERROR<3>:n:a")
+    reader.take("b")
     assert reader.finish() == Entry("s", logging.ERROR, "n", "a\nb")
 
 
 def test_entries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "MAX_LOG_MESSAGE", 10)
-    reader = EntryReader(max_lines=3)
+    monkeypatch.setattr(session_module, "MAX_LOG_MESSAGE", 10)
+    reader = EntryReader(3, forwarded=True)
     with pytest.raises(Refused, match="received 4 lines, where the limit is 3"):
-        reader.begin("s", "ERROR<4>:n:a")
-    assert not reader.in_entry
-    reader.begin("s", "ERROR<3>:n:aaaa")
-    reader.add("bbbb")
+        reader.take("s:ERROR<4>:n:a")
+    assert reader.finish() is None
+    reader.take("s:ERROR<3>:n:aaaa")
+    reader.take("bbbb")
     with pytest.raises(Refused, match="more than 10 characters"):
-        reader.add("cccc")
+        reader.take("cccc")
     assert reader.finish() == Entry("s", logging.ERROR, "n", "aaaa\nbbbb")
 
 
