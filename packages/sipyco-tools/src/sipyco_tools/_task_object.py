@@ -39,8 +39,6 @@ class TaskObject:
         async def log_exceptions() -> None:
             try:
                 await self._do()
-            except asyncio.CancelledError:
-                raise
             except Exception:
                 logger.exception("unhandled exception in %s", type(self).__name__)
 

@@ -17,18 +17,13 @@ _READ_SIZE: Final = 4096  # a log server says nothing
 
 
 class LogConnection:
-    """A connection to the log server, which notices its end.
-
-    Attributes:
-        ended: whether the other side has ended it.
-        error: what ended it, if it was not closed in an orderly way.
-    """
+    """A connection to the log server, which notices its end."""
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wake: asyncio.Event
     ) -> None:
         self.ended = False
-        self.error: OSError | None = None
+        self.error: OSError | None = None  # what ended it, if not in an orderly way
         self._last: bytes | None = None  # entry that was sent
         self._sent = 0.0  # when, as the monotonic clock tells
         self._reader = reader
@@ -55,9 +50,6 @@ class LogConnection:
 
         A tunnel, or a proxy, accepts before it knows whether the server is there. All entries that
         wait would be sent, and lost, before the connection ends.
-
-        Args:
-            probation: seconds to wait for that.
         """
         await self.send(BANNER)
         await asyncio.wait([self._watching], timeout=probation)

@@ -147,7 +147,7 @@ class LogForwarder(logging.Handler, TaskObject):
             loop = loop_of_program()
         if loop is not None:
             TaskObject.start(self, loop=loop)
-        elif self._thread is not None and self._thread.runs:
+        elif self._thread is not None and self._thread.is_alive():
             raise RuntimeError("the forwarder has been started already")
         else:
             self._thread = LoopThread(f"log forwarder to {self._where}", self._run_in_thread)
@@ -178,8 +178,7 @@ class LogForwarder(logging.Handler, TaskObject):
         logging.Handler.close(self)
 
     def _end_thread(self, thread: LoopThread) -> None:
-        thread.end()
-        thread.wait(THREAD_TIMEOUT)
+        thread.end(THREAD_TIMEOUT)
         self._thread = None
 
     async def _run_in_thread(self, end: asyncio.Event) -> None:
@@ -206,8 +205,8 @@ class LogForwarder(logging.Handler, TaskObject):
 
     def _is_own(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is about a forwarder, and would come back to this queue."""
-        thread = self._thread
-        return _OWN in record.__dict__ or (thread is not None and record.thread == thread.ident)
+        ident = None if self._thread is None else self._thread.ident  # none before it runs
+        return _OWN in record.__dict__ or (ident is not None and record.thread == ident)
 
     def _log_unsent(self, count: int) -> None:
         if count:

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 from weakref import ref
 
@@ -30,15 +30,13 @@ def loop_of_program() -> asyncio.AbstractEventLoop | None:
     return None if loop.is_closed() else loop
 
 
-def _no_new_loop() -> AbstractContextManager[None]:
+@contextmanager
+def _no_new_loop() -> Iterator[None]:  # pragma: elsewhere (Python 3.11)
     """Have Python 3.11, which makes a loop without any warning, raise a `RuntimeError`."""
     if sys.version_info >= (3, 12) or threading.current_thread() is not threading.main_thread():
-        return nullcontext()  # threads but the main one have the error in any case
-    return _refusing_policy()  # pragma: elsewhere (Python 3.11)
+        yield  # threads but the main one have the error in any case
+        return
 
-
-@contextmanager
-def _refusing_policy() -> Iterator[None]:  # pragma: elsewhere (Python 3.11)
     def refuse() -> asyncio.AbstractEventLoop:
         if threading.current_thread() is threading.main_thread():
             raise RuntimeError("there is no loop")
@@ -64,10 +62,8 @@ class _InPlace(ThreadPoolExecutor):
         return future
 
 
-class LoopThread:
-    """Runs a coroutine in a thread until it is told to end.
-
-    The thread does not keep the program from ending.
+class LoopThread(threading.Thread):
+    """Runs a coroutine until it is told to end; it does not keep the program from ending.
 
     Args:
         name: of the thread.
@@ -77,51 +73,32 @@ class LoopThread:
     def __init__(
         self, name: str, main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
     ) -> None:
-        self._main = main
-        self._end = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(_InPlace())
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        super().__init__(name=name, daemon=True)
+        self.__main = main
+        self.__end = asyncio.Event()
+        self.__loop = asyncio.new_event_loop()
+        self.__loop.set_default_executor(_InPlace())
 
     def start(self) -> None:
-        """Start the thread.
-
-        Raises:
-            RuntimeError: none can be started.
-        """
         try:
-            self._thread.start()
+            super().start()
         except BaseException:
-            self._loop.close()
+            self.__loop.close()
             raise
 
-    @property
-    def ident(self) -> int:
-        """The identity of the thread, as in log records; no such one before it runs."""
-        return self._thread.ident or -1
-
-    @property
-    def runs(self) -> bool:
-        """Whether it was started, and has not ended."""
-        return self._thread.is_alive()
-
-    def end(self) -> None:
-        """Tell it to end; from any thread, without waiting."""
+    def run(self) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._end.set)
-        except RuntimeError:
-            pass  # it has ended
-
-    def wait(self, timeout: float) -> None:
-        """Wait until it has ended."""
-        if self.runs:
-            self._thread.join(timeout)
-
-    def _run(self) -> None:
-        try:
-            self._loop.run_until_complete(self._main(self._end))
+            self.__loop.run_until_complete(self.__main(self.__end))
         finally:
-            self._loop.close()
+            self.__loop.close()
+
+    def end(self, timeout: float) -> None:
+        """Tell it to end, from any thread, and wait until it has."""
+        try:
+            self.__loop.call_soon_threadsafe(self.__end.set)
+            self.join(timeout)
+        except RuntimeError:
+            pass  # it has ended, or could not be started
 
 
 def close_with_worker(handler: logging.Handler) -> None:

@@ -11,13 +11,9 @@ from sipyco_tools._logging.text import entry_text
 
 
 class _Notice(bytes):
-    """An entry that tells of records which were dropped.
+    """An entry that tells of records which were dropped."""
 
-    Attributes:
-        records: how many. They count as dropped again if the notice is dropped itself.
-    """
-
-    records = 0
+    records = 0  # how many; they count as dropped again if the notice is dropped itself
 
 
 def _records_in(entry: bytes) -> int:
@@ -25,12 +21,7 @@ def _records_in(entry: bytes) -> int:
 
 
 class EntryQueue:
-    """Keeps entries until they are sent. Any thread may put one in; one task takes them out.
-
-    Args:
-        size: how many to keep.
-        source: of the entries that tell what was dropped.
-    """
+    """Keeps entries until they are sent. Any thread may put one in; one task takes them out."""
 
     def __init__(self, size: int, source: str) -> None:
         self._size = size

@@ -23,16 +23,7 @@ _LONG_PROBATION: Final = 0.5
 class LogSender:
     """Sends the entries of a queue while `run` runs, in one event loop.
 
-    Args:
-        contexts: gives the TLS context of each connection.
-        pause: seconds until it is tried again to connect.
-        log: logs, as `Logger.log`, something about the sender itself.
-
-    Attributes:
-        reachable: whether the server was, as far as the log has been told.
-        retrying: whether it waits to try again to connect.
-        transport: of the connection, if there is one.
-        loop: in which it was made.
+    What it has to say about itself goes to `log`, which is as `Logger.log`.
     """
 
     def __init__(
@@ -44,9 +35,9 @@ class LogSender:
         queue: EntryQueue,
         log: Callable[..., None],
     ) -> None:
-        self.reachable = True
-        self.retrying = False
-        self.transport: asyncio.WriteTransport | None = None
+        self.transport: asyncio.WriteTransport | None = None  # of the connection
+        self.reachable = True  # as far as the log has been told
+        self.retrying = False  # whether it waits to try again to connect
         self.loop = asyncio.get_running_loop()
         self._address = host, port
         self._contexts = contexts

@@ -1,4 +1,4 @@
-"""What programs say to the log server: lines become log records, within limits. No sockets here."""
+"""What programs say to the log server: lines become log records. No sockets here."""
 
 from __future__ import annotations
 
