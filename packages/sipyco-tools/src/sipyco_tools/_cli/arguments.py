@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from sipyco_rpc.support.validation import check_host, checked_port, checked_time_limit
@@ -25,26 +26,16 @@ def argument_type(check: Callable[[str], T]) -> Callable[[str], T]:
 
 @argument_type
 def host(text: str) -> str:
-    """Take the name or address of a host."""
     check_host(text)
     return text
 
 
-@argument_type
-def port(text: str) -> int:
-    """Take the port of a server."""
-    return checked_port(text)
-
-
-@argument_type
-def listening_port(text: str) -> int:
-    """Take a port to listen on."""
-    return checked_port(text, listening=True)
+port = argument_type(checked_port)
+listening_port = argument_type(partial(checked_port, listening=True))
 
 
 @argument_type
 def timeout(text: str) -> float:
-    """Take a time limit in seconds."""
     try:
         seconds: Any = float(text)
     except ValueError:
@@ -53,12 +44,7 @@ def timeout(text: str) -> float:
 
 
 def add_ssl_option(parser: Any, peer: str) -> None:
-    """Add `--ssl CERT KEY PEER`.
-
-    Args:
-        parser: of a command line, or a group of its options (whose class is private).
-        peer: whose certificates the third file has, for the help.
-    """
+    """Add `--ssl CERT KEY PEER` to a parser, or to a group of options, whose class is private."""
     parser.add_argument(
         "--ssl",
         nargs=3,

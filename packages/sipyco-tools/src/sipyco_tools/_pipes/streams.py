@@ -15,14 +15,7 @@ def new_reader() -> asyncio.StreamReader:
 
 
 class Inherited:
-    """Stands for the streams of a pipe in a process that was forked, and says so.
-
-    Args:
-        advice: what to do.
-
-    Attributes:
-        error: what it raises.
-    """
+    """Stands for the streams of a pipe in a process that was forked, and says what to do."""
 
     def __init__(self, advice: str) -> None:
         self.error = ConnectionAbortedError(belongs_to_parent("the pipe", advice))

@@ -13,13 +13,9 @@ from sipyco_tools._pipes.streams import new_reader
 
 
 class _ReadProtocol(asyncio.StreamReaderProtocol):
-    """Of a pipe that is read from.
+    """Of a pipe that is read from."""
 
-    Attributes:
-        received: how many bytes have come.
-    """
-
-    received = 0
+    received = 0  # bytes
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)

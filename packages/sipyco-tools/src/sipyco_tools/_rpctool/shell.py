@@ -19,15 +19,7 @@ _HISTORY_LENGTH: Final = 1000  # lines
 
 
 class _ConnectionLost(Exception):
-    """A remote method has lost the connection.
-
-    Args:
-        error: what it raised.
-    """
-
-    def __init__(self, error: OSError | EOFError) -> None:
-        super().__init__(error)
-        self.error = error
+    """A remote method has lost the connection; the argument is what it raised."""
 
 
 @contextmanager
@@ -110,10 +102,6 @@ def _keep_history(readline: Any) -> None:
 def run(client: Client, methods: Mapping[str, Any]) -> None:
     """Read, evaluate and print until the end of input.
 
-    Args:
-        client: with its target selected.
-        methods: the names of its methods.
-
     Raises:
         OSError: the connection was lost.
         EOFError: it was closed by the other side.
@@ -161,7 +149,7 @@ def _evaluate(line: str, names: dict[str, Any]) -> None:
     except OutputError:
         raise
     except _ConnectionLost as lost:
-        raise lost.error from None  # a prompt has no point any more
+        raise lost.args[0] from None  # a prompt has no point any more
     except Exception as exc:  # noqa: BLE001  (whatever the expression raised)
         remote = getattr(exc, "parent_traceback", None)
         if remote is not None:

@@ -17,28 +17,21 @@ class UsageError(Exception):
 def evaluate(expression: str, names: dict[str, Any]) -> Any:
     """Evaluate a Python expression that the user of this program typed.
 
-    Args:
-        expression: its text.
-        names: what it may name, besides `np`, which is imported when it is used. A plain
-            dictionary: a function in an expression (`lambda`, a generator expression) finds names
-            nowhere else.
+    It may name `np`, which is imported when it is used, and the names: a plain dictionary, for a
+    function in an expression (`lambda`, a generator expression) finds names nowhere else.
     """
     tree = ast.parse(expression, "<argument>", "eval")
     if "np" not in names and any(
         isinstance(node, ast.Name) and node.id == "np" for node in ast.walk(tree)
     ):
-        names["np"] = _numpy()
+        try:
+            import numpy
+        except ImportError:
+            raise UsageError(
+                "`np` needs NumPy; install it with: pip install 'sipyco-tools[numpy]'"
+            ) from None
+        names["np"] = numpy
     return eval(compile(tree, "<argument>", "eval"), names)  # noqa: S307
-
-
-def _numpy() -> Any:
-    try:
-        import numpy
-    except ImportError:
-        raise UsageError(
-            "`np` needs NumPy; install it with: pip install 'sipyco-tools[numpy]'"
-        ) from None
-    return numpy
 
 
 def _value(text: str, expression: str) -> Any:
@@ -54,13 +47,7 @@ def _value(text: str, expression: str) -> Any:
 
 
 def parse_arguments(texts: list[str]) -> tuple[list[Any], dict[str, Any]]:
-    """Evaluate the arguments of a call.
-
-    Args:
-        texts: Python expressions, or `name=expression` for keyword arguments.
-
-    Returns:
-        Positional and keyword arguments.
+    """Evaluate the arguments of a call: expressions, or `name=expression` for those with names.
 
     Raises:
         UsageError: an argument is not an expression, or given twice.
