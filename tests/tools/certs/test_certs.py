@@ -851,7 +851,7 @@ def test_expired_and_future_certificates_are_told_apart(
 ) -> None:
     from datetime import UTC, datetime
 
-    from sipyco_tools._certs import check
+    from sipyco_tools._certs import directory
 
     class Clock(datetime):
         year_now = 2000
@@ -860,7 +860,7 @@ def test_expired_and_future_certificates_are_told_apart(
         def now(cls, tz: Any = None) -> Any:
             return datetime(cls.year_now, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr(check, "datetime", Clock)
+    monkeypatch.setattr(directory, "datetime", Clock)
     done = certs(made, "--check")
     assert done.status == 1
     assert re.search(rf"^BAD alice.pem: alice: not valid before {DATE}$", done.out, re.M)

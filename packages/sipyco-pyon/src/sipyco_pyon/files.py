@@ -47,9 +47,6 @@ class NewFile:
         replace: whether it may take the place of another file. That passes on its owner and group,
             too, if the process may give them. A symbolic link is followed; another hard link keeps
             the old content.
-
-    Attributes:
-        data: its content.
     """
 
     def __init__(
@@ -199,9 +196,7 @@ def _keep_owner(descriptor: int, old: os.stat_result) -> None:
 def _remove_abandoned(directory: str, now: float) -> None:
     """Remove what killed processes have left in a directory, once in a while.
 
-    Args:
-        directory: where to look.
-        now: the time by the clock of the file system, which may be that of another host.
+    `now` is the time by the clock of the file system, which may be that of another host.
     """
     moment = time.monotonic()
     if moment - _looked.get(directory, -ABANDONED_AFTER) < ABANDONED_AFTER:

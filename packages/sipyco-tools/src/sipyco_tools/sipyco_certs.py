@@ -184,8 +184,7 @@ def _report(directory: Path, made: Made, force: bool) -> None:
 
 def _run(args: argparse.Namespace) -> bool:
     """Do what was asked for; return whether all is well."""
-    from sipyco_tools._certs.check import check
-    from sipyco_tools._certs.directory import CLIENTS, make, remove
+    from sipyco_tools._certs.directory import CLIENTS, check, make, remove
 
     directory: Path = args.directory
     if args.remove is not None:

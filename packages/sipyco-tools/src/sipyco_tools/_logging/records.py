@@ -66,13 +66,7 @@ def log_with_name(
 ) -> None:
     """Log a message under the name of a logger elsewhere, by the logger `fwd`.
 
-    Args:
-        name: the logger's name in the record.
-        level: its level.
-        message: as for `logging.Logger.log`.
-        *args: likewise.
-        exc_info: likewise.
-        extra: likewise.
+    Behind the name, the arguments are those of `logging.Logger.log`.
     """
     if not _fwd_logger.isEnabledFor(level):
         return

@@ -59,11 +59,7 @@ class AsyncioParentComm(AsyncioComm):
         return self.__address
 
     async def create_subprocess(self, *args: Any, **kwargs: Any) -> None:
-        """Start the child.
-
-        Args:
-            *args: as for `asyncio.create_subprocess_exec`.
-            **kwargs: likewise.
+        """Start the child; the arguments are those of `asyncio.create_subprocess_exec`.
 
         Raises:
             OSError: it cannot be started.

@@ -67,9 +67,7 @@ class AsyncioParentComm(AsyncioComm):
     async def create_subprocess(self, *args: Any, **kwargs: Any) -> None:
         """Start the child, and wait until it has connected.
 
-        Args:
-            *args: as for `asyncio.create_subprocess_exec`.
-            **kwargs: likewise.
+        The arguments are those of `asyncio.create_subprocess_exec`.
 
         Raises:
             OSError: it cannot be started.
