@@ -62,16 +62,15 @@ def make(directory: Path, hosts: list[str], clients: list[str], days: int, force
     """
     with _made_directory(directory), _directory_lock(directory):
         trusted = read_bundle(directory / CLIENTS)
-        named = [*([_SERVER] if hosts else []), *clients]
+        replaced = {*([_SERVER] if hosts else []), *clients} if force else set()
         server = bool(hosts) or not (
             trusted.certificates or (directory / f"{_SERVER}.pem").exists()
         )
         if not clients and not trusted.certificates:
             clients = [_DEFAULT_CLIENT]
-        replaced = set(named) if force else set()
-        _refuse(directory, [*([_SERVER] if server else []), *clients], replaced)
-        if not force:
-            _refuse_trusted(directory / CLIENTS, clients, trusted.names)
+        for stem in [*([_SERVER] if server else []), *clients]:
+            if stem not in replaced:
+                _refuse(directory, stem, trusted.names)
         files: list[NewFile] = []
         if server:
             hosts = hosts or _DEFAULT_HOSTS
@@ -105,22 +104,17 @@ def _new_pair(
     ]
 
 
-def _refuse(directory: Path, stems: list[str], replaced: set[str]) -> None:
-    """Refuse to replace a file, but for those that are to be replaced."""
-    for stem in stems:
-        for path in (directory / f"{stem}.pem", directory / f"{stem}.key"):
-            if stem not in replaced and os.path.lexists(path):
-                option = "--host HOST" if stem == _SERVER else f"--client {stem}"
-                raise FileExistsError(f"{path} exists already; {option} --force replaces it")
-
-
-def _refuse_trusted(path: Path, clients: list[str], trusted: list[str]) -> None:
-    """Refuse to take the trust from a client whose own files are elsewhere."""
-    for name in trusted:
-        if name in clients:
-            raise FileExistsError(
-                f"{path} has a client `{name}` already; --client {name} --force replaces it"
-            )
+def _refuse(directory: Path, stem: str, trusted: list[str]) -> None:
+    """Refuse to replace files, or the trust in a client whose own files are elsewhere."""
+    for path in (directory / f"{stem}.pem", directory / f"{stem}.key"):
+        if os.path.lexists(path):
+            option = "--host HOST" if stem == _SERVER else f"--client {stem}"
+            raise FileExistsError(f"{path} exists already; {option} --force replaces it")
+    if stem in trusted and stem != _SERVER:
+        raise FileExistsError(
+            f"{directory / CLIENTS} has a client `{stem}` already; "
+            f"--client {stem} --force replaces it"
+        )
 
 
 def remove(directory: Path, name: str) -> None:

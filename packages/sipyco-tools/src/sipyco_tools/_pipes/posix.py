@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
 from sipyco_tools._pipes.streams import AsyncioComm, Inherited
-from sipyco_tools._pipes.transports import Pipes, keep_from_children
+from sipyco_tools._pipes.transports import Pipes
 
 # What a process that was forked is to do without the pipe of the one before it.
 _PARENTS: Final = "have that process talk to its parent, or fork before it makes its end"
@@ -95,7 +95,8 @@ class AsyncioParentComm(AsyncioComm):
         self.__close_fds()
         if self.__watching is not None:
             self.__watching.cancel()
-        self.__pipes.abort()
+        self.__pipes.abort_writing()
+        self.__pipes.close()
 
     def __close_fds(self) -> None:
         while self.__fds:
@@ -171,8 +172,8 @@ class ChildComm:
 
     def __init__(self, address: str) -> None:
         reads, writes = _parsed(address)
-        keep_from_children(reads)
-        keep_from_children(writes)
+        for fd in (reads, writes):
+            os.set_inheritable(fd, False)  # if a child had it as well, its end would not show
         self.__reader: BinaryIO = os.fdopen(reads, "rb", io.DEFAULT_BUFFER_SIZE)
         self.__writer: BinaryIO = os.fdopen(writes, "wb", io.DEFAULT_BUFFER_SIZE)
         after_fork_in_child(self.__after_fork)

@@ -26,14 +26,9 @@ class _ReadProtocol(asyncio.StreamReaderProtocol):
         return False  # it is of no more use: asyncio closes it in any case, uvloop only so
 
 
-def keep_from_children(fd: int) -> None:
-    """Keep a pipe from processes that this one starts: its end would not show."""
-    os.set_inheritable(fd, False)
-
-
 async def _attached(connect: Callable[..., Any], protocol: Any, fd: int, mode: str) -> Any:
     """Return the transport of a descriptor, which is closed if there can be none."""
-    keep_from_children(fd)
+    os.set_inheritable(fd, False)  # if a child had it as well, its end would not show
     pipe = os.fdopen(fd, mode, 0)
     try:
         transport, _ = await connect(lambda: protocol, pipe)
@@ -70,11 +65,6 @@ class Pipes:
         for transport in (self._reading, self._writing):
             if transport is not None:
                 transport.close()
-
-    def abort(self) -> None:
-        """Close them at once."""
-        self.abort_writing()
-        self.close()
 
     def abort_writing(self) -> None:
         if self._writing is not None and not self._writing.is_closing():
