@@ -91,6 +91,16 @@ def test_nothing_is_loaded_before_it_is_used() -> None:
         sipyco.nosuch
 
 
+def test_what_a_module_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sipyco.broadcast
+
+    monkeypatch.delattr(sipyco, "broadcast")
+    monkeypatch.delitem(sys.modules, "sipyco.broadcast", raising=False)
+    monkeypatch.setitem(sys.modules, "sipyco_sync", None)
+    with pytest.raises(ModuleNotFoundError, match="sipyco_sync"):
+        sipyco.broadcast
+
+
 def test_they_run_as_programs(tmp_path: Path) -> None:
     path = tmp_path / "a.pyon"
     path.write_text("(1, )\n")
