@@ -13,8 +13,6 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
 
-__all__: list[str] = []
-
 _CHUNK: Final = 49152  # makes 64 KiB of base64, which stays in the processor's cache
 _STEP: Final = 65536
 

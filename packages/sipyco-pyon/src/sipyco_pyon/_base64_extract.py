@@ -19,8 +19,6 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
 
-__all__: list[str] = []
-
 # Literals of twice this length contain a whole window without a quote, and are found by that.
 # Shorter ones cost less in the scanner than to be extracted.
 _WINDOW: Final = 2048

@@ -13,9 +13,6 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Final
 
-__all__: list[str] = []
-
-
 _CHUNK: Final = 600  # digits that are always allowed: the limit cannot be set below 640
 _MAX_BITS: Final = 332_193  # of an integer with so many digits, at most
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     # Scans one value that begins at a position, gives it and the position after it.
     Scanner = Callable[[str, int], tuple[Any, int]]
 
-__all__: list[str] = []
-
 _c: Any = None
 try:
     import _json

@@ -8,9 +8,6 @@ from typing import Any, Final
 from sipyco_pyon._registry import _encoders, further_numpy_kind, is_built_in
 from sipyco_pyon.limits import MAX_HOOK_CALLS
 
-__all__: list[str] = []
-
-
 _END: Final = object()
 
 

@@ -19,14 +19,10 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
 
-__all__: list[str] = []
-
-
 _AT_ONCE: Final = 256  # characters, or bytes, that are compared in this time
 
 # Comparisons of numbers that one of fractions takes, which are compared in Python.
 _FRACTION_COST: Final = 8
-
 
 _PROBES_PER_COMPARISON: Final = 16
 

@@ -22,9 +22,6 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
 
-__all__: list[str] = []
-
-
 _MAX_LENGTH: Final = 2**63 - 1
 
 # The dtypes of nearly all arrays, in both byte orders: NumPy makes the string anew each time.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Final
 
-__all__: list[str] = []
-
 _SPACE: Final = " \t\n\r"
 
 _scan_plain: Final = make_scanner(None)

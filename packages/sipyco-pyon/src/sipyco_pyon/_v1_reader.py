@@ -14,8 +14,6 @@ from sipyco_pyon._registry import TAG
 from sipyco_pyon._tag_decoder import TagDecoder
 from sipyco_pyon.limits import MAX_V1_ITEMS
 
-__all__: list[str] = []
-
 # A number that Python's own parser may refuse for its length.
 _LONG_NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{600,}")
 
@@ -41,7 +39,6 @@ _FORMATTED: Final = re.compile(r"(?:[ft]r?|r[ft])\Z", re.IGNORECASE)
 _ITEM: Final = re.compile(
     r"[^\w\s.+-]|(?<![\s,(\[{:=])[+-]|[+-](?![\d.])|\.(?![0-9])|(?<=\w)\s+(?=[\w+-])"
 )
-
 
 _SLICE: Final = 64 * 1024  # characters to look at in one go
 

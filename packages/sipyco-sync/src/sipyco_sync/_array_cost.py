@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Final
 
-__all__: list[str] = []
-
 ITEM: Final = 16  # bytes that an item of a list takes at least, with what refers to it
 
 _MAX_DIMENSIONS: Final = 64  # more than any array has

@@ -23,8 +23,6 @@ from sipyco_rpc.support.quoting import short_repr
 from sipyco_sync._array_cost import ITEM, Cost, nested
 from sipyco_sync._limits import ALWAYS_ALLOWED
 
-__all__: list[str] = []
-
 _GROWTH: Final = 8  # a byte of a value may become a number, or a pointer to an object
 _CONVERTED_TIMES: Final = 16  # a byte of a value or an array may be as much for NumPy to convert
 # A byte of a mask of 8 dimensions becomes as much, and one that becomes a scalar.
