@@ -159,28 +159,14 @@ class ThreadSubscriber:
         with ThreadSubscriber("::1", 3250, "datasets") as datasets:
             print(datasets.copy())
 
-    The constructor returns when the structure has arrived. Callbacks run in the thread; a
-    graphical program passes on what it needs, in Qt by emitting a signal. One that is dropped
-    without `close` ends by itself, with a `ResourceWarning`, as files do, unless its callbacks
-    refer to it.
+    The constructor returns when the structure has arrived, after at most `timeout` seconds, or
+    None for no limit; the other parameters are those of `Subscriber` and its `connect`. Callbacks
+    run in the thread; a graphical program passes on what it needs, in Qt by emitting a signal. A
+    subscriber that is dropped without `close` ends by itself, with a `ResourceWarning`, as files
+    do, unless its callbacks refer to it.
 
     In a process that is forked there is no such thread: `copy` and `wait_for` raise `EOFError`
     there. With `reconnect` they connect anew.
-
-    Args:
-        host: name or address of the publisher.
-        port: its TCP port.
-        notifier_name: the name under which the structure is published.
-        notify_cb: as for `Subscriber`.
-        disconnect_cb: as for `Subscriber`.
-        reconnect: as for `Subscriber`.
-        state_cb: as for `Subscriber`.
-        max_line: as for `Subscriber`.
-        ssl_config: for TLS, as for `Subscriber.connect`.
-        local_cert: for TLS, as for `Subscriber.connect`.
-        local_key: for TLS, as for `Subscriber.connect`.
-        peer_cert: for TLS, as for `Subscriber.connect`.
-        timeout: seconds for the structure to arrive at first, or None for no limit.
 
     Raises:
         OSError: it cannot connect; TimeoutError among them.
