@@ -34,16 +34,16 @@ def nested(values: Any, whole: Any = ()) -> Iterator[tuple[int, type, Any]]:
         if depth > _MAX_DIMENSIONS:
             raise ValueError(f"expected lists of at most {_MAX_DIMENSIONS} dimensions")
         kinds = set(map(type, values))
-        deeper: list[Any] = []
+        sequences: list[Any] = []
         for kind in kinds:
             group: Any = values
             if len(kinds) > 1:
                 group = [item for item in values if type(item) is kind]
             if issubclass(kind, (list, tuple)) and not issubclass(kind, whole):
-                deeper += chain.from_iterable(group)
+                sequences += group
             else:
                 yield depth, kind, group
-        values = deeper
+        values = sequences[0] if len(sequences) == 1 else list(chain.from_iterable(sequences))
         depth += 1
 
 

@@ -50,19 +50,15 @@ def check_step(container: Any, key: Any) -> None:
             f"`{type(container).__name__}`, which is a copy"
         )
     numpy = sys.modules.get("numpy")
-    if numpy is None:
+    if numpy is None or not isinstance(container, (numpy.ndarray, numpy.generic)):
         return
-    indices = (key,)
+    expected = "an integer or the name of a field"
     allowed: tuple[type, ...] = (int, str, numpy.integer)
-    if isinstance(container, numpy.ndarray):
+    is_array = isinstance(container, numpy.ndarray)
+    if is_array:
         expected = "integers, slices, names of fields and None"
-        indices = key if isinstance(key, tuple) else indices
         allowed += (slice, type(None))
-    elif isinstance(container, numpy.generic):
-        expected = "an integer or the name of a field"
-    else:
-        return
-    for index in indices:
+    for index in key if is_array and isinstance(key, tuple) else (key,):
         if isinstance(index, bool) or not isinstance(index, allowed):
             raise ValueError(
                 f"expected {expected} in a path into a `{type(container).__name__}`, "
