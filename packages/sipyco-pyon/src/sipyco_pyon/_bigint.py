@@ -23,11 +23,7 @@ def _too_long(digits: object) -> ValueError:
 
 
 def check_digits(value: int) -> None:
-    """Refuse an integer that surely has too many digits, without counting them.
-
-    Raises:
-        ValueError: that is so.
-    """
+    """Raise `ValueError` if an integer surely has too many digits, without counting them."""
     if value.bit_length() > _MAX_BITS:
         raise _too_long(f"about {value.bit_length() * MAX_DIGITS // _MAX_BITS}")
 

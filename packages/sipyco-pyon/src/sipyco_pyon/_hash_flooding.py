@@ -19,11 +19,9 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
 
-_AT_ONCE: Final = 256  # characters, or bytes, that are compared in this time
-
-# Comparisons of numbers that one of fractions takes, which are compared in Python.
-_FRACTION_COST: Final = 8
-
+# What takes as long as to compare two numbers, or so many times as long.
+_AT_ONCE: Final = 256  # characters, or bytes
+_FRACTION_COST: Final = 8  # these are compared in Python
 _PROBES_PER_COMPARISON: Final = 16
 
 _SECRET: Final = frozenset({bytes, str})  # classes whose hashes nobody can choose
@@ -146,8 +144,8 @@ def _insert(
         hashes: those of the keys.
         size: of the table.
         linear: how many neighbours are probed together.
-        cycle: the slots in the order of the cycle, in a table of this size or a larger one.
-        positions: where in the cycle each slot is, the same.
+        cycle: see `_probe_cycle`; of a table of this size or a larger one.
+        positions: the same.
         slots: is filled with the slot of each key.
         budget: the probes that are left.
     """

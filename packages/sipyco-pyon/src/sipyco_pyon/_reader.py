@@ -62,20 +62,20 @@ class _BufferTagDecoder(TagDecoder):
 
     def _buffer(self, arguments: Any) -> Any:
         """Give the buffer that a tag stands for."""
-        refusal = "there are no buffers"
-        if self._buffers:
+        buffers = self._buffers
+        if not buffers:
+            refusal = "there are no buffers"
+        elif type(arguments) is not list or len(arguments) != 1 or type(arguments[0]) is not int:
             refusal = "expected the index of a buffer"
-            if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is int:
-                index: int = arguments[0]
-                if 0 <= index < len(self._buffers):
-                    memory = self._buffers[index]
-                    self._buffers[index] = None
-                    if memory is not None:
-                        return memory
-                    refusal = f"{index} is used twice"
-                else:
-                    count = len(self._buffers)
-                    refusal = f"expected an index below {count}, got {safe_repr(index):.60}"
+        elif not 0 <= arguments[0] < len(buffers):
+            got = safe_repr(arguments[0])
+            refusal = f"expected an index below {len(buffers)}, got {got:.60}"
+        else:
+            index: int = arguments[0]
+            memory, buffers[index] = buffers[index], None
+            if memory is not None:
+                return memory
+            refusal = f"{index} is used twice"
         raise ValueError(f"malformed `buffer`: {refusal}")
 
 

@@ -149,7 +149,8 @@ class SendQueue(asyncio.Protocol):
             return  # TLS resumes while it writes
         self._pumping = True
         try:
-            self._write_queue()
+            while self._queue and not self._paused and not self._is_closing():
+                self._transport.write(self._next())
         finally:
             self._pumping = False
         if self.idle:
@@ -158,10 +159,6 @@ class SendQueue(asyncio.Protocol):
                 # the midst of writing.
                 asyncio.get_running_loop().call_soon(self._transport.close)
             self.on_drained()
-
-    def _write_queue(self) -> None:
-        while self._queue and not self._paused and not self._is_closing():
-            self._transport.write(self._next())
 
     def _next(self) -> bytes | memoryview:
         """Take as much as goes out in one write."""

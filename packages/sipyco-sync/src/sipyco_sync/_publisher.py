@@ -49,8 +49,7 @@ class _NotifierFeed(Feed):
         """Send everyone a fresh `init`: a change could not be sent."""
         with self.lock:
             self._snapshot = None
-            self._take()
-            self._stale.update(self.queues)
+            self._drop_pending()
             self._schedule()
 
     def join(self, queue: SendQueue) -> None:
@@ -134,8 +133,8 @@ class _NotifierFeed(Feed):
 class _Announcer(PreparedPublish):
     """What a published notifier calls: every publisher that has it encodes, then sends."""
 
-    def __init__(self) -> None:
-        self.feeds: list[_NotifierFeed] = []
+    def __init__(self, *feeds: _NotifierFeed) -> None:
+        self.feeds = list(feeds)
 
     def prepare(self, mod: Mod) -> Callable[[], None]:
         """Encode a mod for every feed, or raise; return what sends it."""
@@ -281,12 +280,7 @@ class Publisher(FeedServer):
         feed = self._feeds.get(id(notifier.root))
         if feed is None:
             raise ValueError("the notifier is not published here")
-        try:
-            line = feed.encode(mod)
-        except Exception:
-            feed.invalidate()
-            raise
-        feed.put(line)
+        _Announcer(feed)(mod)
 
     def _feed(self, name: str, peer: str) -> Feed | None:
         if name in self.notifiers:
