@@ -60,11 +60,9 @@ class _Search:
 def circular_reference_error(
     value: Any, default: Callable[[Any], Any] | None = None
 ) -> ValueError | None:
-    """Make the error of a structure that contains itself, or give None if none does.
+    """Make the error of a structure that contains itself, or give None if it does not.
 
-    Args:
-        value: the structure.
-        default: gives what to write in place of a value of an unknown type.
+    Values of an unknown type are looked at as what `default` gives to write in their place.
     """
     try:
         found = _Search(default).find(value)

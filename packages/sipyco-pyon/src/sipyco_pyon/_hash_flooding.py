@@ -38,8 +38,7 @@ _MANY: Final = 50_000  # items of a set from which on it grows more slowly
 class HashFloodingGuard:
     """Counts what the keys of one text take."""
 
-    def __init__(self) -> None:
-        self._budget = PROBES_PER_TEXT
+    _budget = PROBES_PER_TEXT
 
     def check(self, keys: list[Any], is_set: bool) -> None:
         """Check that keys can be put into an empty dictionary or set in reasonable time.

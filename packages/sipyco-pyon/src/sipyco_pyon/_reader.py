@@ -188,11 +188,7 @@ def _encoding_of(source: bytes | bytearray) -> str:
 
 
 def _to_text(source: Any) -> str:
-    """Decode a document, as `json.loads` does.
-
-    Raises:
-        UnicodeDecodeError: bytes hold no text.
-    """
+    """Decode a document, as `json.loads` does."""
     if isinstance(source, str):
         return source
     text: str = source.decode(_encoding_of(source), "surrogatepass")
@@ -223,19 +219,14 @@ def _loads(
 
 
 def _with_hook(options: dict[str, Any], decoder: TagDecoder) -> dict[str, Any]:
-    pairs_hook = options.get("object_pairs_hook")
+    pairs_hook = options.get("object_pairs_hook")  # of the two, it comes first
     object_hook = options.get("object_hook")
-    if pairs_hook is not None:
 
-        def from_pairs(pairs: list[tuple[str, Any]]) -> Any:
-            members = dict(pairs)
-            value = decoder.decode_tag(members)
-            return pairs_hook(pairs) if value is members else value
-
-        return {**options, "object_pairs_hook": from_pairs}
-
-    def from_members(members: dict[str, Any]) -> Any:
+    def from_pairs(pairs: list[tuple[str, Any]]) -> Any:
+        members = dict(pairs)
         value = decoder.decode_tag(members)
+        if value is members and pairs_hook is not None:
+            return pairs_hook(pairs)
         return object_hook(value) if value is members and object_hook is not None else value
 
-    return {**options, "object_hook": from_members}
+    return {**options, "object_pairs_hook": from_pairs}

@@ -23,11 +23,8 @@ _SHOWN: Final = (dict, frozenset, set, slice)  # no items: as text they may be f
 def nested(values: Any, whole: Any = ()) -> Iterator[tuple[int, type, Any]]:
     """Give what is in nested lists and tuples: its depth, its type, and all of that.
 
-    However many there are, no call is made for each of them.
-
-    Args:
-        values: the outermost ones.
-        whole: type of those that are not gone into.
+    However many there are, no call is made for each of them. Those of the type `whole` are not
+    gone into.
     """
     depth = 0
     while values:
@@ -54,20 +51,16 @@ class Cost:
     such field within another, and at each of them the whole must be in bounds.
 
     Args:
-        value: the value.
         dtype: that of the items.
         count: how many items are set.
-
-    Attributes:
-        own: bytes that the value takes at least.
-        room: bytes that its items take, at the level where they take most.
 
     Raises:
         ValueError: the value is no such items.
     """
 
     def __init__(self, value: Any, dtype: Any, count: int) -> None:
-        self.own = self.room = 0
+        self.own = 0  # bytes that the value takes at least
+        self.room = 0  # bytes that its items take, at the level where they take most
         # How many items there are to be converted, by the dtypes that they have and will have.
         self._arrays = Counter[Any]()
         level = [([value], dtype, count)]

@@ -26,11 +26,6 @@ class SendQueue(asyncio.Protocol):
         peer: its name, for log records.
         feed: the name of what it has asked for.
         carrier: the connection that TLS is on, or None where there is no TLS.
-
-    Attributes:
-        lost: done when the connection has ended.
-        queued_lines: how many lines wait.
-        on_drained: is called when nothing waits any more.
     """
 
     def __init__(
@@ -42,8 +37,9 @@ class SendQueue(asyncio.Protocol):
     ) -> None:
         self.feed = feed
         self.peer = peer
+        # Done when the connection has ended.
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.on_drained: Callable[[], None] = lambda: None
+        self.on_drained: Callable[[], None] = lambda: None  # called when nothing waits
         self._transport = transport
         self._carrier = carrier or transport
         self._streams = transport.get_protocol()

@@ -137,7 +137,6 @@ class _Announcer(PreparedPublish):
         self.feeds = list(feeds)
 
     def prepare(self, mod: Mod) -> Callable[[], None]:
-        """Encode a mod for every feed, or raise; return what sends it."""
         lines = [(feed, feed.encode(mod)) for feed in self.feeds]
 
         def send() -> None:
@@ -147,7 +146,6 @@ class _Announcer(PreparedPublish):
         return send
 
     def __call__(self, mod: Mod) -> None:
-        """Send a mod that has been applied already: from a callback of the program's own."""
         try:
             send = self.prepare(mod)
         except Exception:
@@ -157,7 +155,6 @@ class _Announcer(PreparedPublish):
         send()
 
     def after_fork(self) -> None:
-        """Forget the peers, which are those of the parent."""
         for feed in self.feeds:
             feed.forget_peers()
 
@@ -208,11 +205,8 @@ class Publisher(FeedServer):
         if dialect not in ("pyon_v2", "pyon_v1"):
             raise ValueError(f"expected the dialect 'pyon_v2' or 'pyon_v1', got {dialect!r}")
         self.notifiers: dict[str, Notifier] = {}
-        self._encode: Callable[[Mod], bytes] = (
-            _encode_v1
-            if dialect == "pyon_v1"
-            else partial(_encode_v2, plain_float64=plain_float64)
-        )
+        encode_v2 = partial(_encode_v2, plain_float64=plain_float64)
+        self._encode: Callable[[Mod], bytes] = _encode_v1 if dialect == "pyon_v1" else encode_v2
         self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
         for name, notifier in notifiers.items():
             self.add(name, notifier)

@@ -30,15 +30,6 @@ class _Subscription(Subscriber):
     """A subscriber that runs in a thread of its own, and the copy that it keeps.
 
     It does not know the `ThreadSubscriber`, so that one that nobody refers to any more is noticed.
-
-    Attributes:
-        struct: the copy; None before it has arrived.
-        changed: is notified of each change; its lock guards the copy, and what follows.
-        arrived: whether there is a copy.
-        ended: whether it is no longer kept.
-        error: why, if there was an error.
-        parents: what is to be said of a fork, in the child.
-        thread: the thread, once it has begun.
     """
 
     def __init__(
@@ -50,12 +41,13 @@ class _Subscription(Subscriber):
         **options: Any,
     ) -> None:
         super().__init__(name, self._build, notify_cb, disconnect_cb, **options)
-        self.struct: Any = None
+        # It is notified of each change; its lock guards the copy, and whether there is one.
         self.changed = threading.Condition(threading.RLock())
+        self.struct: Any = None  # the copy
         self.arrived = False
-        self.ended = False
-        self.error: BaseException | None = None
-        self.parents: str | None = None
+        self.ended = False  # it is no longer kept
+        self.error: BaseException | None = None  # why
+        self.parents: str | None = None  # what is to be said of a fork, in the child
         self._server = server
         self.thread: threading.Thread | None = None
         self._cancel: Callable[[], object] = lambda: None  # what the thread does, from any thread

@@ -186,6 +186,9 @@ class Receiver(FeedClient):
     Broadcasters from before 2025, which write PYON v1, are understood. A message that cannot be
     decoded is logged and left out; in a flood of them they are counted.
 
+    The attributes `notify_cbs`, `disconnect_cb`, `receive_task`, `reader` and `writer` are those
+    of `Subscriber`.
+
     Args:
         name: of the channel.
         notify_cb: as for `Subscriber`; each gets every message.
@@ -193,10 +196,6 @@ class Receiver(FeedClient):
         reconnect: as for `Subscriber`. What is sent meanwhile is gone.
         state_cb: as for `Subscriber`.
         max_line: longest message to accept, in bytes.
-
-    Attributes:
-        notify_cbs: as of `Subscriber`; so are `disconnect_cb`, `receive_task`, `reader` and
-            `writer`.
     """
 
     _banner = _BANNER

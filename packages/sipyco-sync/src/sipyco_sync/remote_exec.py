@@ -26,8 +26,6 @@ sys.modules.setdefault(_MODULE, sys.modules[__name__])
 
 
 class _RemoteExecClient(Protocol):
-    """A client of a `RemoteExecServer`."""
-
     def add_code(self, code: str, /) -> Any: ...
 
     def get_local_host(self) -> str: ...
