@@ -49,7 +49,7 @@ def check_step(container: Any, key: Any) -> None:
             f"expected a path to a part that can change, got a slice of a "
             f"`{type(container).__name__}`, which is a copy"
         )
-    numpy = sys.modules.get("numpy")
+    numpy = None if type(container) is dict else sys.modules.get("numpy")  # dicts give no copies
     if numpy is None or not isinstance(container, (numpy.ndarray, numpy.generic)):
         return
     expected = "an integer or the name of a field"
@@ -165,7 +165,8 @@ def _selected(container: Any, key: Any) -> tuple[Any, int | None, int]:
     if dtype.kind == "O" and not shapes and not isinstance(each, numpy.ndarray):
         return dtype, None, 0
     # Indices are looked at where there is nothing to set, too.
-    count = math.prod(numpy.broadcast_shapes(*shapes)) * max(1, numpy.size(each))
+    chosen = math.prod(numpy.broadcast_shapes(*shapes)) if shapes else 1
+    count = chosen * max(1, numpy.size(each))
     return dtype, count, max(map(math.prod, shapes), default=0)
 
 
