@@ -13,8 +13,6 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
 
-__all__: list[str] = []
-
 _CHUNK: Final = 49152  # makes 64 KiB of base64, which stays in the processor's cache
 _STEP: Final = 65536
 
@@ -44,26 +42,17 @@ def b64text(data: Any) -> str:
 
 
 def b64decode(text: Any) -> bytes:
-    """Decode ASCII text or bytes.
+    """Decode ASCII text: a string, `bytes`, or a memory view of some.
 
     Raises:
         ValueError: it is not base64.
     """
-    if not isinstance(text, (str, bytes)):
+    if not isinstance(text, (str, bytes, memoryview)):
         raise ValueError(f"base64 is text, got {type(text).__name__}")
-    return b64decode_memory(text)
-
-
-def b64decode_memory(memory: Any) -> bytes:
-    """Decode any bytes-like object, or ASCII text.
-
-    Raises:
-        ValueError: it is not base64.
-    """
     if _fast is not None:
-        decoded: bytes = _fast.b64decode(memory, None, True)  # no other alphabet; validate
+        decoded: bytes = _fast.b64decode(text, None, True)  # no other alphabet; validate
         return decoded
-    return binascii.a2b_base64(memory, strict_mode=True)
+    return binascii.a2b_base64(text, strict_mode=True)
 
 
 def join_text(pieces: list[Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from sipyco_pyon._base64 import b64decode_memory
+from sipyco_pyon._base64 import b64decode
 from sipyco_pyon._compat import make_scanner
 from sipyco_pyon._registry import TAG
 from sipyco_pyon._tag_decoder import decode_short_tag, numpy_codec
@@ -18,8 +18,6 @@ from sipyco_pyon._tag_decoder import decode_short_tag, numpy_codec
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
-
-__all__: list[str] = []
 
 # Literals of twice this length contain a whole window without a quote, and are found by that.
 # Shorter ones cost less in the scanner than to be extracted.
@@ -71,6 +69,7 @@ class _Extraction:
         self.values: dict[str, Any] = {}
         self._source = source
         self._is_text = isinstance(source, str)
+        self._view = source if self._is_text else memoryview(source)
         self._pieces: list[Any] = []
         self._done = 0  # what comes before is in the pieces
         self._search()
@@ -108,7 +107,7 @@ class _Extraction:
         head = self._source[max(start - _WINDOW, self._done) : start]
         try:
             if head.endswith(self._mark(_BYTES)):
-                value: Any = b64decode_memory(self._content(start, end))
+                value: Any = b64decode(self._view[start:end])
             else:
                 value = self._array(head, start, end)
         except Exception:  # noqa: BLE001  (whatever is wrong is told when the text is read)
@@ -120,11 +119,6 @@ class _Extraction:
         self._pieces.append(self._source[self._done : start])
         self._pieces.append(self._mark(name))
         self._done = end
-
-    def _content(self, start: int, end: int) -> Any:
-        if self._is_text:
-            return self._source[start:end]
-        return memoryview(self._source)[start:end]
 
     def _array(self, head: Any, start: int, end: int) -> Any:
         """Decode an array, or return None where no array's data begins."""
@@ -144,7 +138,7 @@ class _Extraction:
         array, memory = numpy_codec().empty_array(shape, description, size)
         position = 0
         for at in range(start, end, _CHUNK):
-            chunk = b64decode_memory(self._content(at, min(at + _CHUNK, end)))
+            chunk = b64decode(self._view[at : min(at + _CHUNK, end)])
             after = position + len(chunk)
             # Refused if padding has made it shorter, but at the end.
             memory[position:after] = chunk

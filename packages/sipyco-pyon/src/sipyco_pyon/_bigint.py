@@ -13,9 +13,6 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Final
 
-__all__: list[str] = []
-
-
 _CHUNK: Final = 600  # digits that are always allowed: the limit cannot be set below 640
 _MAX_BITS: Final = 332_193  # of an integer with so many digits, at most
 
@@ -26,11 +23,7 @@ def _too_long(digits: object) -> ValueError:
 
 
 def check_digits(value: int) -> None:
-    """Refuse an integer that surely has too many digits, without counting them.
-
-    Raises:
-        ValueError: that is so.
-    """
+    """Raise `ValueError` if an integer surely has too many digits, without counting them."""
     if value.bit_length() > _MAX_BITS:
         raise _too_long(f"about {value.bit_length() * MAX_DIGITS // _MAX_BITS}")
 

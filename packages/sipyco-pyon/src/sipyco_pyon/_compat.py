@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     # Scans one value that begins at a position, gives it and the position after it.
     Scanner = Callable[[str, int], tuple[Any, int]]
 
-__all__: list[str] = []
-
 _c: Any = None
 try:
     import _json
@@ -106,16 +104,11 @@ def _scans(make: Callable[[Any], Scanner]) -> bool:
     return ascii((value, end, seen, plain, make(None)("[12]3", 4))) == _READ
 
 
-_make_scanner: Final[Any] = _scanner_in_c if _as_known(_scans, _scanner_in_c) else _scanner_of_json
-
-
-def make_scanner(object_hook: Any) -> Scanner:
-    """Make a scanner that hands each object to a hook, which gives what to take for it.
-
-    It raises `StopIteration` with the position where no value begins, space included.
-    """
-    scanner: Scanner = _make_scanner(object_hook)
-    return scanner
+# Makes a scanner that hands each object to a hook, if there is one, which gives what to take for
+# it. It raises `StopIteration` with the position where no value begins, space included.
+make_scanner: Final[Callable[[Any], Scanner]] = (
+    _scanner_in_c if _as_known(_scans, _scanner_in_c) else _scanner_of_json
+)
 
 
 def load_errors() -> bool:

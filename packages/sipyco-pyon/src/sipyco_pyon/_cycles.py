@@ -8,9 +8,6 @@ from typing import Any, Final
 from sipyco_pyon._registry import _encoders, further_numpy_kind, is_built_in
 from sipyco_pyon.limits import MAX_HOOK_CALLS
 
-__all__: list[str] = []
-
-
 _END: Final = object()
 
 
@@ -24,26 +21,21 @@ class _Search:
     def find(self, value: Any) -> Any:
         """Give a value that contains itself, or `_END`."""
         pending: list[Iterator[Any]] = [iter((value,))]
-        path: list[Any] = []  # what contains what is looked at
-        in_path: set[int] = set()
-        done: dict[int, Any] = {}  # and kept, so that no other value gets its identity
+        # By their identities; kept, so that no other value gets one of these.
+        path: dict[int, Any] = {}  # what contains what is looked at
+        done: dict[int, Any] = {}
         while pending:
             item = next(pending[-1], _END)
             if item is _END:
                 pending.pop()
                 if path:
-                    last = path.pop()
-                    in_path.discard(id(last))
-                    done[id(last)] = last
+                    done.update([path.popitem()])
                 continue
-            if id(item) in in_path:
+            if id(item) in path:
                 return item
-            if id(item) not in done:
-                inner = self._inside(item)
-                if inner is not None:
-                    path.append(item)
-                    in_path.add(id(item))
-                    pending.append(iter(inner))
+            if id(item) not in done and (inner := self._inside(item)) is not None:
+                path[id(item)] = item
+                pending.append(iter(inner))
         return _END
 
     def _inside(self, value: Any) -> Iterable[Any] | None:
@@ -68,11 +60,9 @@ class _Search:
 def circular_reference_error(
     value: Any, default: Callable[[Any], Any] | None = None
 ) -> ValueError | None:
-    """Make the error of a structure that contains itself, or give None if none does.
+    """Make the error of a structure that contains itself, or give None if it does not.
 
-    Args:
-        value: the structure.
-        default: gives what to write in place of a value of an unknown type.
+    Values of an unknown type are looked at as what `default` gives to write in their place.
     """
     try:
         found = _Search(default).find(value)

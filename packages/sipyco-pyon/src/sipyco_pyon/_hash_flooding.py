@@ -19,15 +19,9 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
 
-__all__: list[str] = []
-
-
-_AT_ONCE: Final = 256  # characters, or bytes, that are compared in this time
-
-# Comparisons of numbers that one of fractions takes, which are compared in Python.
-_FRACTION_COST: Final = 8
-
-
+# What takes as long as to compare two numbers, or so many times as long.
+_AT_ONCE: Final = 256  # characters, or bytes
+_FRACTION_COST: Final = 8  # these are compared in Python
 _PROBES_PER_COMPARISON: Final = 16
 
 _SECRET: Final = frozenset({bytes, str})  # classes whose hashes nobody can choose
@@ -44,8 +38,7 @@ _MANY: Final = 50_000  # items of a set from which on it grows more slowly
 class HashFloodingGuard:
     """Counts what the keys of one text take."""
 
-    def __init__(self) -> None:
-        self._budget = PROBES_PER_TEXT
+    _budget = PROBES_PER_TEXT
 
     def check(self, keys: list[Any], is_set: bool) -> None:
         """Check that keys can be put into an empty dictionary or set in reasonable time.
@@ -150,8 +143,8 @@ def _insert(
         hashes: those of the keys.
         size: of the table.
         linear: how many neighbours are probed together.
-        cycle: the slots in the order of the cycle, in a table of this size or a larger one.
-        positions: where in the cycle each slot is, the same.
+        cycle: see `_probe_cycle`; of a table of this size or a larger one.
+        positions: the same.
         slots: is filled with the slot of each key.
         budget: the probes that are left.
     """

@@ -22,9 +22,6 @@ TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
     from typing import Any, Final
 
-__all__: list[str] = []
-
-
 _MAX_LENGTH: Final = 2**63 - 1
 
 # The dtypes of nearly all arrays, in both byte orders: NumPy makes the string anew each time.
@@ -56,7 +53,14 @@ def describe_dtype(dtype: Any) -> Any:
     if dtype.fields is None:
         if 0 <= dtype.num < _ADDED or _gives(dtype.str, dtype):
             return dtype.str
-        raise TypeError(_unknown_to_numpy(dtype))
+        # A package has added it, such as `bfloat16`.
+        advice = "send `.astype(…)` of one that NumPy has"
+        if dtype.itemsize in (1, 2, 4, 8):
+            advice += f", or the bits, `.view(numpy.uint{8 * dtype.itemsize})`"
+        raise TypeError(
+            f"values of dtype `{dtype!s:.60}` are not PYON encodable: its description, "
+            f"`{dtype.str}`, does not give it back; {advice}"
+        )
     try:
         if _gives(dtype.descr, dtype):
             return dtype.descr
@@ -80,17 +84,6 @@ def _gives(description: Any, dtype: Any) -> bool:
         return bool(np.dtype(description) == dtype)
     except (TypeError, ValueError):
         return False
-
-
-def _unknown_to_numpy(dtype: Any) -> str:
-    """Tell what to do with values of a dtype that a package has added, such as `bfloat16`."""
-    advice = "send `.astype(…)` of one that NumPy has"
-    if dtype.itemsize in (1, 2, 4, 8):
-        advice += f", or the bits, `.view(numpy.uint{8 * dtype.itemsize})`"
-    return (
-        f"values of dtype `{dtype!s:.60}` are not PYON encodable: its description, "
-        f"`{dtype.str}`, does not give it back; {advice}"
-    )
 
 
 def dtype_description(owner: Any) -> Any:

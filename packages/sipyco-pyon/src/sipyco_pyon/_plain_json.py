@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Final
 
-__all__: list[str] = []
-
 JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 # Tell whether there are no other classes among those given. Bound, as they are called very often.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Final
 
-__all__: list[str] = []
-
 _SPACE: Final = " \t\n\r"
 
 _scan_plain: Final = make_scanner(None)
@@ -64,20 +62,20 @@ class _BufferTagDecoder(TagDecoder):
 
     def _buffer(self, arguments: Any) -> Any:
         """Give the buffer that a tag stands for."""
-        refusal = "there are no buffers"
-        if self._buffers:
+        buffers = self._buffers
+        if not buffers:
+            refusal = "there are no buffers"
+        elif type(arguments) is not list or len(arguments) != 1 or type(arguments[0]) is not int:
             refusal = "expected the index of a buffer"
-            if type(arguments) is list and len(arguments) == 1 and type(arguments[0]) is int:
-                index: int = arguments[0]
-                if 0 <= index < len(self._buffers):
-                    memory = self._buffers[index]
-                    self._buffers[index] = None
-                    if memory is not None:
-                        return memory
-                    refusal = f"{index} is used twice"
-                else:
-                    count = len(self._buffers)
-                    refusal = f"expected an index below {count}, got {safe_repr(index):.60}"
+        elif not 0 <= arguments[0] < len(buffers):
+            got = safe_repr(arguments[0])
+            refusal = f"expected an index below {len(buffers)}, got {got:.60}"
+        else:
+            index: int = arguments[0]
+            memory, buffers[index] = buffers[index], None
+            if memory is not None:
+                return memory
+            refusal = f"{index} is used twice"
         raise ValueError(f"malformed `buffer`: {refusal}")
 
 
@@ -190,11 +188,7 @@ def _encoding_of(source: bytes | bytearray) -> str:
 
 
 def _to_text(source: Any) -> str:
-    """Decode a document, as `json.loads` does.
-
-    Raises:
-        UnicodeDecodeError: bytes hold no text.
-    """
+    """Decode a document, as `json.loads` does."""
     if isinstance(source, str):
         return source
     text: str = source.decode(_encoding_of(source), "surrogatepass")
@@ -225,19 +219,14 @@ def _loads(
 
 
 def _with_hook(options: dict[str, Any], decoder: TagDecoder) -> dict[str, Any]:
-    pairs_hook = options.get("object_pairs_hook")
+    pairs_hook = options.get("object_pairs_hook")  # of the two, it comes first
     object_hook = options.get("object_hook")
-    if pairs_hook is not None:
 
-        def from_pairs(pairs: list[tuple[str, Any]]) -> Any:
-            members = dict(pairs)
-            value = decoder.decode_tag(members)
-            return pairs_hook(pairs) if value is members else value
-
-        return {**options, "object_pairs_hook": from_pairs}
-
-    def from_members(members: dict[str, Any]) -> Any:
+    def from_pairs(pairs: list[tuple[str, Any]]) -> Any:
+        members = dict(pairs)
         value = decoder.decode_tag(members)
+        if value is members and pairs_hook is not None:
+            return pairs_hook(pairs)
         return object_hook(value) if value is members and object_hook is not None else value
 
-    return {**options, "object_hook": from_members}
+    return {**options, "object_pairs_hook": from_pairs}

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Final
 
-__all__: list[str] = []
-
 TAG: Final = "__jsonclass__"
 
 # The tags with a meaning of their own; `buffer` stands for memory beside the text.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
 
-__all__: list[str] = []
-
 _codec: Any = None
 
 
@@ -33,14 +31,6 @@ def numpy_codec() -> Any:
         _BUILT_IN["nparray"] = _numpy.decode_array
         _BUILT_IN["npscalar"] = _numpy.decode_scalar
     return _codec
-
-
-def _decode_first_array(*arguments: Any) -> Any:
-    return numpy_codec().decode_array(*arguments)
-
-
-def _decode_first_scalar(*arguments: Any) -> Any:
-    return numpy_codec().decode_scalar(*arguments)
 
 
 def _decode_fraction(*arguments: Any) -> Any:
@@ -63,8 +53,9 @@ _BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
     "bytes": b64decode,
     "complex": complex,
     "dict": dict,
-    "nparray": _decode_first_array,
-    "npscalar": _decode_first_scalar,
+    # Of these the first calls put those of the codec in their places.
+    "nparray": lambda *arguments: numpy_codec().decode_array(*arguments),
+    "npscalar": lambda *arguments: numpy_codec().decode_scalar(*arguments),
     "set": set,
     "slice": slice,
     "tuple": tuple,
@@ -73,14 +64,9 @@ _HASHING: Final = frozenset({"OrderedDict", "dict", "set"})
 
 
 class TagDecoder:
-    """Gives the values of the tags of one text."""
+    """Gives the values of the tags of one text; the guard is None if that is too short for one."""
 
     def __init__(self, guard: HashFloodingGuard | None) -> None:
-        """Begin a text.
-
-        Args:
-            guard: counts for it, unless it is too short for that.
-        """
         self._guard = guard
 
     def decode_tag(self, members: dict[str, Any]) -> Any:

@@ -14,8 +14,6 @@ from sipyco_pyon._registry import TAG
 from sipyco_pyon._tag_decoder import TagDecoder
 from sipyco_pyon.limits import MAX_V1_ITEMS
 
-__all__: list[str] = []
-
 # A number that Python's own parser may refuse for its length.
 _LONG_NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{600,}")
 
@@ -42,7 +40,6 @@ _ITEM: Final = re.compile(
     r"[^\w\s.+-]|(?<![\s,(\[{:=])[+-]|[+-](?![\d.])|\.(?![0-9])|(?<=\w)\s+(?=[\w+-])"
 )
 
-
 _SLICE: Final = 64 * 1024  # characters to look at in one go
 
 _NAMES: Final[dict[str, Any]] = {
@@ -55,14 +52,8 @@ _NAMES: Final[dict[str, Any]] = {
     "nanj": complex(0, float("nan")),
 }
 
-# The first half of what JSON escapes as two characters.
-_HALF: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-
-
-def _joined(text: str) -> str:
-    """Join the halves of characters beyond U+FFFF, as JSON does; others stay as they are."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-
+# The halves of a character beyond U+FFFF, which JSON escapes as two.
+_HALVES: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 _CALLS: Final = frozenset({"Fraction", "OrderedDict", "nparray", "npscalar", "slice"})
 
@@ -73,7 +64,7 @@ class _Reader:
     def __init__(self, numbers: list[int]) -> None:
         # The values of the integers that stand in the text by their position in this list.
         self._numbers = numbers
-        self._tag_decoder = TagDecoder(HashFloodingGuard())
+        self._tags = TagDecoder(HashFloodingGuard())
 
     def read(self, node: ast.expr) -> Any:
         reader = _READERS.get(type(node))
@@ -82,7 +73,7 @@ class _Reader:
         return reader(self, node)
 
     def _decode(self, name: str, arguments: list[Any]) -> Any:
-        return self._tag_decoder.decode_tag({TAG: [name, arguments]})
+        return self._tags.decode_tag({TAG: [name, arguments]})
 
     def _constant(self, node: ast.Constant) -> Any:
         value: Any = node.value
@@ -90,8 +81,9 @@ class _Reader:
             raise ValueError("not part of PYON v1: ...")
         if type(value) is int:
             check_digits(value)  # it may be hexadecimal
-        elif type(value) is str and not value.isascii() and _HALF.search(value):
-            return _joined(value)
+        elif type(value) is str and not value.isascii() and _HALVES.search(value):
+            # As JSON does, join the halves of characters; others stay as they are.
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
         return value
 
     def _name(self, node: ast.Name) -> Any:
@@ -117,18 +109,12 @@ class _Reader:
         return self._decode("set", [[self.read(item) for item in node.elts]])
 
     def _dict(self, node: ast.Dict) -> Any:
-        if any(key is None for key in node.keys):
-            raise ValueError("not part of PYON v1: **")
-        return self._decode(
-            "dict",
-            [
-                [
-                    [self.read(key), self.read(value)]
-                    for key, value in zip(node.keys, node.values, strict=True)
-                    if key is not None
-                ]
-            ],
-        )
+        pairs = []
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                raise ValueError("not part of PYON v1: **")
+            pairs.append([self.read(key), self.read(value)])
+        return self._decode("dict", [pairs])
 
     def _sign(self, node: ast.UnaryOp) -> Any:
         value = self.read(node.operand)
@@ -170,11 +156,7 @@ _READERS: Final[dict[type, Callable[[_Reader, Any], Any]]] = {
 
 
 def check_size(text: str) -> None:
-    """Refuse a text that would take too much memory.
-
-    Raises:
-        ValueError: that is so.
-    """
+    """Raise `ValueError` if a text would take too much memory."""
     if len(text) <= MAX_V1_ITEMS:
         return
     count, position = 0, 0
@@ -230,9 +212,7 @@ def read(text: str) -> Any:
     text, numbers = _take_numbers(text.strip(" \t"))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # a backslash that means nothing is no news to a reader
+            warnings.simplefilter("ignore")  # about a backslash that means nothing
             tree = ast.parse(text, "<pyon>", "eval").body
     except (SyntaxError, ValueError, MemoryError) as exc:
         # The parser's ways to say no; MemoryError is what it says of deep nesting.

@@ -19,8 +19,6 @@ from sipyco_pyon._registry import (
 )
 from sipyco_pyon._tag_decoder import numpy_codec
 
-__all__: list[str] = []
-
 _INDENT: Final = 4  # spaces for each level of the pretty form
 
 # The scalars that the dialect knows: numbers with a size in their names.

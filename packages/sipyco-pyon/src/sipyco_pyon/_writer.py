@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
 
-__all__: list[str] = []
-
 # Compiled functions call each other without the interpreter's check for too deep a recursion.
 # Uncompiled, that check comes first.
 _MAX_DEPTH: Final = 500 if COMPILED else sys.maxsize
@@ -46,7 +44,6 @@ _TAG_AS_KEY: Final = f"a dictionary with the key `{TAG}` is not PYON encodable"
 # Shorter data costs less as base64 in the text than as a buffer of its own, which has to be
 # allocated and described: about here, measured with pybase64, both ways take the same time.
 SHORT_DATA: Final = 512
-
 
 # Longer data becomes base64 only when the text is put together.
 _LONG_DATA: Final = 65536

@@ -99,10 +99,7 @@ def encode_bytes(
         buffer_callback: as for `encode`.
         end: what comes after the value, such as a newline: to add it later would be a copy.
     """
-    if x is None:
-        text: str | None = "null"  # what most methods return
-    else:
-        text = plain_json(x)
+    text = "null" if x is None else plain_json(x)  # most methods return None
     if text is not None:
         return (text + end if end else text).encode("ascii")
     return Writer(x, plain_float64, None, buffer_callback).data(end)

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Final
 
-__all__: list[str] = []
-
 ITEM: Final = 16  # bytes that an item of a list takes at least, with what refers to it
 
 _MAX_DIMENSIONS: Final = 64  # more than any array has
@@ -25,27 +23,24 @@ _SHOWN: Final = (dict, frozenset, set, slice)  # no items: as text they may be f
 def nested(values: Any, whole: Any = ()) -> Iterator[tuple[int, type, Any]]:
     """Give what is in nested lists and tuples: its depth, its type, and all of that.
 
-    However many there are, no call is made for each of them.
-
-    Args:
-        values: the outermost ones.
-        whole: type of those that are not gone into.
+    However many there are, no call is made for each of them. Those of the type `whole` are not
+    gone into.
     """
     depth = 0
     while values:
         if depth > _MAX_DIMENSIONS:
             raise ValueError(f"expected lists of at most {_MAX_DIMENSIONS} dimensions")
         kinds = set(map(type, values))
-        deeper: list[Any] = []
+        sequences: list[Any] = []
         for kind in kinds:
             group: Any = values
             if len(kinds) > 1:
                 group = [item for item in values if type(item) is kind]
             if issubclass(kind, (list, tuple)) and not issubclass(kind, whole):
-                deeper += chain.from_iterable(group)
+                sequences += group
             else:
                 yield depth, kind, group
-        values = deeper
+        values = sequences[0] if len(sequences) == 1 else list(chain.from_iterable(sequences))
         depth += 1
 
 
@@ -56,20 +51,16 @@ class Cost:
     such field within another, and at each of them the whole must be in bounds.
 
     Args:
-        value: the value.
         dtype: that of the items.
         count: how many items are set.
-
-    Attributes:
-        own: bytes that the value takes at least.
-        room: bytes that its items take, at the level where they take most.
 
     Raises:
         ValueError: the value is no such items.
     """
 
     def __init__(self, value: Any, dtype: Any, count: int) -> None:
-        self.own = self.room = 0
+        self.own = 0  # bytes that the value takes at least
+        self.room = 0  # bytes that its items take, at the level where they take most
         # How many items there are to be converted, by the dtypes that they have and will have.
         self._arrays = Counter[Any]()
         level = [([value], dtype, count)]

@@ -23,8 +23,6 @@ from sipyco_rpc.support.quoting import short_repr
 from sipyco_sync._array_cost import ITEM, Cost, nested
 from sipyco_sync._limits import ALWAYS_ALLOWED
 
-__all__: list[str] = []
-
 _GROWTH: Final = 8  # a byte of a value may become a number, or a pointer to an object
 _CONVERTED_TIMES: Final = 16  # a byte of a value or an array may be as much for NumPy to convert
 # A byte of a mask of 8 dimensions becomes as much, and one that becomes a scalar.
@@ -51,20 +49,16 @@ def check_step(container: Any, key: Any) -> None:
             f"expected a path to a part that can change, got a slice of a "
             f"`{type(container).__name__}`, which is a copy"
         )
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
+    numpy = None if type(container) is dict else sys.modules.get("numpy")  # dicts give no copies
+    if numpy is None or not isinstance(container, (numpy.ndarray, numpy.generic)):
         return
-    indices = (key,)
+    expected = "an integer or the name of a field"
     allowed: tuple[type, ...] = (int, str, numpy.integer)
-    if isinstance(container, numpy.ndarray):
+    is_array = isinstance(container, numpy.ndarray)
+    if is_array:
         expected = "integers, slices, names of fields and None"
-        indices = key if isinstance(key, tuple) else indices
         allowed += (slice, type(None))
-    elif isinstance(container, numpy.generic):
-        expected = "an integer or the name of a field"
-    else:
-        return
-    for index in indices:
+    for index in key if is_array and isinstance(key, tuple) else (key,):
         if isinstance(index, bool) or not isinstance(index, allowed):
             raise ValueError(
                 f"expected {expected} in a path into a `{type(container).__name__}`, "
@@ -171,7 +165,8 @@ def _selected(container: Any, key: Any) -> tuple[Any, int | None, int]:
     if dtype.kind == "O" and not shapes and not isinstance(each, numpy.ndarray):
         return dtype, None, 0
     # Indices are looked at where there is nothing to set, too.
-    count = math.prod(numpy.broadcast_shapes(*shapes)) * max(1, numpy.size(each))
+    chosen = math.prod(numpy.broadcast_shapes(*shapes)) if shapes else 1
+    count = chosen * max(1, numpy.size(each))
     return dtype, count, max(map(math.prod, shapes), default=0)
 
 

@@ -1,6 +1,6 @@
-"""A client that sends a banner and a name, and gets lines until the connection ends.
+"""A client that sends a banner and a name, and gets values in lines until the connection ends.
 
-`Subscriber` and `Receiver` are such clients. What the lines say is not known here.
+`Subscriber` and `Receiver` are such clients. What the values mean is not known here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descript
 from sipyco_rpc.support.quoting import short_message
 from sipyco_rpc.support.validation import checked_pause, format_address
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
+from sipyco_sync._dialects import decode_line
 from sipyco_sync._limits import CALLBACK_TIMEOUT, STREAM_LIMIT, TIME_SLICE
 
 if TYPE_CHECKING:
@@ -46,11 +47,7 @@ SubscriptionState.__module__ = "sipyco_sync.sync_struct"  # and `broadcast` has 
 
 
 class SubscriptionEnded(Exception):
-    """The connection is of no more use; the text says why.
-
-    Attributes:
-        level: how serious it is, as levels of log records.
-    """
+    """The connection is of no more use: the text says why, `level` how the log has it."""
 
     def __init__(self, reason: str, level: int = logging.ERROR) -> None:
         super().__init__(reason)
@@ -75,11 +72,10 @@ class FeedClient:
 
     _banner: ClassVar[bytes]
     _logger: ClassVar[logging.Logger]
+    _decode = staticmethod(decode_line)
     # Why the server ends a connection before it has sent anything; None if that means nothing.
     _early_end: str | None = None
 
-    notify_cbs: list[Callback]
-    disconnect_cb: Callback | None
     receive_task: asyncio.Task[None]
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -89,7 +85,6 @@ class FeedClient:
         name: str,
         notify_cb: Callback | list[Callback] | None,
         disconnect_cb: Callback | None,
-        *,
         reconnect: float | None,
         state_cb: Callback | None,
         max_line: int,
@@ -97,9 +92,9 @@ class FeedClient:
         self.__hello = hello(self._banner, name)
         self.__pause = None if reconnect is None else checked_pause(reconnect, "reconnect")
         LineReader(max_line)  # refuses a limit that makes no sense now, not in mid-subscription
-        if notify_cb is None:
-            notify_cb = []
-        self.notify_cbs = notify_cb if isinstance(notify_cb, list) else [notify_cb]
+        if not isinstance(notify_cb, list):
+            notify_cb = [] if notify_cb is None else [notify_cb]
+        self.notify_cbs = notify_cb
         self.disconnect_cb = disconnect_cb
         self.__name = name
         self.__state_cb = state_cb
@@ -259,19 +254,18 @@ class FeedClient:
     async def __reconnect(self, attempt: Callable[[], Awaitable[None]], where: str) -> bool:
         """Connect again, however long it takes; tell whether it is connected."""
         assert self.__pause is not None
-        pauses = backoff(self.__pause)
-        while True:
+        for pause in backoff(self.__pause):
             await self.__notify_state(SubscriptionState.retrying)
-            await asyncio.sleep(next(pauses))
+            await asyncio.sleep(pause)
             try:
                 await attempt()
+                return True
             except (OSError, EOFError) as exc:
                 self._logger.debug("cannot connect to %s: %s", where, exc)
             except Exception:
                 self._logger.exception("cannot connect to %s", where)
-                return False
-            else:
-                return True
+                break
+        return False
 
     async def __notify_state(self, state: SubscriptionState) -> None:
         await self.__notify("state changes", self.__state_cb, state)
@@ -283,11 +277,6 @@ class FeedClient:
             await call(callback, *arguments)
         except Exception:
             self._logger.exception("error in the callback of %s", what)
-
-    @staticmethod
-    def _decode(line: bytes | bytearray) -> Any:
-        """Make a value of a line."""
-        raise NotImplementedError
 
     def _begin(self) -> None:
         """A connection has been made, and nothing received yet."""

@@ -26,11 +26,6 @@ class SendQueue(asyncio.Protocol):
         peer: its name, for log records.
         feed: the name of what it has asked for.
         carrier: the connection that TLS is on, or None where there is no TLS.
-
-    Attributes:
-        lost: done when the connection has ended.
-        queued_lines: how many lines wait.
-        on_drained: is called when nothing waits any more.
     """
 
     def __init__(
@@ -42,8 +37,9 @@ class SendQueue(asyncio.Protocol):
     ) -> None:
         self.feed = feed
         self.peer = peer
+        # Done when the connection has ended.
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.on_drained: Callable[[], None] = lambda: None
+        self.on_drained: Callable[[], None] = lambda: None  # called when nothing waits
         self._transport = transport
         self._carrier = carrier or transport
         self._streams = transport.get_protocol()
@@ -149,7 +145,8 @@ class SendQueue(asyncio.Protocol):
             return  # TLS resumes while it writes
         self._pumping = True
         try:
-            self._write_queue()
+            while self._queue and not self._paused and not self._is_closing():
+                self._transport.write(self._next())
         finally:
             self._pumping = False
         if self.idle:
@@ -158,10 +155,6 @@ class SendQueue(asyncio.Protocol):
                 # the midst of writing.
                 asyncio.get_running_loop().call_soon(self._transport.close)
             self.on_drained()
-
-    def _write_queue(self) -> None:
-        while self._queue and not self._paused and not self._is_closing():
-            self._transport.write(self._next())
 
     def _next(self) -> bytes | memoryview:
         """Take as much as goes out in one write."""

@@ -29,15 +29,12 @@ class Feed:
         max_backlog: bytes that may wait for one peer, and for all of them before the loop takes
             them.
         lock: is held while lines are put.
-
-    Attributes:
-        queues: those of the peers.
     """
 
     def __init__(self, max_backlog: int, lock: threading.RLock | None = None) -> None:
         self.max_backlog = max_backlog
         self.lock = threading.RLock() if lock is None else lock
-        self.queues: set[SendQueue] = set()
+        self.queues: set[SendQueue] = set()  # of the peers
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._pending: list[bytes] = []
@@ -134,12 +131,7 @@ class Feed:
 
 
 class FeedServer(AsyncioServer):
-    """Accept peers, and add each to the feed that it names.
-
-    Args:
-        max_backlog: bytes that may wait for one peer; what waits for several is held once.
-        **limits: as for `AsyncioServer`.
-    """
+    """Accept peers, and add each to the feed that it names. For the limits see `Publisher`."""
 
     _banner: ClassVar[bytes]
     _logger: ClassVar[logging.Logger]

@@ -49,8 +49,7 @@ class _NotifierFeed(Feed):
         """Send everyone a fresh `init`: a change could not be sent."""
         with self.lock:
             self._snapshot = None
-            self._take()
-            self._stale.update(self.queues)
+            self._drop_pending()
             self._schedule()
 
     def join(self, queue: SendQueue) -> None:
@@ -134,11 +133,10 @@ class _NotifierFeed(Feed):
 class _Announcer(PreparedPublish):
     """What a published notifier calls: every publisher that has it encodes, then sends."""
 
-    def __init__(self) -> None:
-        self.feeds: list[_NotifierFeed] = []
+    def __init__(self, *feeds: _NotifierFeed) -> None:
+        self.feeds = list(feeds)
 
     def prepare(self, mod: Mod) -> Callable[[], None]:
-        """Encode a mod for every feed, or raise; return what sends it."""
         lines = [(feed, feed.encode(mod)) for feed in self.feeds]
 
         def send() -> None:
@@ -148,7 +146,6 @@ class _Announcer(PreparedPublish):
         return send
 
     def __call__(self, mod: Mod) -> None:
-        """Send a mod that has been applied already: from a callback of the program's own."""
         try:
             send = self.prepare(mod)
         except Exception:
@@ -158,7 +155,6 @@ class _Announcer(PreparedPublish):
         send()
 
     def after_fork(self) -> None:
-        """Forget the peers, which are those of the parent."""
         for feed in self.feeds:
             feed.forget_peers()
 
@@ -209,11 +205,8 @@ class Publisher(FeedServer):
         if dialect not in ("pyon_v2", "pyon_v1"):
             raise ValueError(f"expected the dialect 'pyon_v2' or 'pyon_v1', got {dialect!r}")
         self.notifiers: dict[str, Notifier] = {}
-        self._encode: Callable[[Mod], bytes] = (
-            _encode_v1
-            if dialect == "pyon_v1"
-            else partial(_encode_v2, plain_float64=plain_float64)
-        )
+        encode_v2 = partial(_encode_v2, plain_float64=plain_float64)
+        self._encode: Callable[[Mod], bytes] = _encode_v1 if dialect == "pyon_v1" else encode_v2
         self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
         for name, notifier in notifiers.items():
             self.add(name, notifier)
@@ -281,12 +274,7 @@ class Publisher(FeedServer):
         feed = self._feeds.get(id(notifier.root))
         if feed is None:
             raise ValueError("the notifier is not published here")
-        try:
-            line = feed.encode(mod)
-        except Exception:
-            feed.invalidate()
-            raise
-        feed.put(line)
+        _Announcer(feed)(mod)
 
     def _feed(self, name: str, peer: str) -> Feed | None:
         if name in self.notifiers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any, Final
 
 from sipyco_rpc.limits import MAX_LINE
@@ -85,23 +84,14 @@ async def snapshot(
             reader, writer = await async_open_connection(host, port, ssl=context)
             try:
                 writer.write(request.outgoing)
-                return await _receive(request, reader, patience, timeout)
+                while not (result := request.receive(await reader.read(READ_SIZE))):
+                    if timeout is not None:
+                        patience.reschedule(asyncio.get_running_loop().time() + timeout)
+                return result[0]
             finally:
                 writer.transport.abort()  # there is nothing that could be lost
     except TimeoutError as exc:
         raise TimeoutError(_too_late(host, port, timeout)) from exc
-
-
-async def _receive(
-    request: _Request,
-    reader: asyncio.StreamReader,
-    patience: asyncio.Timeout,
-    timeout: float | None,
-) -> Any:
-    while not (result := request.receive(await reader.read(READ_SIZE))):
-        if timeout is not None:
-            patience.reschedule(asyncio.get_running_loop().time() + timeout)
-    return result[0]
 
 
 def blocking_snapshot(
@@ -125,18 +115,14 @@ def blocking_snapshot(
     try:
         with connect(host, port, timeout, context) as connection:
             connection.sendall(request.outgoing)
-            return _receive_blocking(request, connection)
+            while not (result := request.receive(connection.recv(READ_SIZE))):
+                pass
+            return result[0]
     except TimeoutError as exc:
         raise TimeoutError(_too_late(host, port, timeout)) from exc
     finally:
         if context is not None:
             clear_tls_errors()
-
-
-def _receive_blocking(request: _Request, connection: socket.socket) -> Any:
-    while not (result := request.receive(connection.recv(READ_SIZE))):
-        pass
-    return result[0]
 
 
 def _too_late(host: str, port: int, timeout: float | None) -> str:

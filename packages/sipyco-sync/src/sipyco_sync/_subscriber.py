@@ -17,7 +17,6 @@ from sipyco_sync.notifier import process_mod
 
 BANNER: Final = b"ARTIQ sync_struct\n"
 
-
 logger = logging.getLogger("sipyco.sync_struct")
 
 
@@ -101,15 +100,7 @@ class Subscriber(FeedClient):
         state_cb: Callback | None = None,
         max_line: int = MAX_LINE,
     ) -> None:
-        FeedClient.__init__(
-            self,
-            notifier_name,
-            notify_cb,
-            disconnect_cb,
-            reconnect=reconnect,
-            state_cb=state_cb,
-            max_line=max_line,
-        )
+        super().__init__(notifier_name, notify_cb, disconnect_cb, reconnect, state_cb, max_line)
         self._early_end = early_end(notifier_name)
         self.notifier_name = notifier_name
         self.target_builder = target_builder

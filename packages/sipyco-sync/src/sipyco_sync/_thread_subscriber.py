@@ -30,15 +30,6 @@ class _Subscription(Subscriber):
     """A subscriber that runs in a thread of its own, and the copy that it keeps.
 
     It does not know the `ThreadSubscriber`, so that one that nobody refers to any more is noticed.
-
-    Attributes:
-        struct: the copy; None before it has arrived.
-        changed: is notified of each change; its lock guards the copy, and what follows.
-        arrived: whether there is a copy.
-        ended: whether it is no longer kept.
-        error: why, if there was an error.
-        parents: what is to be said of a fork, in the child.
-        thread: the thread, once it has begun.
     """
 
     def __init__(
@@ -50,12 +41,13 @@ class _Subscription(Subscriber):
         **options: Any,
     ) -> None:
         super().__init__(name, self._build, notify_cb, disconnect_cb, **options)
-        self.struct: Any = None
+        # It is notified of each change; its lock guards the copy, and whether there is one.
         self.changed = threading.Condition(threading.RLock())
+        self.struct: Any = None  # the copy
         self.arrived = False
-        self.ended = False
-        self.error: BaseException | None = None
-        self.parents: str | None = None
+        self.ended = False  # it is no longer kept
+        self.error: BaseException | None = None  # why
+        self.parents: str | None = None  # what is to be said of a fork, in the child
         self._server = server
         self.thread: threading.Thread | None = None
         self._cancel: Callable[[], object] = lambda: None  # what the thread does, from any thread
@@ -159,28 +151,14 @@ class ThreadSubscriber:
         with ThreadSubscriber("::1", 3250, "datasets") as datasets:
             print(datasets.copy())
 
-    The constructor returns when the structure has arrived. Callbacks run in the thread; a
-    graphical program passes on what it needs, in Qt by emitting a signal. One that is dropped
-    without `close` ends by itself, with a `ResourceWarning`, as files do, unless its callbacks
-    refer to it.
+    The constructor returns when the structure has arrived, after at most `timeout` seconds, or
+    None for no limit; the other parameters are those of `Subscriber` and its `connect`. Callbacks
+    run in the thread; a graphical program passes on what it needs, in Qt by emitting a signal. A
+    subscriber that is dropped without `close` ends by itself, with a `ResourceWarning`, as files
+    do, unless its callbacks refer to it.
 
     In a process that is forked there is no such thread: `copy` and `wait_for` raise `EOFError`
     there. With `reconnect` they connect anew.
-
-    Args:
-        host: name or address of the publisher.
-        port: its TCP port.
-        notifier_name: the name under which the structure is published.
-        notify_cb: as for `Subscriber`.
-        disconnect_cb: as for `Subscriber`.
-        reconnect: as for `Subscriber`.
-        state_cb: as for `Subscriber`.
-        max_line: as for `Subscriber`.
-        ssl_config: for TLS, as for `Subscriber.connect`.
-        local_cert: for TLS, as for `Subscriber.connect`.
-        local_key: for TLS, as for `Subscriber.connect`.
-        peer_cert: for TLS, as for `Subscriber.connect`.
-        timeout: seconds for the structure to arrive at first, or None for no limit.
 
     Raises:
         OSError: it cannot connect; TimeoutError among them.

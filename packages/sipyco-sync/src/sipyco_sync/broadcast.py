@@ -11,7 +11,6 @@ from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import belongs_to_parent
 from sipyco_rpc.support.quoting import excerpt
-from sipyco_sync._dialects import decode_line
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionState
 from sipyco_sync._feed_queue import OVERHEAD, SendQueue
 from sipyco_sync._feed_server import Feed, FeedServer
@@ -187,6 +186,9 @@ class Receiver(FeedClient):
     Broadcasters from before 2025, which write PYON v1, are understood. A message that cannot be
     decoded is logged and left out; in a flood of them they are counted.
 
+    The attributes `notify_cbs`, `disconnect_cb`, `receive_task`, `reader` and `writer` are those
+    of `Subscriber`.
+
     Args:
         name: of the channel.
         notify_cb: as for `Subscriber`; each gets every message.
@@ -194,15 +196,10 @@ class Receiver(FeedClient):
         reconnect: as for `Subscriber`. What is sent meanwhile is gone.
         state_cb: as for `Subscriber`.
         max_line: longest message to accept, in bytes.
-
-    Attributes:
-        notify_cbs: as of `Subscriber`; so are `disconnect_cb`, `receive_task`, `reader` and
-            `writer`.
     """
 
     _banner = _BANNER
     _logger = logger
-    _decode = staticmethod(decode_line)
 
     def __init__(
         self,
@@ -214,15 +211,7 @@ class Receiver(FeedClient):
         state_cb: Callback | None = None,
         max_line: int = MAX_LINE,
     ) -> None:
-        FeedClient.__init__(
-            self,
-            name,
-            notify_cb,
-            disconnect_cb,
-            reconnect=reconnect,
-            state_cb=state_cb,
-            max_line=max_line,
-        )
+        super().__init__(name, notify_cb, disconnect_cb, reconnect, state_cb, max_line)
         self.name = name
 
     async def connect(
@@ -238,20 +227,8 @@ class Receiver(FeedClient):
     ) -> None:
         """Connect, and begin to receive.
 
-        Args:
-            host: name or address of the broadcaster.
-            port: its TCP port.
-            *positional: `ssl_config`; or what `Subscriber.connect` takes in these places, for
-                programs that treat both alike: `before_receive_cb`, then `ssl_config`.
-            ssl_config: as for `Subscriber.connect`.
-            before_receive_cb: as for `Subscriber.connect`.
-            local_cert: as for `Subscriber.connect`.
-            local_key: as for `Subscriber.connect`.
-            peer_cert: as for `Subscriber.connect`.
-
-        Raises:
-            OSError: it cannot connect; also with `reconnect`, which begins after that.
-            RuntimeError: it is connected.
+        It takes and raises what `Subscriber.connect` does. After the port, `ssl_config` may come
+        first; or `before_receive_cb` and then `ssl_config`, for programs that treat both alike.
         """
         for value in positional:
             if isinstance(value, SimpleSSLConfig):

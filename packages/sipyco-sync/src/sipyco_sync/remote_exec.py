@@ -26,8 +26,6 @@ sys.modules.setdefault(_MODULE, sys.modules[__name__])
 
 
 class _RemoteExecClient(Protocol):
-    """A client of a `RemoteExecServer`."""
-
     def add_code(self, code: str, /) -> Any: ...
 
     def get_local_host(self) -> str: ...
@@ -101,24 +99,8 @@ def simple_rexec_server_loop(
     from.
 
     Whoever can connect can do whatever the server's user can: listen on localhost, or use TLS.
-
-    Args:
-        target_name: name of the target.
-        target: the object whose methods are called.
-        host: as for `simple_server_loop`.
-        port: as for `simple_server_loop`.
-        description: as for `simple_server_loop`.
-        allow_parallel: as for `simple_server_loop`.
-        loop: as for `simple_server_loop`.
-        ssl_config: for TLS, as for `simple_server_loop`.
-        local_cert: for TLS, as for `simple_server_loop`.
-        local_key: for TLS, as for `simple_server_loop`.
-        peer_cert: for TLS, as for `simple_server_loop`.
-        max_connections: as for `Server`.
-        handshake_timeout: as for `Server`.
-
-    Raises:
-        OSError: the address cannot be listened on; or an error of TLS.
+    After the name and the object of the target, what it takes and raises is as of
+    `simple_server_loop`.
     """
     initial_namespace: dict[str, Any] = {"controller_driver": target}
     initial_namespace["controller_initial_namespace"] = initial_namespace
