@@ -8,11 +8,11 @@ if TYPE_CHECKING:
 
 # --- what a program may change ---
 
-# --- what only protects ---
-
 MAX_DIGITS: Final = 100_000  # digits; they take some 50 ms, and twice as many three times as long
-"""An integer in a value. `ValueError`, in reading and in writing. A program that lifts Python's
-own limit (`sys.set_int_max_str_digits`) lifts this one."""
+"""An integer in a value (`sys.set_int_max_str_digits` with more, or 0 for no limit, lifts this one
+as well). `ValueError`, in reading and in writing."""
+
+# --- what only protects ---
 
 MAX_DIMENSIONS: Final = 64  # dimensions; more than any array has
 """The dimensions of an array. `ValueError`."""
