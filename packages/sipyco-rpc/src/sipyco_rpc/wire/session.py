@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     # The number of the message that answers it, and what is to be sent, piece by piece.
     OutgoingMessage: TypeAlias = tuple[int, list[Piece]]
 
+__all__ = ["AutoTarget", "IncompatibleServer", "ProtocolError", "Session"]
+
 BANNER: Final = b"ARTIQ pc_rpc\n"  # the name that the protocol has had since 2015
 
 
