@@ -163,7 +163,7 @@ class Notifier:
             # Large values are encoded without keeping other threads from their changes.
             announcements = [publish.prepare(mod) for mod in mods]
             with changes.lock:
-                self._check_place()
+                self._check_attached()
                 for mod in mods:
                     self._refuse_cycle(mod)
                 for mod, announce in zip(mods, announcements, strict=True):
@@ -172,7 +172,7 @@ class Notifier:
                     announce()
             return result
         if publish is not None:
-            self._check_place()
+            self._check_attached()
         for mod in mods:
             result = apply_mod(self.raw_view, mod)
             changes.count += 1
@@ -180,7 +180,7 @@ class Notifier:
                 publish(mod)
         return result
 
-    def _check_place(self) -> None:
+    def _check_attached(self) -> None:
         """Refuse to change a part that has been replaced or moved: copies would go astray."""
         part = self
         while (whole := part._parent) is not None:
