@@ -1,4 +1,4 @@
-"""What errors and log records quote of a peer: short, escaped, and made in bounded time.
+"""Quotes of a peer for errors and log records: short, escaped, and made in bounded time.
 
 Nothing here raises: whoever quotes is telling of an error already. No protocol here.
 """

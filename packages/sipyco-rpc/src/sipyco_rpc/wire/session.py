@@ -1,4 +1,4 @@
-"""What both ends of an RPC conversation have in common. No sockets here."""
+"""The base class of both sessions of an RPC conversation, and its errors. No sockets here."""
 
 from __future__ import annotations
 
