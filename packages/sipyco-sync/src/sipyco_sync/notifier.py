@@ -16,6 +16,9 @@ __all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "up
 # The address that pickles hold: it lasts when a file moves.
 for _public in (ModAction, PreparedPublish):
     _public.__module__ = __name__
+    # Since 3.13: a line of another file. Python drops it itself for classes without a metaclass.
+    if "__firstlineno__" in vars(_public):
+        delattr(_public, "__firstlineno__")
 
 _ABSENT: Final = object()
 
