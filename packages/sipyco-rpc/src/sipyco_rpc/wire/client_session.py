@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.messages import Message
     from sipyco_rpc.wire.session import Body, OutgoingMessage
 
-__all__ = ["GENERATOR", "ClientSession"]
 
 GENERATOR: Final = object()  # stands for the result of a method whose items are to come
 

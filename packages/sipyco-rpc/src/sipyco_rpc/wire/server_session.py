@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.requests import Request
     from sipyco_rpc.wire.server_handshake import BannerReceived
 
-__all__ = ["ServerSession"]
 
 _V2_PLAIN_FLOAT64: Final = DialectV2(plain_float64=True)
 _LENGTH_OF_OK: Final = len(b'{"status":"ok","ret":}')
