@@ -19,10 +19,12 @@ from typing import Any, Final, NamedTuple
 
 PACKAGES: Final = Path(__file__).parents[1] / "packages"
 
+CHANGEABLE: Final = "# --- what a program may change ---"
+PROTECTING: Final = "# --- what only protects ---"
 # The comments that divide a module into its two parts, and the marks of their tables in the page.
 PARTS: Final = {
-    "# --- what a program may change ---": "<!-- limits that a program may change -->",
-    "# --- what only protects ---": "<!-- limits that only protect -->",
+    CHANGEABLE: "<!-- limits that a program may change -->",
+    PROTECTING: "<!-- limits that only protect -->",
 }
 
 _KI, _MI, _GI = 1024, 1024**2, 1024**3
@@ -96,15 +98,25 @@ def table(limits: list[Limit]) -> str:
     return "\n".join([*rows, *(f"| {' | '.join(limit)} |" for limit in limits)])
 
 
+def title_of(source: str) -> str:
+    """Return what the limits of a module are of, from its docstring: "Limits of …; …"."""
+    text = (ast.get_docstring(ast.parse(source)) or "").partition(";")[0]
+    return text.removeprefix("Limits of ").capitalize()
+
+
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
     """Replace the marks; mkdocs calls this for each page."""
     if not any(mark in markdown for mark in PARTS.values()):
         return markdown
-    found: dict[str, list[Limit]] = {part: [] for part in PARTS}
+    changeable: list[Limit] = []
+    sections: list[str] = []
     for distribution in ("pyon", "rpc", "sync", "tools"):
         [path] = PACKAGES.glob(f"sipyco-{distribution}/src/*/*limits.py")
-        for part, limit in limits_of(path.read_text()):
-            found[part].append(limit)
-    for part, mark in PARTS.items():
-        markdown = markdown.replace(mark, table(found[part]))
-    return markdown
+        source = path.read_text()
+        found = list(limits_of(source))
+        changeable += [limit for part, limit in found if part == CHANGEABLE]
+        protecting = [limit for part, limit in found if part == PROTECTING]
+        if protecting:
+            sections.append(f"### {title_of(source)}\n\n{table(protecting)}")
+    markdown = markdown.replace(PARTS[CHANGEABLE], table(changeable))
+    return markdown.replace(PARTS[PROTECTING], "\n\n".join(sections))

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.one_python
 DOCS = Path(__file__).parents[2] / "docs"
 
 MODULE = '''\
-"""Limits of a distribution."""
+"""Limits of calls and the like; the page is made from this module."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_each_part_has_its_table(hook: Any) -> None:
         f"# Limits\n\n{head}"
         "| One message (`max_line`) | 128 MiB | It is dropped, with an error |"
         " a whole experiment travels as one line |\n\n"
-        f"{head}"
+        f"### Calls and the like\n\n{head}"
         "| Requests of one client | 5 ms | They go on in the next pass of the loop |"
         " nobody sees it |\n"
         "| Calls under way | 1,000 calls | The others wait | more would only wait |\n\n"

@@ -1,4 +1,4 @@
-"""What the pages name is there: files of the tree, and what their links lead to."""
+"""What the pages name is there: files of the tree, what links lead to, classes and modules."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ PAGES = {
 }
 
 IN_THE_TREE = re.compile(r"`((?:\.ci|dev|docs|examples|packages|tests)/[\w./-]*)`")
+NAMED = re.compile(r"`([\w./]+)`|participant \w+ as (\w+)")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -27,3 +28,14 @@ def test_the_files_that_a_page_names_are_there(page: Path) -> None:
     missing = {name for name in IN_THE_TREE.findall(text) if not (ROOT / name).exists()}
     missing |= {link for link in LINK.findall(text) if not (page.parent / link).exists()}
     assert missing == set()
+
+
+def test_the_architecture_names_what_there_is() -> None:
+    known = {"method", "program"}  # whatever they are called
+    for folder in ("dev", "docs", "packages", "tests"):
+        for file in (ROOT / folder).rglob("*.py"):
+            known |= {file.stem, *file.relative_to(ROOT).parts}
+            known |= set(re.findall(r"\w+", file.read_text(encoding="utf-8")))
+    page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    named = {word for found in NAMED.findall(page) for word in re.split(r"\W", "".join(found))}
+    assert named - known - {"", "md"} == set()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["HOST", "MESSAGE", "PICKLE", "Driver", "Arrays", "array_of", "timed"]
+__all__ = ["HOST", "MESSAGE", "PICKLE", "Arrays", "Driver", "array_of", "timed"]
 
 HOST: Final = "127.0.0.1"
 PICKLE: Final = 5  # the protocol with buffers out of band

@@ -71,8 +71,8 @@ def test_the_one_that_waited_longest_without_a_wish_makes_room(
     asyncio.run(main())
     [message] = caplog.messages
     assert message == (
-        "closing the connection from the second: it has not said what it wants, and its place, "
-        "one of 3 (max_connections), is needed"
+        "closing the connection from the second: connection limit reached (3; see "
+        "max_connections), and it has selected nothing yet"
     )
 
 
@@ -99,8 +99,7 @@ def test_where_all_have_their_place_one_more_is_refused_until_one_leaves(
     asyncio.run(main())
     [message] = caplog.messages
     assert message == (
-        "refusing the connection from one more: there are 2 already, which is the limit "
-        "(max_connections)"
+        "refusing the connection from one more: connection limit reached (2; see max_connections)"
     )
 
 

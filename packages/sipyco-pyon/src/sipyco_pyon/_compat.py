@@ -1,4 +1,4 @@
-"""What CPython has in private, used where it is as it is known; `json` does the work otherwise.
+"""Private parts of CPython, used where they are as they are known; else `json` does the work.
 
 The parts of `json` that are written in C are in the private module `_json`. They are used as they
 are in CPython 3.11 to 3.15: when this is loaded, they must give what they should, for samples that

@@ -8,11 +8,11 @@ if TYPE_CHECKING:
 
 # --- what a program may change ---
 
-# --- what only protects ---
-
 MAX_DIGITS: Final = 100_000  # digits; they take some 50 ms, and twice as many three times as long
-"""An integer in a value. `ValueError`, in reading and in writing. A program that lifts Python's
-own limit (`sys.set_int_max_str_digits`) lifts this one."""
+"""An integer in a value (`sys.set_int_max_str_digits` with more, or 0 for no limit, lifts this one
+as well). `ValueError`, in reading and in writing."""
+
+# --- what only protects ---
 
 MAX_DIMENSIONS: Final = 64  # dimensions; more than any array has
 """The dimensions of an array. `ValueError`."""
@@ -30,13 +30,13 @@ COMPARISONS_PER_KEY: Final = 128  # comparisons; some 25 ns each
 each 256 characters of a string in a tuple are one more item. `ValueError`: they were chosen to
 collide."""
 
-PROBES_PER_KEY: Final = 1024  # places; some 5 ns each; three million numbers need 300
-"""Places of a table that are looked at in vain, for each key. `ValueError`: they would take the
+PROBES_PER_KEY: Final = 1024  # slots; some 5 ns each; three million numbers need 300
+"""Slots of a hash table that are probed in vain, for each key. `ValueError`: they would take the
 square of the time."""
 
-PROBES_PER_TEXT: Final = 32 * 1024 * 1024  # places; some 0.1 s: a bad `__hash__` is no attack
-"""Places that one text has on top of these, of which a comparison takes 16. Collisions are counted
-from there on."""
+PROBES_PER_TEXT: Final = 32 * 1024 * 1024  # slots; some 0.1 s: a bad `__hash__` is no attack
+"""Slots that one text may probe on top of these, of which a comparison takes 16. Collisions are
+counted from there on."""
 
 MAX_V1_ITEMS: Final = 2 * 1024 * 1024  # items; Python's parser takes up to 1,500 bytes for each
 """A text of PYON v1: an array is one item, a number of a list one (two with a negative exponent),

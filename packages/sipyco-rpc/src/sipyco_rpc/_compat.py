@@ -1,4 +1,4 @@
-"""What Pythons and event loops do differently, and what none of them promises, with a way around.
+"""Differences between Pythons and event loops, and what none of them promises, with a way around.
 
 An entry says what it is for and in which versions. Whatever it finds, or does not find, there is a
 public way to go on: a Python to come may make it slower, and does not break it. Nothing is loaded

@@ -30,7 +30,15 @@ def formatargspec(
         >>> formatargspec(["a", "b"], defaults=(1,))
         '(a, b=1)'
 
-    Annotations that are strings are shown quoted.
+    Args:
+        args: names of the positional parameters.
+        varargs: name of the `*` parameter, or None.
+        varkw: name of the `**` parameter, or None.
+        defaults: of the last of `args`.
+        kwonlyargs: names of the parameters that are keywords only.
+        kwonlydefaults: their defaults, by their names.
+        annotations: by the names of parameters, and `return`; strings are shown quoted.
+        formatvalue: gives the text of a default, with what comes before it.
     """
 
     def named(name: str) -> str:

@@ -40,8 +40,8 @@ MAX_PAUSE: Final = 100_000  # seconds; pauses grow, to twelve times of it
 """The most that may be given as one. `ValueError`."""
 
 HEAD_START: Final = 0.25  # seconds; as RFC 8305 has it
-"""An address of a host that does not answer, if the host has several; less where all are to be
-tried within a `timeout`. The next address is tried as well; the first that answers is taken."""
+"""Connecting to one of several addresses of a host; less where all are to be tried within a
+`timeout`. The next address is tried as well; the first that answers is taken."""
 
 MAX_SELECTION: Final = 64 * 1024  # bytes; names are far shorter
 """The line that selects a target. The server closes the connection."""
@@ -50,7 +50,7 @@ MAX_NAME: Final = 1000  # characters; it stands in errors and in the `repr` of c
 """The name of a target, all of it printable. A server does not begin to serve it (`ValueError`),
 and a client does not select it (`IncompatibleServer`)."""
 
-MAX_GREETING_LITERAL: Final = 64 * 1024  # bytes; to parse it takes up to 550 times of the memory
+MAX_GREETING_LITERAL: Final = 64 * 1024  # bytes; parsing takes up to 550 times as much memory
 """The greeting of a server of the first years, which is Python source. `IncompatibleServer`."""
 
 MAX_NAMES_SHOWN: Final = 2000  # characters; programs parse them
@@ -118,7 +118,7 @@ MAX_PARENT_TRACEBACK: Final = 1024 * 1024  # characters; of all causes and membe
 MAX_SYNTAX_OFFSET: Final = 10**6  # characters; `traceback` may mark as many
 """The place of a syntax error. It is left out."""
 
-MAX_KEY_SHOWN: Final = 64 * 1024  # characters; to parse it takes up to 550 times of the memory
+MAX_KEY_SHOWN: Final = 64 * 1024  # characters; parsing takes up to 550 times as much memory
 """The key of a `KeyError` that is shown as it was. It is shown as text."""
 
 MAX_REASON: Final = 300  # characters; ours are shorter, but not what they quote
@@ -126,18 +126,18 @@ MAX_REASON: Final = 300  # characters; ours are shorter, but not what they quote
 out; the text says how much there was."""
 
 LOGGED_ARGUMENTS: Final = 20  # arguments; nobody reads more
-"""The debug record of a call. The rest is left out."""
+"""Arguments in the debug record of a call. The rest is left out."""
 
 LOGGED_CALL: Final = 1000  # characters; nobody reads more
-"""The same. The rest is left out."""
+"""The text of such a record. The rest is left out."""
 
 LOG_BURST: Final = 20  # records; a program may well have as many peers
 """Log records, of one server or receiver, about what peers say that cannot be used, and about what
 methods raise that nobody may be waiting for. The others are counted."""
 
 SUMMARY_INTERVAL: Final = 10.0  # seconds; summaries shall not flood the log either
-"""The time in which so many may come. After it, and at the end, a record says how many there were
-and gives the latest."""
+"""The time in which so many log records may come. After it, and at the end, a record says how many
+more there were, and gives the latest."""
 
 STOP_TIMEOUT: Final = 2.0  # seconds; `stop` takes about one more for the connections
 """Handlers, after `stop` of a server has cancelled them. They are left behind, and connections

@@ -1,4 +1,4 @@
-"""For the tests of drivers: start a driver as a process and call it; certificates for TLS.
+"""Help for the tests of drivers: start a driver as a process and call it; certificates for TLS.
 
 It needs the command `openssl` for the certificates, and nothing else.
 """

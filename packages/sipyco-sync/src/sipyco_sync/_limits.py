@@ -11,6 +11,10 @@ MAX_BACKLOG: Final = 64 * 1024 * 1024  # bytes; a dashboard may stall while data
 is dropped, with a warning: a subscriber gets a fresh structure when it reads again, a receiver
 loses what comes until it has caught up."""
 
+SNAPSHOT_TIMEOUT: Final = 10.0  # seconds; a publisher sends its snapshot at once
+"""Connecting for a `snapshot` or `blocking_snapshot`, and each time in which nothing of it comes
+(`timeout` of these). `TimeoutError`."""
+
 # --- what only protects ---
 
 MAX_NAME: Final = 64 * 1024  # bytes; names are far shorter
@@ -21,9 +25,6 @@ MAX_KEYS: Final = 1000  # keys; no structure that can be encoded is as deep
 
 MAX_MOD_SHOWN: Final = 1000  # characters; nobody reads more
 """A mod that the log shows. The rest is left out."""
-
-SNAPSHOT_TIMEOUT: Final = 10.0  # seconds; a publisher sends its snapshot at once
-"""A snapshot of which nothing comes. `TimeoutError`."""
 
 TIME_SLICE: Final = 0.005  # seconds; nobody notices it
 """Lines for one subscriber or receiver before others have their turn. They go on in the next pass

@@ -16,6 +16,9 @@ __all__ = ["Mod", "ModAction", "Notifier", "PreparedPublish", "process_mod", "up
 # The address that pickles hold: it lasts when a file moves.
 for _public in (ModAction, PreparedPublish):
     _public.__module__ = __name__
+    # Since 3.13: a line of another file. Python drops it itself for classes without a metaclass.
+    if "__firstlineno__" in vars(_public):
+        delattr(_public, "__firstlineno__")
 
 _ABSENT: Final = object()
 
@@ -163,7 +166,7 @@ class Notifier:
             # Large values are encoded without keeping other threads from their changes.
             announcements = [publish.prepare(mod) for mod in mods]
             with changes.lock:
-                self._check_place()
+                self._check_attached()
                 for mod in mods:
                     self._refuse_cycle(mod)
                 for mod, announce in zip(mods, announcements, strict=True):
@@ -172,7 +175,7 @@ class Notifier:
                     announce()
             return result
         if publish is not None:
-            self._check_place()
+            self._check_attached()
         for mod in mods:
             result = apply_mod(self.raw_view, mod)
             changes.count += 1
@@ -180,7 +183,7 @@ class Notifier:
                 publish(mod)
         return result
 
-    def _check_place(self) -> None:
+    def _check_attached(self) -> None:
         """Refuse to change a part that has been replaced or moved: copies would go astray."""
         part = self
         while (whole := part._parent) is not None:

@@ -24,10 +24,10 @@ MAX_TEXT_SENT: Final = 128 * 1024  # characters; servers refuse what is much lon
 """A message that a `LogForwarder` sends. The rest is left out; the message says how much."""
 
 MAX_LINES_SENT: Final = 5_000  # lines; likewise
-"""The same. The rest is left out."""
+"""Lines of such a message. The rest is left out."""
 
 MAX_LINE_SENT: Final = 10_000  # characters; older servers take no more than 64 KiB
-"""A line of one. The rest is left out."""
+"""A line of such a message. The rest is left out."""
 
 MAX_ATTEMPTS: Final = 3  # attempts; a server may refuse it whenever it comes
 """Attempts of a `LogForwarder` to send one message. It is dropped, and counted."""
@@ -37,7 +37,7 @@ FLUSH_TIMEOUT: Final = 1.0  # seconds; `stop` and `close` return in bounded time
 the count."""
 
 THREAD_TIMEOUT: Final = 2.5  # seconds; it sends, and closes the connection
-"""The same, where it has a thread. What was not sent is said, with the count."""
+"""The same of one that has a thread. What was not sent is said, with the count."""
 
 STOP_NOTICE_TIMEOUT: Final = 0.5  # seconds; a forwarder keeps what it has not sent
 """A peer that does not see that the log server stops. The connection is closed."""

@@ -186,15 +186,15 @@ class Admission:
             if not limit.pending:
                 abort(transport)
                 self.warn(
-                    f"refusing the connection from {peer}: there are {limit.count} already, "
-                    "which is the limit (max_connections)"
+                    f"refusing the connection from {peer}: connection limit reached "
+                    f"({limit.maximum}; see max_connections)"
                 )
                 return None
             oldest = next(iter(limit.pending))
             oldest.evict()
             self.warn(
-                f"closing the connection from {oldest.peer}: it has not said what it wants, and "
-                f"its place, one of {limit.maximum} (max_connections), is needed"
+                f"closing the connection from {oldest.peer}: connection limit reached "
+                f"({limit.maximum}; see max_connections), and it has selected nothing yet"
             )
         return ConnectionSlot(self, limit, transport, peer)
 

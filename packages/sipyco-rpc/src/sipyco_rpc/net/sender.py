@@ -52,7 +52,7 @@ class Sender:
         self._paused = False
         self._pumping = False
         self._quantum = _WRITE_QUANTUM
-        self._others_turn = False  # until the next pass of the loop, which is to go on
+        self._yielding = False  # until the next pass of the loop, which is to go on
 
     def begin(self) -> None:
         """Let the transport tell, perhaps at once, when it does not get rid of what is written."""
@@ -144,8 +144,8 @@ class Sender:
         self._flushing = False
         self._flush_by_loop()
 
-    def _take_turn(self) -> None:
-        self._others_turn = False
+    def _continue(self) -> None:
+        self._yielding = False
         self._flush_by_loop()
 
     def _flush_by_loop(self) -> None:
@@ -162,7 +162,7 @@ class Sender:
 
     def _pump(self) -> None:
         """Write until the transport has enough."""
-        if self._pumping or self._others_turn:
+        if self._pumping or self._yielding:
             return
         self._pumping = True
         try:
@@ -177,8 +177,8 @@ class Sender:
         left = self._quantum
         while self._queue and not self._paused and not self._transport.is_closing():
             if left <= 0:
-                self._others_turn = True
-                self._loop.call_soon(self._take_turn)
+                self._yielding = True
+                self._loop.call_soon(self._continue)
                 break
             part, unaliased = self._next_part()
             left -= len(part)

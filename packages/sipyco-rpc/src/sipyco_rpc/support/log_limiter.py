@@ -1,4 +1,4 @@
-"""Rate-limited logging about peers: the first records as they are, of a flood the number."""
+"""Rate-limited logging about peers: the first records as they are, then their number."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LogLimiter:
         self._burst = burst
         self._summary = summary
         self._left = burst  # records that will be written as they are
-        self._held = 0  # those that were not, and have not been told of
+        self._suppressed = 0  # those that were not, and have not been told of
         self._latest: tuple[logging.Logger, int, str]  # of them
         self._clock: asyncio.TimerHandle | None = None  # runs from the first record on
 
@@ -53,7 +53,7 @@ class LogLimiter:
             self._left -= 1
             logger.log(level, message, *args, stacklevel=2)
             return
-        self._held += 1
+        self._suppressed += 1
         # Its text only: an exception among the arguments would keep all that it has seen alive.
         self._latest = logger, level, message % args if args else message
 
@@ -73,10 +73,10 @@ class LogLimiter:
         if self._clock is not None:
             self._clock.cancel()
         self._begin()
-        self._tell()
+        self._log_summary()
 
     def _tick(self) -> None:
-        if self._tell():
+        if self._log_summary():
             # It is still the flood: none of the next is among the first.
             self._clock = asyncio.get_running_loop().call_later(SUMMARY_INTERVAL, self._tick)
         else:
@@ -86,8 +86,8 @@ class LogLimiter:
         self._clock = None
         self._left = self._burst
 
-    def _tell(self) -> bool:
-        count, self._held = self._held, 0
+    def _log_summary(self) -> bool:
+        count, self._suppressed = self._suppressed, 0
         if not count:
             return False
         logger, level, latest = self._latest

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     Text: TypeAlias = bytes | bytearray  # what was received
     Piece: TypeAlias = bytes | memoryview  # what is to be sent
 
+__all__ = ["MIB", "copy_of", "is_constant"]
+
 MIB = 1024 * 1024
 
 

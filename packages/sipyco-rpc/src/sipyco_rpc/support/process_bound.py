@@ -1,4 +1,4 @@
-"""What becomes of connections in a process that was forked, and objects that refuse to be copied.
+"""Fork safety: connections end in a child; and objects that refuse to be copied or pickled.
 
 A process that is forked (by `os.fork`, or by `multiprocessing` where it does so) has a copy of
 each descriptor. Two processes that use one connection take each other's messages. So connections

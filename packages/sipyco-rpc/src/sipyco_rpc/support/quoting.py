@@ -1,4 +1,4 @@
-"""What errors and log records quote of a peer: short, escaped, and made in bounded time.
+"""Quotes of a peer for errors and log records: short, escaped, and made in bounded time.
 
 Nothing here raises: whoever quotes is telling of an error already. No protocol here.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sipyco_rpc.support.memory import Text
 
-__all__ = ["short_repr", "call_text", "excerpt", "short_message", "safe_str"]
+__all__ = ["call_text", "excerpt", "safe_str", "short_message", "short_repr"]
 
 
 # Of a value, in `short_repr`: more would be cut all the same.

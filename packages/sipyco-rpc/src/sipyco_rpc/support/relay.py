@@ -1,4 +1,4 @@
-"""What a server recognizes as belonging to another one, whose calls it relays."""
+"""Base classes of clients and remote iterators, by which a server knows what it has to relay."""
 
 from __future__ import annotations
 

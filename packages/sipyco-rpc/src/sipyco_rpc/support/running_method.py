@@ -1,4 +1,4 @@
-"""What method runs in a thread, found by its frames: calls are not slowed down by it.
+"""Finds the method that runs in a thread, by its frames: calls are not slowed down by it.
 
 Nothing of the server is imported, which only some programs have.
 """

@@ -1,4 +1,4 @@
-"""What a program gives for connecting and waiting, checked where it comes in. No sockets here.
+"""Checks of what a program gives for connecting and waiting: hosts, ports, times. No sockets here.
 
 Each kind of value has one function and one text, whoever takes it: a client, a server, a command.
 """

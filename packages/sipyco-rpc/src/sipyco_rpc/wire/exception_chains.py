@@ -1,4 +1,4 @@
-"""What belongs to an exception beside itself: causes, notes, members. No sockets here.
+"""Causes, notes and members of exceptions, beside the exceptions themselves. No sockets here.
 
 Both directions have limits: a chain of a program may be long or a circle, and a peer may say
 anything.

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 from sipyco_rpc.limits import MAX_CREDIT_ASKED
 from sipyco_rpc.support.quoting import short_repr
 
+__all__ = ["CallRequest", "CancelRequest", "ListRequest", "NextRequest", "parse_request"]
+
 
 class CallRequest(NamedTuple):
     """A request to call a method."""

@@ -1,4 +1,4 @@
-"""What both ends of an RPC conversation have in common. No sockets here."""
+"""The base class of both sessions of an RPC conversation, and its errors. No sockets here."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Body: TypeAlias = tuple[bytes, list[memoryview]]
     # The number of the message that answers it, and what is to be sent, piece by piece.
     OutgoingMessage: TypeAlias = tuple[int, list[Piece]]
+
+__all__ = ["AutoTarget", "IncompatibleServer", "ProtocolError", "Session"]
 
 BANNER: Final = b"ARTIQ pc_rpc\n"  # the name that the protocol has had since 2015
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sipyco_rpc._compat import release
+from sipyco_rpc.limits import CLOSE_TIMEOUT
 from sipyco_rpc.net.errors import closed_by_us, lost_earlier, lost_error
 from sipyco_rpc.net.sender import Sender
 from sipyco_rpc.net.workarounds import abort_tls
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     import socket
 
     from sipyco_rpc.wire.messages import MessageReader
-
-_CLOSE_TIMEOUT: Final = 1.0  # seconds for a peer to take part in closing
 
 
 class ConnectionProtocol(asyncio.BufferedProtocol):
@@ -157,14 +156,14 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            self.loop.run_until_complete(asyncio.wait([self.lost], timeout=_CLOSE_TIMEOUT))
+            self.loop.run_until_complete(asyncio.wait([self.lost], timeout=CLOSE_TIMEOUT))
         # Where another loop runs in this thread this one cannot, until that has ended.
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed; what does not close in time is aborted."""
         if self.loop is not asyncio.get_running_loop() or self.transport is None:
             return
-        await asyncio.wait([self.lost], timeout=_CLOSE_TIMEOUT)
+        await asyncio.wait([self.lost], timeout=CLOSE_TIMEOUT)
         if not self.lost.done():
             self.transport.abort()
             await asyncio.wait([self.lost])

@@ -1,4 +1,4 @@
-"""What a generator of the server gives, as an iterator of a blocking client. No bytes here."""
+"""The iterator over the items of a remote generator, for blocking clients. No bytes here."""
 
 from __future__ import annotations
 
