@@ -13,7 +13,6 @@ from sipyco_rpc.wire.session import AutoTarget
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Any, Self
 
     from sipyco_rpc.net.tls import SimpleSSLConfig
@@ -153,10 +152,5 @@ class Client(RemoteTarget):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close_rpc()

@@ -97,13 +97,20 @@ class ReplyRouter(Session):
         """
         replies = self.replies
         while replies:
-            number = replies[0][0]
-            if number in awaited:
+            if replies[0][0] in awaited:
                 return True
-            if number > self.requests_sent:
-                raise FrameError(_UNASKED)
+            self.check_late(replies[0])
             replies.popleft()
         return False
+
+    def check_late(self, message: Message) -> None:
+        """Refuse a reply that nobody waits for, unless somebody has.
+
+        Raises:
+            FrameError: nobody had asked for it.
+        """
+        if message[0] > self.requests_sent:
+            raise FrameError(_UNASKED)
 
     def drop_late(self) -> None:
         """Drop the replies that came while a request was being sent.
