@@ -23,9 +23,6 @@ class ClientHandshake(ReplyRouter):
     """The beginning of a client's conversation: who the server is, and which target it is to be.
 
     The order is `hello`, `receive_identification`, `select`, `receive_methods`.
-
-    Args:
-        max_message: longest message to accept, in bytes.
     """
 
     def __init__(self, max_message: int = MAX_LINE) -> None:

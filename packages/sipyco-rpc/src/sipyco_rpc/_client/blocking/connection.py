@@ -13,9 +13,9 @@ from sipyco_rpc.wire.client_session import GENERATOR
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
     from typing import Any
 
-    from sipyco_rpc.wire.messages import Message
     from sipyco_rpc.wire.session import AutoTarget
 
 
@@ -74,33 +74,38 @@ class BlockingConnection(RequestChannel):
         """The target, and where it is."""
         return f"`{self.session.selected_target}` on {self.where}"
 
-    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a method; errors are those of `exchange`, and what the method raised."""
+    def call(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        iterator: Callable[[RequestChannel, int, str, object], RemoteIterator] = RemoteIterator,
+    ) -> Any:
+        """Call a method; errors are those of `exchange`, and what the method raised.
+
+        Args:
+            name: of the method.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+            iterator: makes what is returned if the method is a generator.
+        """
         session = self.session
         what = self._names.get(name) or self._name(name)
         limit = limit_of(self._key) if limits.get() else NO_LIMIT
         reply = self.exchange(what, limit, session.request_call, name, args, kwargs)
         try:
             value = session.receive_reply(reply)
-            return value if value is not GENERATOR else self.items(what, reply)
+            if value is not GENERATOR:
+                return value
+            session.open_stream(reply[0])
+            return iterator(self, reply[0], what, self._key)
         except KeyboardInterrupt:
             self.cancel_call(reply[0])
             raise
 
     def _name(self, name: str) -> str:
-        """Make the name of a call for error messages, once for each method."""
         what = self._names[name] = f"call of `{self.session.selected_target}.{name}`"
         return what
-
-    def items(self, what: str, reply: Message) -> RemoteIterator:
-        """Give an iterator over what a generator gives.
-
-        Args:
-            what: the call, for error messages.
-            reply: its reply, which was `GENERATOR`.
-        """
-        self.session.open_stream(reply[0])
-        return RemoteIterator(self, reply[0], what, self._key)
 
     def list_methods(self) -> dict[str, Any]:
         """Ask for signatures and docstrings; errors are those of `exchange`."""
