@@ -109,7 +109,6 @@ class ClientHandshake(ReplyRouter):
         return 0 if self.framed else self.requests_sent + 1, [line]
 
     def _names(self) -> str:
-        """Give the names of the targets for an error."""
         return excerpt(" ".join(self.target_names), MAX_NAMES_SHOWN)
 
     def receive_methods(self, message: Message) -> None:
@@ -121,7 +120,7 @@ class ClientHandshake(ReplyRouter):
         """
         text = text_of(message)
         try:
-            names = self._dialect.decode(text, message[2])
+            names = self._decode(text, message[2])
             if names == {} and isinstance(names, dict):
                 names = set()  # how an empty set looks in PYON v1
             error = None

@@ -67,10 +67,10 @@ class ClientSession(ClientHandshake):
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> OutgoingMessage:
         """Give a call as a request: what `request(call(…))` gives, in fewer steps."""
-        if not self.framed or kwargs or name not in self._prefixes:
+        prefix = self._prefixes.get(name)
+        if prefix is None or kwargs:
             return self.request(self.call(name, args, kwargs))
         number = self.requests_sent + 1
-        prefix = self._prefixes[name]
         text, buffers = self._encode(list(args))
         if buffers:
             return number, pack_frame(number, prefix + text + _NO_KWARGS, buffers)
@@ -83,20 +83,16 @@ class ClientSession(ClientHandshake):
         """Give what makes the same request later, whatever becomes of its arguments meanwhile.
 
         Args:
-            make: `request_call`, `request`, or what needs no values of others.
+            make: `request_call`, or what needs no values of others.
             arguments: what it is to be called with.
 
         Raises:
             MemoryError: there is not enough memory for copies.
             TypeError: an argument cannot be encoded.
         """
-        if make == self.request_call:
-            body = self.call(*arguments)
-        elif make == self.request:
-            body = arguments[0]
-        else:
+        if make != self.request_call:
             return make, arguments
-        text, buffers = body
+        text, buffers = self.call(*arguments)
         copies = [buffer if is_constant(buffer) else copy_of(buffer) for buffer in buffers]
         return self.request, ((text, copies),)
 
@@ -177,7 +173,7 @@ class ClientSession(ClientHandshake):
             if self.framed:
                 reply = pyon.decode(text, buffers=buffers)
             else:
-                reply = self._dialect.decode(text, buffers)
+                reply = self._decode(text, buffers)
             status = reply["status"] if isinstance(reply, dict) else None
             if not isinstance(status, str):
                 raise ValueError("not a reply")
@@ -193,6 +189,5 @@ class ClientSession(ClientHandshake):
             raise self._no_memory_to("decode a reply of", size, exc) from exc
         except (KeyError, ValueError, RecursionError) as exc:
             raise IncompatibleServer(
-                f"expected a reply in {self._dialect.name}, got {excerpt(text)}: "
-                f"{short_message(exc)}"
+                f"expected a reply in {self._dialect}, got {excerpt(text)}: {short_message(exc)}"
             ) from exc

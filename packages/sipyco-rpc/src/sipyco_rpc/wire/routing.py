@@ -31,7 +31,7 @@ class ItemQueue(deque["Message"]):
 
     credit = 0
     _window = MIN_CREDIT  # how many items may be on their way or wait here
-    _largest = 0  # of the items so far, in bytes
+    _largest = 1  # of the items so far, in bytes
 
     def put(self, message: Message) -> None:
         """Add a message that has come.
@@ -54,10 +54,13 @@ class ItemQueue(deque["Message"]):
         message = self.popleft()
         _, text, buffers = message
         size = text.size if isinstance(text, LineTooLong) else len(text)
-        self._largest = max(size + sum(map(len, buffers)), self._largest)
-        # It grows by steps: the next may be larger.
-        most = min(MAX_CREDIT, 2 * self._window, CREDIT_BYTES // max(1, self._largest))
-        self._window = max(MIN_CREDIT, most)
+        if buffers:
+            size += sum(map(len, buffers))
+        if size > self._largest or self._window < MAX_CREDIT:
+            self._largest = max(size, self._largest)
+            # It grows by steps: the next may be larger.
+            most = min(MAX_CREDIT, 2 * self._window, CREDIT_BYTES // self._largest)
+            self._window = max(MIN_CREDIT, most)
         return message
 
 
@@ -179,8 +182,7 @@ class ReplyRouter(Session):
     def allow_items(self, number: int) -> bool:
         """Let a generator give more items if it is time; tell if that is in `control_frames`."""
         queue = self.streams.get(number)
-        more = 0 if queue is None else queue.due()
-        if queue is None or not more:
+        if queue is None or not (more := queue.due()):
             return False
         self.control_frames += b"".join(pack_frame(number, b'{"action":"next","n":%d}' % more))
         queue.credit += more

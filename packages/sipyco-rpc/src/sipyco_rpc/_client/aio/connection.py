@@ -143,9 +143,9 @@ class AsyncioConnection(ConnectionProtocol):
         if sender.backpressured and self._closed is None:
             # It has to wait, and the caller goes on: what it has given now is what is sent.
             make, arguments = self.session.kept(make, arguments)
-        while self._closed is None and sender.backpressured:
-            self._writable.clear()
-            await self._writable.wait()
+            while sender.backpressured and self._closed is None:
+                self._writable.clear()
+                await self._writable.wait()
         if self._closed is not None:
             raise self._closed()
         number, pieces = make(*arguments)
