@@ -104,7 +104,7 @@ class Client(RemoteTarget):
 
     def get_local_host(self) -> str:
         """Return the address of the local end of the connection."""
-        return self.__connection.local_host
+        return self.__connection.transport.local_host
 
     def get_rpc_method_list(self) -> dict[str, Any]:
         """Ask the server for signatures and docstrings.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sipyco_pyon import pyon
-from sipyco_rpc.limits import MAX_GREETING_LITERAL, MAX_LINE, MAX_NAME, MAX_NAMES_SHOWN
+from sipyco_rpc.limits import MAX_GREETING_LITERAL, MAX_NAME, MAX_NAMES_SHOWN
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.wire.exceptions import unpack_exception
 from sipyco_rpc.wire.lines import LineTooLong
@@ -25,7 +25,7 @@ class ClientHandshake(ReplyRouter):
     The order is `hello`, `receive_identification`, `select`, `receive_methods`.
     """
 
-    def __init__(self, max_message: int = MAX_LINE) -> None:
+    def __init__(self, max_message: int) -> None:
         super().__init__(max_message)
         self.target_names: list[str] = []
         self.description: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from sipyco_rpc.limits import CREDIT_BYTES, MAX_CREDIT, MAX_LINE, MIN_CREDIT
+from sipyco_rpc.limits import CREDIT_BYTES, MAX_CREDIT, MIN_CREDIT
 from sipyco_rpc.wire.frames import FrameError, pack_frame
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.session import Session
@@ -83,7 +83,7 @@ class ReplyRouter(Session):
         control_frames: what is to be sent before anything else, and is not answered by itself.
     """
 
-    def __init__(self, max_message: int = MAX_LINE) -> None:
+    def __init__(self, max_message: int) -> None:
         super().__init__(max_message)
         self.requests_sent = 0
         self.replies: deque[Message] = deque()

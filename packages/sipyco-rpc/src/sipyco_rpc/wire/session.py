@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from sipyco_pyon import pyon
-from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.messages import MessageReader
 
@@ -65,7 +64,7 @@ class Session:
 
     _where = ""  # for errors that the other side is told
 
-    def __init__(self, max_message: int = MAX_LINE, *, plain_float64: bool = False) -> None:
+    def __init__(self, max_message: int, *, plain_float64: bool = False) -> None:
         _load_codec()
         self.incoming = MessageReader(max_message)
         self.framed = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sipyco_rpc._client.blocking.channel import RequestChannel
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits
-from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.keepalive import connect
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.client_session import GENERATOR
@@ -42,8 +41,8 @@ class BlockingConnection(RequestChannel):
         port: int,
         timeout: float | None,
         ssl_context: ssl.SSLContext | None,
-        max_line: int = MAX_LINE,
-        key: object = None,
+        max_line: int,
+        key: object,
     ) -> None:
         timeout, where = checked_timeout(timeout), format_address(host, port)
         super().__init__(connect(host, port, timeout, ssl_context), where, timeout, max_line)
@@ -57,11 +56,6 @@ class BlockingConnection(RequestChannel):
         except BaseException:
             self.close()
             raise
-
-    @property
-    def local_host(self) -> str:
-        """The address of this end of the connection."""
-        return self.transport.local_host
 
     def select(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target and learn its methods."""
