@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.messages import Message
     from sipyco_rpc.wire.session import Body, OutgoingMessage
 
-
 GENERATOR: Final = object()  # stands for the result of a method whose items are to come
-
 _NO_KWARGS: Final = b',"kwargs":{}}'
 
 
@@ -83,16 +81,20 @@ class ClientSession(ClientHandshake):
         """Give what makes the same request later, whatever becomes of its arguments meanwhile.
 
         Args:
-            make: `request_call`, or what needs no values of others.
+            make: `request_call`, `request`, or what needs no values of others.
             arguments: what it is to be called with.
 
         Raises:
             MemoryError: there is not enough memory for copies.
             TypeError: an argument cannot be encoded.
         """
-        if make != self.request_call:
+        if make == self.request_call:
+            body = self.call(*arguments)
+        elif make == self.request:
+            body = arguments[0]
+        else:
             return make, arguments
-        text, buffers = self.call(*arguments)
+        text, buffers = body
         copies = [buffer if is_constant(buffer) else copy_of(buffer) for buffer in buffers]
         return self.request, ((text, copies),)
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.requests import Request
     from sipyco_rpc.wire.server_handshake import BannerReceived
 
-
 _LENGTH_OF_OK: Final = len(b'{"status":"ok","ret":}')
 _NEEDS_FRAMES: Final = (
     "the method returns a generator; its items can only be sent to clients that select `frames`"

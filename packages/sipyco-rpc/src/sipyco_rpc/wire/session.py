@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     OutgoingMessage: TypeAlias = tuple[int, list[Piece]]
 
 BANNER: Final = b"ARTIQ pc_rpc\n"  # the name that the protocol has had since 2015
-
-
 PYON_V2: Final = "pyon_v2"
 FRAMES: Final = "frames"
 
