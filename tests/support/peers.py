@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sipyco_rpc._client.blocking.connection import BlockingConnection
+from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.pc_rpc import BestEffortClient, Server
 
 HOST = "127.0.0.1"
@@ -80,7 +81,9 @@ def connection_of(client: Any) -> Any:
 def connect_elsewhere(client: BestEffortClient, port: int) -> None:
     """Have a client find its server at another port when it connects again."""
     connection = vars(client)["_BestEffortClient__connection"]
-    connection._open_connection = lambda timeout: BlockingConnection(HOST, port, timeout, None)
+    connection._open_connection = lambda timeout: BlockingConnection(
+        HOST, port, timeout, None, MAX_LINE, None
+    )
 
 
 class Peer:

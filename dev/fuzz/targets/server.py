@@ -185,7 +185,7 @@ def _check_answers(said: bytes, answers: bytes, session: ServerSession, to_the_e
         reader.expect_frames()
     messages = reader.feed(rest)
     assert reader.pending_size == 0, "half a message"
-    decoder = pyon_v1 if session._dialect.name == "PYON v1" else pyon
+    decoder = pyon_v1 if session._dialect == "PYON v1" else pyon
     names, *replies = [_value(message, decoder) for message in messages]
     assert names[0] == (0 if session.framed else 1)
     assert isinstance(names[1], set) or names[1] == {}

@@ -151,6 +151,6 @@ class _Shell:
         """Read what is sent as the client does; return its number and value."""
         [(number, text, buffers)] = self._replies.feed(b"".join(pieces))
         assert not isinstance(text, LineTooLong)
-        if self._session._dialect.name == "PYON v1":
+        if self._session._dialect == "PYON v1":
             return number, pyon_v1.decode(text.decode())
         return number, pyon.decode(text, buffers=buffers)

@@ -185,7 +185,6 @@ STREAM_FILES = [
     "blocking/iterator.py",
     "blocking/transport.py",
     "wire/client_session.py",
-    "wire/item_queue.py",
     "wire/routing.py",
     "wire/frames.py",
     "wire/messages.py",

@@ -134,7 +134,6 @@ def _start(
 
 
 def _log_failure(fired: FiredCall, exc: Exception) -> None:
-    """Log what a call has raised."""
     lost = isinstance(exc, (OSError, EOFError)) and not hasattr(exc, "parent_traceback")
     if fired.key is not None and lost:
         # Of the client itself, whose errors say it all; what a method raises has a traceback.

@@ -68,41 +68,30 @@ class GenericRPCCase(unittest.TestCase):
         if name in self.servers:
             raise AssertionError(f"server {name!r} runs already")
         process = subprocess.Popen(shlex.split(command))
+        deadline = time.monotonic() + max(sleep, _STARTUP)
         try:
-            client = self.__connect(name, process, port, sleep, target_name, timeout)
+            while True:
+                try:
+                    client = Client("localhost", port, target_name, timeout)
+                    self.servers[name] = (process, port, client)
+                    return client
+                except (OSError, EOFError) as exc:
+                    if process.poll() is not None:
+                        raise AssertionError(
+                            f"server {name!r} ended with status {process.returncode}"
+                        ) from exc
+                    if time.monotonic() > deadline:
+                        raise AssertionError(
+                            f"server {name!r} does not answer on localhost port {port}: {exc}"
+                        ) from exc
+                try:
+                    process.wait(_POLL)
+                except subprocess.TimeoutExpired:
+                    pass  # it runs
         except BaseException:
             process.kill()
             process.wait()
             raise
-        self.servers[name] = (process, port, client)
-        return client
-
-    def __connect(
-        self,
-        name: str,
-        process: subprocess.Popen[bytes],
-        port: int,
-        sleep: float,
-        target_name: Any,
-        timeout: float | None,
-    ) -> Client:
-        deadline = time.monotonic() + max(sleep, _STARTUP)
-        while True:
-            try:
-                return Client("localhost", port, target_name, timeout)
-            except (OSError, EOFError) as exc:
-                if process.poll() is not None:
-                    raise AssertionError(
-                        f"server {name!r} ended with status {process.returncode}"
-                    ) from exc
-                if time.monotonic() > deadline:
-                    raise AssertionError(
-                        f"server {name!r} does not answer on localhost port {port}: {exc}"
-                    ) from exc
-            try:
-                process.wait(_POLL)
-            except subprocess.TimeoutExpired:
-                pass  # it runs
 
     def stop_server(self, name: str, timeout: float | None = 1) -> None:
         """Ask a server to terminate; terminate it if it does not; kill it if it resists.

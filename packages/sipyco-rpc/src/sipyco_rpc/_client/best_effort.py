@@ -106,7 +106,7 @@ class BestEffortClient(RemoteTarget):
     def get_local_host(self) -> str | None:
         """Return the address of the local end of the connection, or None without one."""
         connection = self.__connection.get()
-        return None if connection is None else connection.local_host
+        return None if connection is None else connection.transport.local_host
 
     def get_rpc_method_list(self) -> dict[str, Any] | None:
         """Ask for signatures and docstrings, as `Client` does; None without a connection."""

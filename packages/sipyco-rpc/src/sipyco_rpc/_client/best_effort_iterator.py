@@ -2,61 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
+from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc._client.remote_method import documented
-from sipyco_rpc.support.process_bound import not_copyable
-from sipyco_rpc.support.relay import RemoteItems
 
 if TYPE_CHECKING:
-    from sipyco_rpc._client.blocking.iterator import RemoteIterator
+    from sipyco_rpc._client.blocking.channel import RequestChannel
+    from sipyco_rpc.wire.messages import Message
 
 # What a method is said to return that is a generator. Values of these types cannot be sent.
 _GENERATORS: Final = frozenset({"AsyncGenerator", "AsyncIterator", "Generator", "Iterator"})
 
 
-class Items(RemoteItems, Iterator[Any]):
-    """What a generator gives; when the connection breaks it ends, as it does for calls.
+class BestEffortIterator(RemoteIterator):
+    """The items of a generator; when the connection breaks they end, as calls do.
 
     Args:
-        items: as they come, or None where there is no connection.
-        broken: is called with what an attempt to receive has raised; a `TimeoutError` of
-            `call_timeout` it raises again.
+        note_loss: is called with the connection, the call, and what an attempt to receive has
+            raised; a `TimeoutError` of `call_timeout` it raises again.
+        *arguments: those of `RemoteIterator`.
     """
 
     def __init__(
-        self, items: RemoteIterator | None, broken: Callable[[BaseException], None] | None
+        self, note_loss: Callable[[RequestChannel, str, BaseException], None], *arguments: Any
     ) -> None:
-        self._items = items
-        self._broken = broken
+        super().__init__(*arguments)
+        self._note_loss = note_loss
 
-    def __next__(self) -> Any:
-        if self._items is None or self._broken is None:
-            raise StopIteration
+    def next_message(self) -> Message:
         try:
-            try:
-                message = self._items.next_message()
-            except (OSError, EOFError) as exc:
-                self._broken(exc)
-                raise StopIteration from exc
-            return self._items.value_of(message)
-        except KeyboardInterrupt:
-            self.close()  # as of `RemoteIterator`
-            raise
+            return super().next_message()
+        except (OSError, EOFError) as exc:
+            self._note_loss(self._channel, self._what, exc)
+            raise StopIteration from exc
 
-    __reduce__ = not_copyable("its items come over a connection of this process")
 
-    def close(self) -> None:
-        """End the generator. May be repeated."""
-        if self._items is not None:
-            self._items.close()
+class NoItems(RemoteIterator):
+    """The items of a generator that could not be called: there are none."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def __init__(self, what: str) -> None:
+        self._what = what  # it has ended before it has begun
 
 
 def generators_in(listing: Mapping[str, Any]) -> set[str]:

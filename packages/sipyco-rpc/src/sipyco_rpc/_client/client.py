@@ -13,7 +13,6 @@ from sipyco_rpc.wire.session import AutoTarget
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Any, Self
 
     from sipyco_rpc.net.tls import SimpleSSLConfig
@@ -105,7 +104,7 @@ class Client(RemoteTarget):
 
     def get_local_host(self) -> str:
         """Return the address of the local end of the connection."""
-        return self.__connection.local_host
+        return self.__connection.transport.local_host
 
     def get_rpc_method_list(self) -> dict[str, Any]:
         """Ask the server for signatures and docstrings.
@@ -153,10 +152,5 @@ class Client(RemoteTarget):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close_rpc()

@@ -8,12 +8,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sipyco_rpc._client.best_effort_iterator import Items, generators_in
+from sipyco_rpc._client.best_effort_iterator import (
+    BestEffortIterator,
+    NoItems,
+    generators_in,
+)
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.process_bound import after_fork_in_child
 
 if TYPE_CHECKING:
+    from sipyco_rpc._client.blocking.channel import RequestChannel
     from sipyco_rpc._client.blocking.connection import BlockingConnection
     from sipyco_rpc.wire.session import AutoTarget
 
@@ -116,21 +121,21 @@ class ReconnectingConnection:
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `BlockingConnection.call`, but for the network's."""
         connection = self.get()
+        what = f"call of `{self.selected_target}.{name}`"
         if connection is None:
             if name not in self._generators:
                 return None
             logger.warning("`%s` gives no items: there is no connection to %s", name, self.where)
-            return Items(None, None)
-        what = f"call of `{connection.session.selected_target}.{name}`"
+            return NoItems(what)
+        iterator = partial(BestEffortIterator, self._note_loss)
         try:
-            result = connection.call(name, args, kwargs)
+            result = connection.call(name, args, kwargs, iterator)
         except _NETWORK_ERRORS as exc:
             self._note_loss(connection, what, exc)
-            return Items(None, None) if name in self._generators else None
-        if not isinstance(result, RemoteIterator):
-            return result
-        self._generators.add(name)
-        return Items(result, partial(self._note_loss, connection, what))
+            return NoItems(what) if name in self._generators else None
+        if isinstance(result, RemoteIterator):
+            self._generators.add(name)
+        return result
 
     def list_methods(self) -> dict[str, Any] | None:
         """Ask for signatures and docstrings; give None without a connection."""
@@ -171,7 +176,7 @@ class ReconnectingConnection:
             connection.close()
             raise
 
-    def _note_loss(self, connection: BlockingConnection, what: str, exc: BaseException) -> None:
+    def _note_loss(self, connection: RequestChannel, what: str, exc: BaseException) -> None:
         """Warn of a connection that broke in a call, and have another one made.
 
         Raises:
@@ -189,7 +194,7 @@ class ReconnectingConnection:
             logger.warning("%s failed, reconnecting in the background: %s", what, exc)
             self._replace(connection)
 
-    def _replace(self, broken: BlockingConnection | None) -> None:
+    def _replace(self, broken: RequestChannel | None) -> None:
         """Drop a broken connection and have a new one made, unless that is under way."""
         with self._lock:
             if broken is not self.current or self._closing.is_set():

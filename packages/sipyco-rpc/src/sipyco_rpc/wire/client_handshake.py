@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sipyco_pyon import pyon
-from sipyco_rpc.limits import MAX_GREETING_LITERAL, MAX_LINE, MAX_NAME, MAX_NAMES_SHOWN
+from sipyco_rpc.limits import MAX_GREETING_LITERAL, MAX_NAME, MAX_NAMES_SHOWN
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.wire.exceptions import unpack_exception
 from sipyco_rpc.wire.lines import LineTooLong
@@ -23,12 +23,9 @@ class ClientHandshake(ReplyRouter):
     """The beginning of a client's conversation: who the server is, and which target it is to be.
 
     The order is `hello`, `receive_identification`, `select`, `receive_methods`.
-
-    Args:
-        max_message: longest message to accept, in bytes.
     """
 
-    def __init__(self, max_message: int = MAX_LINE) -> None:
+    def __init__(self, max_message: int) -> None:
         super().__init__(max_message)
         self.target_names: list[str] = []
         self.description: str | None = None
@@ -112,7 +109,6 @@ class ClientHandshake(ReplyRouter):
         return 0 if self.framed else self.requests_sent + 1, [line]
 
     def _names(self) -> str:
-        """Give the names of the targets for an error."""
         return excerpt(" ".join(self.target_names), MAX_NAMES_SHOWN)
 
     def receive_methods(self, message: Message) -> None:
@@ -124,7 +120,7 @@ class ClientHandshake(ReplyRouter):
         """
         text = text_of(message)
         try:
-            names = self._dialect.decode(text, message[2])
+            names = self._decode(text, message[2])
             if names == {} and isinstance(names, dict):
                 names = set()  # how an empty set looks in PYON v1
             error = None

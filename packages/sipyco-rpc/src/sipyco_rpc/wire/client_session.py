@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.messages import Message
     from sipyco_rpc.wire.session import Body, OutgoingMessage
 
-
 GENERATOR: Final = object()  # stands for the result of a method whose items are to come
-
 _NO_KWARGS: Final = b',"kwargs":{}}'
 
 
@@ -67,10 +65,10 @@ class ClientSession(ClientHandshake):
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> OutgoingMessage:
         """Give a call as a request: what `request(call(…))` gives, in fewer steps."""
-        if not self.framed or kwargs or name not in self._prefixes:
+        prefix = self._prefixes.get(name)
+        if prefix is None or kwargs:
             return self.request(self.call(name, args, kwargs))
         number = self.requests_sent + 1
-        prefix = self._prefixes[name]
         text, buffers = self._encode(list(args))
         if buffers:
             return number, pack_frame(number, prefix + text + _NO_KWARGS, buffers)
@@ -177,7 +175,7 @@ class ClientSession(ClientHandshake):
             if self.framed:
                 reply = pyon.decode(text, buffers=buffers)
             else:
-                reply = self._dialect.decode(text, buffers)
+                reply = self._decode(text, buffers)
             status = reply["status"] if isinstance(reply, dict) else None
             if not isinstance(status, str):
                 raise ValueError("not a reply")
@@ -193,6 +191,5 @@ class ClientSession(ClientHandshake):
             raise self._no_memory_to("decode a reply of", size, exc) from exc
         except (KeyError, ValueError, RecursionError) as exc:
             raise IncompatibleServer(
-                f"expected a reply in {self._dialect.name}, got {excerpt(text)}: "
-                f"{short_message(exc)}"
+                f"expected a reply in {self._dialect}, got {excerpt(text)}: {short_message(exc)}"
             ) from exc

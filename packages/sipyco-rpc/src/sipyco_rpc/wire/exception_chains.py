@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, Final
 
-__all__: list[str] = []
-
-
 # As Python has it between two tracebacks.
 _BETWEEN: Final = {
     "cause": "\nThe above exception was the direct cause of the following exception:\n\n",
@@ -61,28 +58,12 @@ def origin_of(exc: BaseException) -> tuple[str, BaseException] | None:
     return None
 
 
-def notes_of(exc: BaseException) -> list[str]:
-    """Give the notes of an exception; a program may have put anything in their place."""
-    return _texts(getattr(exc, "__notes__", None))
-
-
-def members_of(exc: BaseException) -> tuple[BaseException, ...]:
-    """Give the exceptions in a group; what is none has none."""
-    return exc.exceptions if isinstance(exc, BaseExceptionGroup) else ()
-
-
 def left_out(count: int) -> str:
     """Give the note about members that are missing."""
     return f"[{count} more exceptions of this group are left out]"
 
 
 # The other direction: a description from a peer.
-
-
-def add_notes(exc: BaseException, pack: Mapping[str, Any]) -> None:
-    """Give an exception the notes of its description."""
-    for note in _texts(pack.get("notes")):
-        exc.add_note(note)
 
 
 def described_origin(pack: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
@@ -155,7 +136,7 @@ def _shown(pack: Mapping[str, Any], budget: Budget, levels: int) -> Iterator[str
     generic = name is None or name == "GenericRemoteException"
     words = [word for word in (None if generic else name, message) if isinstance(word, str)]
     yield f"{': '.join(filter(None, words))}\n"
-    for note in _texts(pack.get("notes")):
+    for note in texts(pack.get("notes")):
         yield f"{note}\n"
     yield from _members(pack, budget, levels + 1)
 
@@ -170,8 +151,8 @@ def _members(pack: Mapping[str, Any], budget: Budget, levels: int) -> Iterator[s
             yield "".join([f"  | {line}" for line in part[:MAX_NOTE].splitlines(keepends=True)])
 
 
-def _texts(notes: Any) -> list[str]:
-    """Give the notes in what should be a list of them, none too long."""
+def texts(notes: Any) -> list[str]:
+    """Give the notes in what should be a list of them, none too long; it may be anything."""
     if not isinstance(notes, (list, tuple)):
         return []
     texts = [note for note in notes[:MAX_NOTES] if isinstance(note, str)]

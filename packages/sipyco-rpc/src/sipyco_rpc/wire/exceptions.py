@@ -60,12 +60,12 @@ def pack_exception(exc: BaseException) -> dict[str, Any]:
 def _pack(exc: BaseException, budget: chains.Budget, levels: int) -> dict[str, Any]:
     budget.seen.add(id(exc))
     packed = _pack_alone(exc, levels)
-    notes = chains.notes_of(exc)
+    notes = chains.texts(getattr(exc, "__notes__", None))
     found = chains.origin_of(exc)
     if found is not None and id(found[1]) not in budget.seen and budget.take(levels):
         packed[found[0]] = _pack(found[1], budget, levels + 1)
-    members = chains.members_of(exc)
-    if members:
+    if isinstance(exc, BaseExceptionGroup):
+        members = exc.exceptions
         packed["exceptions"] = [
             _pack(member, budget, levels + 1) for member in members if budget.take(levels)
         ]
@@ -215,7 +215,6 @@ def _try_to_build(cls: type[Exception], message: str, arguments: Any) -> Excepti
 
 
 def _as_text(value: Any) -> str:
-    """Show what should be a text."""
     return value if isinstance(value, str) else short_repr(value)
 
 
@@ -239,7 +238,8 @@ def _unpack(pack: Mapping[str, Any], budget: chains.Budget, levels: int) -> Exce
     before, lines = chains.origin_lines(pack, budget), chains.lines_of(pack)
     after = chains.member_lines(pack, budget)
     exc = _unpack_group(pack, budget, levels) or _unpack_alone(pack)
-    chains.add_notes(exc, pack)
+    for note in chains.texts(pack.get("notes")):
+        exc.add_note(note)
     exc.parent_traceback = [*before, *lines, *after]  # type: ignore[attr-defined]
     found = chains.described_origin(pack)
     if found is not None and found[0] == "cause" and budget.take(levels):

@@ -14,6 +14,7 @@ import re
 
 from sipyco_pyon import pyon
 from sipyco_rpc.limits import MAX_HEADER
+from sipyco_rpc.wire.lines import LineTooLong, OutOfMemory
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
     from sipyco_rpc.support.memory import Piece
-    from sipyco_rpc.wire.lines import LineTooLong
 
-__all__ = ["MAX_HEADER", "FrameBody", "FrameError", "SkippedBody", "pack_frame"]
+__all__ = ["MAX_HEADER", "FrameBody", "FrameError", "pack_frame"]
 
 _JOINED: Final = 64 * 1024  # bytes; copying a longer text takes longer than one more system call
 _FIRST_STEP: Final = 1024 * 1024  # bytes of memory for a text of which nothing has come yet
@@ -61,68 +61,89 @@ def pack_frame(call_id: int, text: bytes, buffers: Sequence[memoryview] = ()) ->
 class FrameBody:
     """What follows the header of a frame, on its way into the memory that it will stay in.
 
+    What is too long, or what there is no memory for, is received and dropped.
+
     Args:
         call_id: from the header.
         text_length: of the text, in bytes.
         lengths: of the buffers, in bytes.
+        limit: the most that is kept, of the text and all buffers together, in bytes.
 
     Attributes:
-        length: of the text and all buffers, in bytes.
-        left: how many of them have yet to come; right as well after a `MemoryError`.
+        error: why nothing of it is kept, or None.
     """
 
-    def __init__(self, call_id: int, text_length: int, lengths: list[int]) -> None:
+    def __init__(self, call_id: int, text_length: int, lengths: list[int], limit: int) -> None:
         self.call_id = call_id
-        self.complete = False
+        self.error: LineTooLong | None = None
         self.text = bytearray()
         self.buffers: list[Any] = []
         self._parts: list[bytearray] = []  # of the text
         self._missing = text_length  # of the text, beyond the parts that there are
         self._lengths = lengths
-        self.length = self.left = text_length + sum(lengths)
+        self._length = self._left = text_length + sum(lengths)  # in all, and yet to come
+        self._limit = limit
         self._target = memoryview(b"")  # what is being filled
         self._filled = 0
+        if self._length > limit:
+            self._drop(LineTooLong(self._length, limit))
         self.received(0)
 
     @property
+    def complete(self) -> bool:
+        """Whether all of it has come."""
+        return self._left == 0
+
+    @property
     def raw(self) -> bool:
-        """Whether the next bytes are those of an array, and may be any."""
-        return bool(self.buffers)
+        """Whether the next bytes are those of an array, or are dropped: they may be any."""
+        return bool(self.buffers) or self.error is not None
 
     def memory(self) -> memoryview:
         """Where the next bytes belong."""
-        return self._target[self._filled :]
+        return self._target[self._filled : self._filled + self._left]
 
     def received(self, size: int) -> None:
-        """Note that bytes have been put there.
-
-        Raises:
-            MemoryError: there is none for what comes next; the rest has to be skipped.
-        """
-        self.left -= size
+        """Note that bytes have been put there."""
+        self._left -= size
+        if self.error is not None:
+            return
         self._filled += size
-        while self._filled == len(self._target) and not self.complete:
-            self._filled = 0
-            if self._missing:
-                # No more memory than twice of what has come: the length is a peer's word. That of
-                # buffers must not move: it is reserved when all before them has come, and the
-                # system gives it as it is filled (see `new_buffer`).
-                part = bytearray(min(self._missing, max(_FIRST_STEP, sum(map(len, self._parts)))))
-                self._missing -= len(part)
-                self._parts.append(part)
-                self._target = memoryview(part)
-                continue
+        try:
+            while self._filled == len(self._target) and self._begin_next():
+                pass
+        except MemoryError:
+            self._drop(OutOfMemory(self._length, self._limit))
+
+    def _begin_next(self) -> bool:
+        """Have memory for what comes next; tell whether there is something."""
+        if self._missing:
+            # No more memory than twice of what has come: the length is a peer's word. That of
+            # buffers must not move: it is reserved when all before them has come, and the
+            # system gives it as it is filled (see `new_buffer`).
+            part = bytearray(min(self._missing, max(_FIRST_STEP, sum(map(len, self._parts)))))
+            self._missing -= len(part)
+            self._parts.append(part)
+            self._target = memoryview(part)
+        else:
             if self._parts:
                 self.text = (
                     self._parts[0] if len(self._parts) == 1 else bytearray().join(self._parts)
                 )
                 self._parts = []
-            if len(self.buffers) < len(self._lengths):
-                self.buffers.append(pyon.new_buffer(self._lengths[len(self.buffers)]))
-                self._target = memoryview(self.buffers[-1])
-            else:
-                self._target = memoryview(b"")
-                self.complete = True
+            if len(self.buffers) == len(self._lengths):
+                return False
+            self.buffers.append(pyon.new_buffer(self._lengths[len(self.buffers)]))
+            self._target = memoryview(self.buffers[-1])
+        self._filled = 0
+        return True
+
+    def _drop(self, error: LineTooLong) -> None:
+        """Keep nothing of it, neither what has come nor the rest."""
+        self.error = error
+        self._target, self._filled = memoryview(b""), 0
+        self.text, self._parts, self.buffers = bytearray(), [], []
+        self._target = memoryview(bytearray(min(self._left, _JOINED)))
 
     def take(self, data: memoryview) -> int:
         """Copy what came together with the header; return how many bytes belong to the frame."""
@@ -134,39 +155,3 @@ class FrameBody:
             taken += size
             self.received(size)
         return taken
-
-
-class SkippedBody:
-    """What follows the header of a frame that cannot be kept: it is received and dropped.
-
-    Args:
-        call_id: from the header.
-        left: of the text and all buffers, what has yet to come, in bytes.
-        error: why it cannot be kept.
-    """
-
-    def __init__(self, call_id: int, left: int, error: LineTooLong) -> None:
-        self.call_id = call_id
-        self.error = error
-        self.raw = True
-        self._missing = left
-        self._spare = memoryview(bytearray(min(left, _JOINED)))
-
-    def memory(self) -> memoryview:
-        """Where the next bytes may go."""
-        return self._spare[: self._missing]
-
-    def received(self, size: int) -> None:
-        """Note that bytes have been put there."""
-        self._missing -= size
-
-    def take(self, data: memoryview) -> int:
-        """Drop what came together with the header; return how many bytes belong to the frame."""
-        size = min(len(data), self._missing)
-        self._missing -= size
-        return size
-
-    @property
-    def complete(self) -> bool:
-        """Whether all of the frame has passed."""
-        return self._missing == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sipyco_pyon.limits import MAX_BUFFERS
 from sipyco_rpc.limits import MAX_HEADER, MAX_LINE
 from sipyco_rpc.support.quoting import excerpt
-from sipyco_rpc.wire.frames import FrameBody, FrameError, SkippedBody, match_header
-from sipyco_rpc.wire.lines import LineReader, LineTooLong, OutOfMemory
+from sipyco_rpc.wire.frames import FrameBody, FrameError, match_header
+from sipyco_rpc.wire.lines import LineReader, LineTooLong
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class MessageReader:
         self._line_reader = LineReader(max_message)
         self._max_message = max_message
         self._framed = False
-        self.body: FrameBody | SkippedBody | None = None  # of a frame that is under way
+        self.body: FrameBody | None = None
         self._memory = bytearray(_MEMORY)
         self._view = memoryview(self._memory)
         self._start = 0  # of what was received and not looked at
@@ -73,11 +73,7 @@ class MessageReader:
         if self.body is None:
             self._end += size
         else:
-            body = self.body
-            try:
-                body.received(size)
-            except MemoryError:
-                self.body = self._without_memory(body)
+            self.body.received(size)
 
     def take(self, size: int) -> list[Message]:
         """Note that bytes have been put there, and give all messages that are complete.
@@ -167,46 +163,17 @@ class MessageReader:
                 if stop - after <= self._max_message:
                     return int(call_id), self._memory[after:stop], []
                 return int(call_id), LineTooLong(stop - after, self._max_message), []
-            body = self._begin(int(call_id), int(text_length), [int(n) for n in rest.split()])
-            self._start = after
-            self.body = body = self._take_unread(body)
+            lengths = [int(length) for length in rest.split()]
+            if len(lengths) > MAX_BUFFERS:
+                raise FrameError(f"a frame has at most {MAX_BUFFERS} buffers, got {len(lengths)}")
+            self.body = body = FrameBody(
+                int(call_id), int(text_length), lengths, self._max_message
+            )
+            self._start = after + body.take(self._view[after:end])
         if not body.complete:
             return None
         self.body = None
-        if isinstance(body, SkippedBody):
-            return body.call_id, body.error, []
-        return body.call_id, body.text, body.buffers
-
-    def _begin(
-        self, call_id: int, text_length: int, lengths: list[int]
-    ) -> FrameBody | SkippedBody:
-        if len(lengths) > MAX_BUFFERS:
-            raise FrameError(f"a frame has at most {MAX_BUFFERS} buffers, got {len(lengths)}")
-        total = text_length + sum(lengths)
-        if total > self._max_message:
-            return SkippedBody(call_id, total, LineTooLong(total, self._max_message))
-        try:
-            return FrameBody(call_id, text_length, lengths)
-        except MemoryError:
-            return SkippedBody(call_id, total, OutOfMemory(total, self._max_message))
-
-    def _take_unread(self, body: FrameBody | SkippedBody) -> FrameBody | SkippedBody:
-        """Have a body take what came together with its header."""
-        if isinstance(body, FrameBody):
-            try:
-                self._start += body.take(self._view[self._start : self._end])
-                return body
-            except MemoryError:
-                self._start += body.length - body.left
-                body = self._without_memory(body)
-        self._start += body.take(self._view[self._start : self._end])
-        return body
-
-    def _without_memory(self, body: FrameBody | SkippedBody) -> SkippedBody:
-        """Give what takes the rest of a body that there is no memory for."""
-        assert isinstance(body, FrameBody)  # the other kind takes none
-        error = OutOfMemory(body.length, self._max_message)
-        return SkippedBody(body.call_id, body.left, error)
+        return body.call_id, body.error or body.text, body.buffers
 
     def _check_header(self, start: int, end: int, complete: bool) -> None:
         """Raise `FrameError` unless this may become a header."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from sipyco_rpc.limits import MAX_LINE
+from sipyco_rpc.limits import CREDIT_BYTES, MAX_CREDIT, MIN_CREDIT
 from sipyco_rpc.wire.frames import FrameError, pack_frame
-from sipyco_rpc.wire.item_queue import ItemQueue
+from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.session import Session
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -19,6 +19,51 @@ if TYPE_CHECKING:
 _UNASKED: Final = "a message that nobody had asked for"
 
 
+class ItemQueue(deque["Message"]):
+    """The messages of one generator that have come and nobody has taken.
+
+    The server may send few large items, many small ones: about a megabyte of them, at least two.
+
+    Attributes:
+        credit: how many more items the server may send; below 0 once its last message has come,
+            for which it needs none.
+    """
+
+    credit = 0
+    _window = MIN_CREDIT  # how many items may be on their way or wait here
+    _largest = 1  # of the items so far, in bytes
+
+    def put(self, message: Message) -> None:
+        """Add a message that has come.
+
+        Raises:
+            FrameError: the server was to send no more.
+        """
+        if self.credit < 0:
+            raise FrameError(f"more items of call {message[0]} than it was asked for")
+        self.credit -= 1
+        self.append(message)
+
+    def due(self) -> int:
+        """Tell how many more items to allow now; 0 for none."""
+        allowed = self.credit + len(self)
+        return self._window - allowed if allowed <= self._window // 2 else 0
+
+    def take(self) -> Message:
+        """Take the message that came first."""
+        message = self.popleft()
+        _, text, buffers = message
+        size = text.size if isinstance(text, LineTooLong) else len(text)
+        if buffers:
+            size += sum(map(len, buffers))
+        if size > self._largest or self._window < MAX_CREDIT:
+            self._largest = max(size, self._largest)
+            # It grows by steps: the next may be larger.
+            most = min(MAX_CREDIT, 2 * self._window, CREDIT_BYTES // self._largest)
+            self._window = max(MIN_CREDIT, most)
+        return message
+
+
 class ReplyRouter(Session):
     """What a client has sent, what the server owes, and whose message it is that comes.
 
@@ -26,9 +71,6 @@ class ReplyRouter(Session):
     frames replies come in the order of the requests, so the numbers of both are counted.
 
     Ctrl-C may strike in the middle of anything: each change that matters is a single step.
-
-    Args:
-        max_message: longest message to accept, in bytes.
 
     Attributes:
         requests_sent: how many requests were sent. Whoever sends one increases it by one as soon
@@ -41,7 +83,7 @@ class ReplyRouter(Session):
         control_frames: what is to be sent before anything else, and is not answered by itself.
     """
 
-    def __init__(self, max_message: int = MAX_LINE) -> None:
+    def __init__(self, max_message: int) -> None:
         super().__init__(max_message)
         self.requests_sent = 0
         self.replies: deque[Message] = deque()
@@ -97,13 +139,20 @@ class ReplyRouter(Session):
         """
         replies = self.replies
         while replies:
-            number = replies[0][0]
-            if number in awaited:
+            if replies[0][0] in awaited:
                 return True
-            if number > self.requests_sent:
-                raise FrameError(_UNASKED)
+            self.check_late(replies[0])
             replies.popleft()
         return False
+
+    def check_late(self, message: Message) -> None:
+        """Refuse a reply that nobody waits for, unless somebody has.
+
+        Raises:
+            FrameError: nobody had asked for it.
+        """
+        if message[0] > self.requests_sent:
+            raise FrameError(_UNASKED)
 
     def drop_late(self) -> None:
         """Drop the replies that came while a request was being sent.
@@ -133,8 +182,7 @@ class ReplyRouter(Session):
     def allow_items(self, number: int) -> bool:
         """Let a generator give more items if it is time; tell if that is in `control_frames`."""
         queue = self.streams.get(number)
-        more = 0 if queue is None else queue.due()
-        if queue is None or not more:
+        if queue is None or not (more := queue.due()):
             return False
         self.control_frames += b"".join(pack_frame(number, b'{"action":"next","n":%d}' % more))
         queue.credit += more

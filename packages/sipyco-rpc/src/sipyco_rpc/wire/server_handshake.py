@@ -106,16 +106,13 @@ class ServerHandshake:
             return None
         self._incoming.skip(len(BANNER))
         self.state = State.SELECTION
-        return BannerReceived(self.identification())
-
-    def identification(self) -> bytes:
-        """Give the greeting: plain JSON, whatever dialect follows."""
-        greeting = {
+        greeting = {  # plain JSON, whatever dialect follows
             "targets": self._target_names,
             "description": self._description,
             "features": self._features,
         }
-        return json.dumps(greeting, separators=(",", ":")).encode("ascii") + b"\n"
+        line = json.dumps(greeting, separators=(",", ":"))
+        return BannerReceived(line.encode("ascii") + b"\n")
 
     def _receive_selection(self) -> TargetSelected | None:
         message = self._incoming.next()

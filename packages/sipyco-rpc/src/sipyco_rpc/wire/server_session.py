@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from sipyco_pyon import pyon, pyon_v1  # noqa: F401  (likewise)
 from sipyco_rpc.limits import MAX_CALLS, MAX_GENERATORS, MAX_LINE
 from sipyco_rpc.support.quoting import excerpt, short_message
-from sipyco_rpc.wire.dialect import V2, DialectV2
 from sipyco_rpc.wire.exceptions import pack_exception, without_arguments
 from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.lines import LineTooLong
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.requests import Request
     from sipyco_rpc.wire.server_handshake import BannerReceived
 
-
-_V2_PLAIN_FLOAT64: Final = DialectV2(plain_float64=True)
 _LENGTH_OF_OK: Final = len(b'{"status":"ok","ret":}')
 _NEEDS_FRAMES: Final = (
     "the method returns a generator; its items can only be sent to clients that select `frames`"
@@ -61,10 +58,9 @@ class ServerSession(Session):
         frames: bool = True,
         max_message: int = MAX_LINE,
     ) -> None:
-        super().__init__(max_message)
+        super().__init__(max_message, plain_float64=plain_float64)
         self.credit: dict[int, int] = {}
         self.handshake = ServerHandshake(self.incoming, target_names, description, frames)
-        self._v2 = _V2_PLAIN_FLOAT64 if plain_float64 else V2
         # The calls that have yet to be answered: the bytes of their requests, by their numbers.
         self._calls: dict[int, int] = {}
         self._size = 0  # of all of them
@@ -85,7 +81,7 @@ class ServerSession(Session):
         """
         event = self.handshake.next_event()
         if type(event) is TargetSelected:
-            self._use(event.features, self._v2)
+            self._use(event.features)
         return event
 
     def accept(self, names: Iterable[str]) -> list[Piece]:
@@ -157,7 +153,7 @@ class ServerSession(Session):
             if self.framed:
                 value = pyon.decode(text, buffers=buffers)
             else:
-                value = self._dialect.decode(text, buffers)
+                value = self._decode(text, buffers)
         except MemoryError as exc:
             size = len(text) + sum(map(len, buffers))
             raise self._no_memory_to("decode a request of", size, exc) from exc
@@ -165,7 +161,7 @@ class ServerSession(Session):
             raise ValueError(f"the request is not UTF-8 text: {excerpt(text)}") from None
         except ValueError as exc:
             raise ValueError(
-                f"the request is not {self._dialect.name}: {short_message(exc)}: {excerpt(text)}"
+                f"the request is not {self._dialect}: {short_message(exc)}: {excerpt(text)}"
             ) from exc
         if not isinstance(value, dict):
             raise ValueError(f"a request is a dictionary, got {excerpt(text)}")
@@ -181,7 +177,7 @@ class ServerSession(Session):
     def encodable(self, value: Any) -> bool:
         """Tell whether a value can be sent in the dialect of this connection."""
         try:
-            self._dialect.to_line(value)
+            self._to_line(value)
         except Exception:  # noqa: BLE001  (any error means no)
             return False
         return True

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 
 from sipyco_pyon import pyon
-from sipyco_rpc.limits import MAX_LINE
-from sipyco_rpc.wire.dialect import V1, V2, DialectV1, DialectV2
 from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.messages import MessageReader
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Final, TypeAlias
 
-    from sipyco_rpc.support.memory import Piece
+    from sipyco_rpc.support.memory import Piece, Text
 
     # The text of a message, and the memory that it refers to.
     Body: TypeAlias = tuple[bytes, list[memoryview]]
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["AutoTarget", "IncompatibleServer", "ProtocolError", "Session"]
 
 BANNER: Final = b"ARTIQ pc_rpc\n"  # the name that the protocol has had since 2015
-
-
 PYON_V2: Final = "pyon_v2"
 FRAMES: Final = "frames"
 
@@ -54,8 +50,12 @@ def _load_codec() -> None:
 class Session:
     """What was agreed upon in the handshake, and how values travel from then on.
 
+    Values are written in one of two dialects of PYON: v1, of programs from before 2025, resembles
+    Python source; v2 is JSON.
+
     Args:
         max_message: longest message to accept, in bytes.
+        plain_float64: write `numpy.float64` scalars as plain numbers, as older programs do.
 
     Attributes:
         incoming: makes messages of what the other side sends.
@@ -64,18 +64,17 @@ class Session:
 
     _where = ""  # for errors that the other side is told
 
-    def __init__(self, max_message: int = MAX_LINE) -> None:
+    def __init__(self, max_message: int, *, plain_float64: bool = False) -> None:
         _load_codec()
         self.incoming = MessageReader(max_message)
         self.framed = False
-        self._dialect: DialectV1 | DialectV2 = V1
-        self._plain_float64 = False
+        self._dialect = "PYON v1"
+        self._plain_float64 = plain_float64
 
-    def _use(self, features: Sequence[str], v2: DialectV2 = V2) -> None:
+    def _use(self, features: Sequence[str]) -> None:
         """Speak and understand what was agreed upon, from now on."""
         if PYON_V2 in features:
-            self._dialect = v2
-            self._plain_float64 = v2.plain_float64
+            self._dialect = "PYON v2"
         if FRAMES in features:
             self.framed = True
             self.incoming.expect_frames()
@@ -89,9 +88,23 @@ class Session:
         if self.framed:
             return self._encode(value)
         try:
-            return self._dialect.to_line(value), []
+            return self._to_line(value), []
         except MemoryError as exc:
             raise self._no_memory_to("encode", _size_of(value), exc) from exc
+
+    def _to_line(self, value: Any) -> bytes:
+        if self._dialect == "PYON v2":
+            return pyon.encode_bytes(value, plain_float64=self._plain_float64, end="\n")
+        from sipyco_pyon import pyon_v1  # newer programs do without it
+
+        return pyon_v1.encode(value).encode("ascii") + b"\n"
+
+    def _decode(self, text: Text, buffers: list[Any]) -> Any:
+        if self._dialect == "PYON v2":
+            return pyon.decode(text, buffers=buffers)
+        from sipyco_pyon import pyon_v1
+
+        return pyon_v1.decode(text.decode())
 
     def _encode(self, value: Any) -> Body:
         """Write a value, or a part of one, for a frame."""

@@ -28,7 +28,8 @@ class Closing(Coroutine[Any, Any, None]):
 
     def _begin(self) -> Coroutine[Any, Any, None]:
         if self._closing is None:
-            self._closing = _close(self._connection)
+            self._thread = threading.get_ident()
+            self._closing = self._close_and_wait()
         return self._closing
 
     def __await__(self) -> Generator[Any, Any, None]:
@@ -40,9 +41,8 @@ class Closing(Coroutine[Any, Any, None]):
     def throw(self, *exc_info: Any) -> Any:
         if self._closing is None:
             # A task that was cancelled before it has begun: the connection is closed all the same.
-            self._closing = _nothing()
-            self._drop()
-        return self._closing.throw(*exc_info)
+            self._close_now()
+        return self._begin().throw(*exc_info)
 
     def close(self) -> None:
         if self._closing is not None:
@@ -51,36 +51,30 @@ class Closing(Coroutine[Any, Any, None]):
     def __del__(self) -> None:
         if self._closing is None and not sys.is_finalizing():
             try:
-                self._drop()
+                self._close_now()
             except Exception:  # noqa: BLE001  (nobody could take it)
                 pass
 
-    def _drop(self) -> None:
+    async def _close_and_wait(self) -> None:
+        connection = self._close_now()
+        if connection is not None:
+            await connection.wait_closed()
+
+    def _close_now(self) -> ConnectionProtocol | None:
+        """Close the connection, or have its loop do so where that runs elsewhere; return it."""
         connection = self._connection()
         if connection is None:
-            return
+            return None
         loop = connection.loop
         elsewhere = loop.is_running() and loop is not _running_loop()
         if elsewhere or (threading.get_ident() != self._thread and not loop.is_closed()):
-            _close_threadsafe(connection)
-        else:
-            connection.close()
-
-
-async def _nothing() -> None:
-    pass
-
-
-async def _close(connection_now: Callable[[], ConnectionProtocol | None]) -> None:
-    connection = connection_now()
-    if connection is None:
-        return
-    loop = connection.loop
-    if loop.is_running() and loop is not asyncio.get_running_loop():
-        _close_threadsafe(connection)
-        return
-    connection.close()
-    await connection.wait_closed()
+            try:
+                loop.call_soon_threadsafe(connection.close)
+                return connection
+            except RuntimeError:
+                pass  # the loop was closed just now
+        connection.close()
+        return connection
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -88,11 +82,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _close_threadsafe(connection: ConnectionProtocol) -> None:
-    """Have a connection closed by its loop, which is not that of this thread."""
-    try:
-        connection.loop.call_soon_threadsafe(connection.close)
-    except RuntimeError:
-        connection.close()  # the loop was closed just now

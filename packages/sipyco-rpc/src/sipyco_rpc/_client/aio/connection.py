@@ -1,16 +1,17 @@
-"""The asyncio shell around a `ClientSession`: a transport, and tasks that wait."""
+"""The asyncio shell around a `ClientSession`: a transport, tasks that wait, and iterators."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sipyco_rpc._client.aio.iterator import RemoteAsyncIterator
 from sipyco_rpc._client.aio.protocol import ConnectionProtocol
 from sipyco_rpc._client.timeouts import limit_of, limits
 from sipyco_rpc.net.errors import protocol_violation, timeout_error
+from sipyco_rpc.support.process_bound import not_copyable
+from sipyco_rpc.support.relay import RemoteItems
 from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
 from sipyco_rpc.wire.frames import FrameError
 
@@ -52,12 +53,12 @@ class AsyncioConnection(ConnectionProtocol):
         try:
             for number in session.receive(nbytes):
                 self._arrived[number].set()
-            replies = session.replies
-            # The first test is the second one in fewer steps, where nothing is late.
-            while replies and (replies[0][0] in waiting or session.has_reply(waiting)):
-                message = replies.popleft()
-                reply = waiting.pop(message[0])
-                if not reply.done():
+            while session.replies:
+                message = session.replies.popleft()
+                reply = waiting.pop(message[0], None)
+                if reply is None:
+                    session.check_late(message)
+                elif not reply.done():
                     reply.set_result(message)
         except FrameError as exc:
             self._abort(protocol_violation(self.where, exc))
@@ -142,9 +143,9 @@ class AsyncioConnection(ConnectionProtocol):
         if sender.backpressured and self._closed is None:
             # It has to wait, and the caller goes on: what it has given now is what is sent.
             make, arguments = self.session.kept(make, arguments)
-        while self._closed is None and sender.backpressured:
-            self._writable.clear()
-            await self._writable.wait()
+            while sender.backpressured and self._closed is None:
+                self._writable.clear()
+                await self._writable.wait()
         if self._closed is not None:
             raise self._closed()
         number, pieces = make(*arguments)
@@ -226,3 +227,71 @@ class AsyncioConnection(ConnectionProtocol):
             self.loop.call_soon_threadsafe(self.cancel_stream, number)
         except RuntimeError:
             pass  # the loop has been closed, and the connection with it
+
+
+class RemoteAsyncIterator(RemoteItems, AsyncIterator[Any]):
+    """The items of a generator that a remote method returned.
+
+        async for image in await camera.acquire(100):
+            ...
+
+    The generator runs as items are asked for, a few ahead. Other calls of the client may be made
+    meanwhile. What the generator raises is raised here.
+
+    Leaving an `async with` block, `aclose`, or dropping the iterator ends the generator on the
+    server. Waiting for an item may be cancelled, and begun again.
+    """
+
+    def __init__(self, connection: AsyncioConnection, number: int, what: str) -> None:
+        self._ended = False
+        self._connection = connection
+        self._number = number
+        self._what = what
+
+    __reduce__ = not_copyable("its items come over a connection of this process")
+
+    async def __anext__(self) -> Any:
+        """Wait for the next item.
+
+        Raises:
+            StopAsyncIteration: there are no more.
+            Exception: what the generator raised.
+            TimeoutError: it took too long; one may go on to wait.
+            EOFError, ConnectionError: the connection is no more.
+        """
+        if self._ended:
+            raise StopAsyncIteration
+        message = await self._connection.next_item(self._number, self._what)
+        if message is None:
+            raise StopAsyncIteration  # it was closed meanwhile
+        try:
+            goes_on, value = self._connection.session.receive_item(message)
+        except BaseException:
+            self._close()
+            raise
+        if goes_on:
+            return value
+        self._close()
+        raise StopAsyncIteration if value is None else value
+
+    async def aclose(self) -> None:
+        """End the generator. May be repeated."""
+        self._close()
+
+    def _close(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._connection.cancel_stream(self._number)
+
+    def __del__(self) -> None:
+        if not self._ended:
+            self._connection.cancel_stream_soon(self._number)
+
+    def __repr__(self) -> str:
+        return f"<items of the {self._what}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()

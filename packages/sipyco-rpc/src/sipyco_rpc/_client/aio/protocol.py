@@ -96,7 +96,6 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self._fail_waiting(error)
 
     def _fail_waiting(self, error: Callable[[], Exception]) -> None:
-        """Have those who wait for something end with an error."""
         raise NotImplementedError
 
     def _after_fork(self) -> asyncio.AbstractEventLoop:

@@ -286,7 +286,6 @@ class RequestChannel:
             self.transport.try_to_send(self.session.control_frames)
 
     def _raise_end(self, what: str, exc: EOFError | FrameError) -> NoReturn:
-        """Say which request it was that the end of the connection came upon."""
         if isinstance(exc, FrameError):
             self.transport.refuse(exc)
         raise EOFError(f"{what}: {exc}") from exc

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sipyco_rpc._client.blocking.channel import RequestChannel
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits
-from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.keepalive import connect
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.client_session import GENERATOR
@@ -13,9 +12,9 @@ from sipyco_rpc.wire.client_session import GENERATOR
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
     from typing import Any
 
-    from sipyco_rpc.wire.messages import Message
     from sipyco_rpc.wire.session import AutoTarget
 
 
@@ -42,8 +41,8 @@ class BlockingConnection(RequestChannel):
         port: int,
         timeout: float | None,
         ssl_context: ssl.SSLContext | None,
-        max_line: int = MAX_LINE,
-        key: object = None,
+        max_line: int,
+        key: object,
     ) -> None:
         timeout, where = checked_timeout(timeout), format_address(host, port)
         super().__init__(connect(host, port, timeout, ssl_context), where, timeout, max_line)
@@ -58,11 +57,6 @@ class BlockingConnection(RequestChannel):
             self.close()
             raise
 
-    @property
-    def local_host(self) -> str:
-        """The address of this end of the connection."""
-        return self.transport.local_host
-
     def select(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target and learn its methods."""
         session = self.session
@@ -74,33 +68,38 @@ class BlockingConnection(RequestChannel):
         """The target, and where it is."""
         return f"`{self.session.selected_target}` on {self.where}"
 
-    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a method; errors are those of `exchange`, and what the method raised."""
+    def call(
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        iterator: Callable[[RequestChannel, int, str, object], RemoteIterator] = RemoteIterator,
+    ) -> Any:
+        """Call a method; errors are those of `exchange`, and what the method raised.
+
+        Args:
+            name: of the method.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+            iterator: makes what is returned if the method is a generator.
+        """
         session = self.session
         what = self._names.get(name) or self._name(name)
         limit = limit_of(self._key) if limits.get() else NO_LIMIT
         reply = self.exchange(what, limit, session.request_call, name, args, kwargs)
         try:
             value = session.receive_reply(reply)
-            return value if value is not GENERATOR else self.items(what, reply)
+            if value is not GENERATOR:
+                return value
+            session.open_stream(reply[0])
+            return iterator(self, reply[0], what, self._key)
         except KeyboardInterrupt:
             self.cancel_call(reply[0])
             raise
 
     def _name(self, name: str) -> str:
-        """Make the name of a call for error messages, once for each method."""
         what = self._names[name] = f"call of `{self.session.selected_target}.{name}`"
         return what
-
-    def items(self, what: str, reply: Message) -> RemoteIterator:
-        """Give an iterator over what a generator gives.
-
-        Args:
-            what: the call, for error messages.
-            reply: its reply, which was `GENERATOR`.
-        """
-        self.session.open_stream(reply[0])
-        return RemoteIterator(self, reply[0], what, self._key)
 
     def list_methods(self) -> dict[str, Any]:
         """Ask for signatures and docstrings; errors are those of `exchange`."""

@@ -10,23 +10,10 @@ from sipyco_rpc.support.relay import RemoteItems
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Any, Protocol, Self
+    from typing import Any, Self
 
-    from sipyco_rpc._client.timeouts import Limit
-    from sipyco_rpc.wire.client_session import ClientSession
+    from sipyco_rpc._client.blocking.channel import RequestChannel
     from sipyco_rpc.wire.messages import Message
-
-    class ItemSource(Protocol):
-        """What an iterator needs of its connection."""
-
-        session: ClientSession
-
-        def next_item(self, number: int, what: str, limit: Limit) -> Message | None:
-            """Wait for what a generator gives next; None if it was closed."""
-
-        def cancel_stream(self, number: int) -> None:
-            """Have the server end a generator, and drop what it gives."""
 
 
 class RemoteIterator(RemoteItems, Iterator["Any"]):
@@ -45,8 +32,8 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
 
     _ended = True  # until it has begun: Ctrl-C may strike before that
 
-    def __init__(self, source: ItemSource, number: int, what: str, key: object) -> None:
-        self._source = source
+    def __init__(self, channel: RequestChannel, number: int, what: str, key: object) -> None:
+        self._channel = channel
         self._number = number
         self._what = what
         self._key = key  # of the client
@@ -74,7 +61,7 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
         if self._ended:
             raise StopIteration
         try:
-            message = self._source.next_item(self._number, self._what, limit_of(self._key))
+            message = self._channel.next_item(self._number, self._what, limit_of(self._key))
         except TimeoutError:
             raise
         except BaseException:
@@ -87,7 +74,7 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
     def value_of(self, message: Message) -> Any:
         """Give the item in a message; errors are those of the generator."""
         try:
-            more, value = self._source.session.receive_item(message)
+            more, value = self._channel.session.receive_item(message)
         except BaseException:
             self.close()
             raise
@@ -100,7 +87,7 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
         """End the generator. May be repeated."""
         if not self._ended:
             self._ended = True
-            self._source.cancel_stream(self._number)
+            self._channel.cancel_stream(self._number)
 
     def __del__(self) -> None:
         self.close()
@@ -111,10 +98,5 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()

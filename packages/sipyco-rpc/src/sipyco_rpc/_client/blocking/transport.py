@@ -239,7 +239,6 @@ class SocketTransport:
                 self.refuse(exc)
 
     def _limit_operation(self, timeout: float | None, deadline: float | None) -> None:
-        """Set the timeout of the next operation."""
         if deadline is not None:
             timeout = deadline - time.monotonic()
             if timeout <= 0:
