@@ -14,6 +14,7 @@ import pytest
 
 from sipyco_rpc._server import generator
 from sipyco_rpc._server.generator import ServedGenerator
+from sipyco_rpc._server.target import Target
 from sipyco_rpc._server.worker import Outcome, Worker
 from sipyco_rpc.pc_rpc import Client, Server
 from support.generators import Items
@@ -122,7 +123,7 @@ def test_a_generator_waits_longer_for_a_client_that_reads_slowly(
 
     async def main() -> None:
         table = Items(credit=2, writable=False)
-        stream = ServedGenerator(1, numbers(), None, None, table)
+        stream = ServedGenerator(1, numbers(), Target("t", None), table)
         stream.end_after_last()
         for _ in range(20):
             await asyncio.sleep(0.001)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sipyco_rpc._server import connection
+from sipyco_rpc._server import target as target_module
 from sipyco_rpc._server.generator import ServedGenerator
 from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.worker import Outcome, Worker
@@ -464,7 +465,8 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
         target, lock = Target(), CallLock()
         table = Items(credit=items)
         generator = target.asynchronous(9)
-        stream = ServedGenerator(1, generator, lock, None, table)  # type: ignore[arg-type]
+        served = target_module.Target("t", target, lock=lock)
+        stream = ServedGenerator(1, generator, served, table)  # type: ignore[arg-type]
         stream.resume_soon()
         while len(table.given) < items:
             await asyncio.sleep(0)

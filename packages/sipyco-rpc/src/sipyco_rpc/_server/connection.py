@@ -246,7 +246,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._work(queue.process_waiting)
         if not self._ending:
             queue.resume_reading()
-            calls.generators.resume()
+            for generator in list(calls.generators.giving.values()):
+                generator.resume()
             self._close_if_done(calls, queue)
 
     def _reply_put(self) -> None:
@@ -290,6 +291,6 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _close_if_done(self, calls: CallDispatcher, queue: RequestQueue) -> None:
         """Close the connection of a client that sends nothing more and has been answered."""
         if calls.replies.client_left and not queue.waiting:
-            self._work(calls.generators.end_after_last)
+            self._work(calls.end_after_last)
             if calls.idle and not self._sender.backpressured:
                 close(self._transport)

@@ -53,7 +53,7 @@ class CallDispatcher:
     @property
     def idle(self) -> bool:
         """Whether everything has been answered."""
-        return not self.jobs and not self.generators
+        return not self.jobs and not self.generators.giving
 
     def handle(self, message: Message) -> None:
         """Do what a request asks for.
@@ -61,7 +61,7 @@ class CallDispatcher:
         Raises:
             ProtocolError: the connection cannot go on.
         """
-        number = message[0]
+        number, generators = message[0], self.generators.giving
         try:
             request = self._session.receive_request(message)
             if type(request) is CallRequest:
@@ -69,11 +69,12 @@ class CallDispatcher:
             elif type(request) is ListRequest:
                 self._list(number)
             elif type(request) is NextRequest:
-                self.generators.resume_soon(number)
+                if number in generators:  # it may have ended
+                    generators[number].resume_soon()
             elif number in self.jobs:
                 self.jobs[number].cancel()
-            else:
-                self.generators.cancel(number)
+            elif number in generators:
+                generators[number].cancel()
         except ProtocolError:
             raise
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
@@ -84,6 +85,11 @@ class CallDispatcher:
         self.replies.client_left = True
         for job in list(self.jobs.values()):
             job.drop_unless_begun()
+
+    def end_after_last(self) -> None:
+        """End generators when they have given what was asked for: no more requests will come."""
+        for generator in list(self.generators.giving.values()):
+            generator.end_after_last()
 
     def close(self, *, cancel: bool = False) -> None:
         """Answer nothing any more; end what gives items, and what waits for the lock.
@@ -96,7 +102,8 @@ class CallDispatcher:
         if cancel:
             for job in list(self.jobs.values()):
                 job.cancel()
-        self.generators.cancel_all()
+        for generator in list(self.generators.giving.values()):
+            generator.cancel()
 
     async def finish(self, deadline: float) -> None:
         """Wait for the coroutines that are under way; and a while for generators in a thread.

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from sipyco_rpc._server.job import Job, is_plain_generator
+from sipyco_rpc._server.job import Job
 from sipyco_rpc.limits import UNCLAIMED_ITEM_TIMEOUT
 from sipyco_rpc.support.relay import RemoteItems
 
 if TYPE_CHECKING:
-    from sipyco_rpc._server.lock import CallLock
     from sipyco_rpc._server.replies import Replies
     from sipyco_rpc._server.target import Target
     from sipyco_rpc._server.worker import Outcome, Worker
@@ -25,6 +24,9 @@ class GeneratorTable:
     Args:
         target: that of the methods.
         replies: takes the items.
+
+    Attributes:
+        giving: those whose end the client has not been told, by the numbers of their calls.
     """
 
     def __init__(self, target: Target, replies: Replies) -> None:
@@ -32,13 +34,9 @@ class GeneratorTable:
         self._replies = replies
         self._session = replies.session
         self._sender = replies.sender
-        self._generators: dict[int, ServedGenerator] = {}  # by the numbers of the calls
-        self._unclosed: set[ServedGenerator] = set()  # those that were ended among them
+        self.giving: dict[int, ServedGenerator] = {}
+        self._unclosed: set[ServedGenerator] = set()  # these, and those that clean up
         self._closed: asyncio.Future[None] | None = None  # of who waits until there are none
-
-    def __len__(self) -> int:
-        """Count those whose end the client has not been told."""
-        return len(self._generators)
 
     @property
     def jobs(self) -> list[Job]:
@@ -55,39 +53,10 @@ class GeneratorTable:
                 close()
             self._sender.put(self._session.fail(number, exc))
             return
-        target = self._target
-        lock, worker = target.lock, None
-        if target.thread_lock is not None and is_plain_generator(generator):
-            lock, worker = target.thread_lock, target.worker()
-        served = ServedGenerator(number, generator, lock, worker, self)
-        self._generators[number] = served
+        served = ServedGenerator(number, generator, self._target, self)
+        self.giving[number] = served
         self._unclosed.add(served)
         self._sender.put(reply)
-
-    def resume_soon(self, number: int) -> None:
-        """Let a generator go on, for which the client has asked for more; it may have ended."""
-        if number in self._generators:
-            self._generators[number].resume_soon()
-
-    def resume(self) -> None:
-        """Let generators go on that had to wait until something can be sent."""
-        for generator in list(self._generators.values()):
-            generator.resume()
-
-    def end_after_last(self) -> None:
-        """End generators when they have given what was asked for: no more requests will come."""
-        for generator in list(self._generators.values()):
-            generator.end_after_last()
-
-    def cancel(self, number: int) -> None:
-        """End a generator before its time; it may have ended."""
-        if number in self._generators:
-            self._generators[number].cancel()
-
-    def cancel_all(self) -> None:
-        """End all of them."""
-        for generator in list(self._generators.values()):
-            generator.cancel()
 
     async def wait_closed(self, timeout: float) -> None:
         """Wait until nothing of them runs, at most so many seconds."""
@@ -111,14 +80,14 @@ class GeneratorTable:
         try:
             self._sender.put(self._session.item(number, outcome.pop()))
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            generator = self._generators.pop(number)
+            generator = self.giving.pop(number)
             self._sender.put(self._session.fail(number, exc))
             generator.cancel()
         self._replies.on_put()
 
     def ended(self, number: int, exc: BaseException | None) -> None:
         """Tell the client of the end, unless it has been told; None if there are no more items."""
-        if self._generators.pop(number, None) is None:
+        if self.giving.pop(number, None) is None:
             return
         if exc is not None:
             self._replies.fail(number, exc)
@@ -147,8 +116,7 @@ class ServedGenerator:
     Args:
         number: of the call that has returned it.
         generator: a generator, or an asynchronous one; or what a client gives of another server.
-        lock: is held by each step; None if there is none.
-        worker: the thread to run the steps in; None for the loop's.
+        target: that of the method; its lock is held by each step.
         table: takes what comes of them.
 
     Attributes:
@@ -159,17 +127,18 @@ class ServedGenerator:
         self,
         number: int,
         generator: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | RemoteItems,
-        lock: CallLock | None,
-        worker: Worker | None,
+        target: Target,
         table: GeneratorTable,
     ) -> None:
         self.job: Job | None = None
         self._number = number
         self._generator: Any = generator
-        self._plain = is_plain_generator(generator)
+        self._plain = hasattr(generator, "__next__")  # and not asynchronous
         self._relayed = isinstance(generator, RemoteItems)
-        self._lock = lock
-        self._worker = worker
+        self._lock = target.lock
+        self._worker: Worker | None = None  # that runs its steps; the loop's thread does otherwise
+        if self._plain and target.thread_lock is not None:
+            self._lock, self._worker = target.thread_lock, target.worker()
         self._table = table
         self._ended = False  # the client has been told
         self._last = False  # no more items will be asked for
