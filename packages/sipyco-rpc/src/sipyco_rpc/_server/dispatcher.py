@@ -61,20 +61,20 @@ class CallDispatcher:
         Raises:
             ProtocolError: the connection cannot go on.
         """
-        number, generators = message[0], self.generators.giving
+        number = message[0]
         try:
             request = self._session.receive_request(message)
             if type(request) is CallRequest:
                 self._call(number, request)
             elif type(request) is ListRequest:
                 self._list(number)
-            elif type(request) is NextRequest:
-                if number in generators:  # it may have ended
-                    generators[number].resume_soon()
-            elif number in self.jobs:
+            elif (generator := self.generators.giving.get(number)) is not None:
+                if type(request) is NextRequest:
+                    generator.resume_soon()
+                else:
+                    generator.cancel()
+            elif type(request) is not NextRequest and number in self.jobs:  # it may have ended
                 self.jobs[number].cancel()
-            elif number in generators:
-                generators[number].cancel()
         except ProtocolError:
             raise
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)

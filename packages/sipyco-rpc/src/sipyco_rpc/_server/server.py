@@ -91,10 +91,10 @@ class Server(AsyncioServer):
         self.targets = targets
         self.description = description
         self.builtin_terminate = builtin_terminate
-        self._plain_float64 = plain_float64
-        self._frames = frames
+        self._new_session = partial(
+            ServerSession, plain_float64=plain_float64, frames=frames, max_message=max_line
+        )
         self._allowed_methods = checked_allowed_methods(targets, allowed_methods)
-        self._max_line = max_line
         self.exit_code: str | int | None = None
         self._allow_parallel = allow_parallel
         self._threaded = threaded
@@ -150,15 +150,8 @@ class Server(AsyncioServer):
             self._workers.clear()
 
     def _new_handler(self, slot: ConnectionSlot) -> ServerConnection:
-        session = ServerSession(
-            self.targets,
-            self.description,
-            plain_float64=self._plain_float64,
-            frames=self._frames,
-            max_message=self._max_line,
-        )
         return ServerConnection(
-            session,
+            self._new_session(self.targets, self.description),
             slot,
             self._log_limiter,
             make_target=self._make_target,

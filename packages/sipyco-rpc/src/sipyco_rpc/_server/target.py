@@ -46,9 +46,7 @@ def _is_of_client(instance: object, name: str) -> bool:
 
 def _public_method(instance: object, name: str) -> Any:
     """Get a public callable of an object, or `_MISSING`."""
-    if name.startswith("_") or _is_of_client(instance, name):
-        return _MISSING
-    if _is_computed(instance, name):
+    if name.startswith("_") or _is_of_client(instance, name) or _is_computed(instance, name):
         return _MISSING
     try:
         value = getattr(instance, name, _MISSING)
