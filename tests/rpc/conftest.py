@@ -3,7 +3,7 @@
 import pytest
 
 from sipyco_rpc._server import connection
-from sipyco_rpc.net import closing, listener
+from sipyco_rpc.net import listener, workarounds
 from support import peers
 from support.leaks import nothing_is_left
 
@@ -21,7 +21,6 @@ def either_protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have servers wait for peers to take what was said last, on however busy a machine."""
-    monkeypatch.setattr(closing, "CLOSE_TIMEOUT", peers.DEADLINE)
-    monkeypatch.setattr(listener, "CLOSE_TIMEOUT", peers.DEADLINE)
+    monkeypatch.setattr(workarounds, "CLOSE_TIMEOUT", peers.DEADLINE)
     monkeypatch.setattr(listener, "STOP_TIMEOUT", peers.DEADLINE)
     monkeypatch.setattr(connection, "_CLOSE_TIMEOUT", peers.DEADLINE)

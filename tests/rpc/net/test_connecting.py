@@ -230,19 +230,30 @@ def test_who_is_cancelled_while_the_other_attempts_end_leaves_no_socket_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[socket.socket] = []
+    attempt = connect.Attempt(HOST, 1, 0.01)
+    attempt.addresses = [(socket.AF_INET, (host, 1)) for host in ("127.0.0.2", "127.0.0.3")]
 
-    async def connect(address: Any, errors: Any) -> socket.socket:
-        made.append(socket.socket())
-        return made[-1]
+    async def main() -> None:
+        racing, both = asyncio.current_task(), asyncio.Event()
+        assert racing is not None
 
-    async def end(attempts: Any) -> None:
-        raise asyncio.CancelledError
+        async def connect_to(address: Any, errors: Any, connected: list[socket.socket]) -> None:
+            if address == attempt.addresses[0]:
+                await both.wait()
+                made.append(socket.socket())
+                connected.append(made[-1])
+                return
+            both.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                racing.cancel()
 
-    monkeypatch.setattr(asyncio_connect, "_connect", connect)
-    monkeypatch.setattr(asyncio_connect, "_end", end)
-    addresses = [(socket.AF_INET, (host, 1)) for host in ("127.0.0.2", "127.0.0.3")]
+        monkeypatch.setattr(asyncio_connect, "_connect", connect_to)
+        await asyncio_connect._race(attempt)
+
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(asyncio_connect._race(addresses, {}, 1.0))
+        asyncio.run(main())
     assert [sock.fileno() for sock in made] == [-1]
 
 

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from sipyco_rpc._client.aio.connection import AsyncioConnection
-from sipyco_rpc.net.closing import close_writer
 from sipyco_rpc.net.server import AsyncioServer
-from sipyco_rpc.net.workarounds import close, feed
+from sipyco_rpc.net.workarounds import close, close_writer, feed
 from sipyco_rpc.pc_rpc import Server, SimpleSSLConfig
 from support.certificates import identity, paths_of
 from support.feeds import RawPeer, comes_true, port_of

@@ -54,6 +54,11 @@ def full_argspec(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: getattr(found, name) for name in _FIELDS}
 
 
+def empty_argspec() -> dict[str, Any]:
+    """Give what `inspect.getfullargspec` gives for a function without parameters."""
+    return {**dict.fromkeys(_FIELDS), "args": [], "kwonlyargs": [], "annotations": {}}
+
+
 _FIELDS = ("args", "varargs", "varkw", "defaults", "kwonlyargs", "kwonlydefaults", "annotations")
 
 
@@ -72,28 +77,28 @@ def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
     function = getattr(function, "__func__", function)
     signature = inspect.signature(function, **options)
     empty, kinds = inspect.Parameter.empty, inspect.Parameter
-    argspec: dict[str, Any] = dict.fromkeys(_FIELDS)
-    argspec |= {"args": [], "kwonlyargs": [], "annotations": {}}
-    if signature.return_annotation is not empty:
-        argspec["annotations"]["return"] = signature.return_annotation
+    argspec = empty_argspec()
+    positional, keyword_only = [], []
     for name, parameter in signature.parameters.items():
         if parameter.kind is kinds.VAR_POSITIONAL:
             argspec["varargs"] = name
         elif parameter.kind is kinds.VAR_KEYWORD:
             argspec["varkw"] = name
         elif parameter.kind is kinds.KEYWORD_ONLY:
-            argspec["kwonlyargs"].append(name)
-            if parameter.default is not empty:
-                argspec["kwonlydefaults"] = {
-                    **(argspec["kwonlydefaults"] or {}),
-                    name: parameter.default,
-                }
+            keyword_only.append(parameter)
         else:
-            argspec["args"].append(name)
-            if parameter.default is not empty:
-                argspec["defaults"] = (*(argspec["defaults"] or ()), parameter.default)
-        if parameter.annotation is not empty:
-            argspec["annotations"][name] = parameter.annotation
+            positional.append(parameter)
+    argspec["args"] = [each.name for each in positional]
+    argspec["defaults"] = tuple(e.default for e in positional if e.default is not empty) or None
+    argspec["kwonlyargs"] = [each.name for each in keyword_only]
+    argspec["kwonlydefaults"] = {
+        each.name: each.default for each in keyword_only if each.default is not empty
+    } or None
+    annotations = {"return": signature.return_annotation}
+    annotations |= {name: each.annotation for name, each in signature.parameters.items()}
+    argspec["annotations"] = {
+        name: annotation for name, annotation in annotations.items() if annotation is not empty
+    }
     return argspec
 
 

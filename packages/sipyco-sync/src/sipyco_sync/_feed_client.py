@@ -13,10 +13,9 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
-from sipyco_rpc.net.closing import close_writer
 from sipyco_rpc.net.errors import reason_of
 from sipyco_rpc.net.keepalive import async_open_connection
-from sipyco_rpc.net.workarounds import abort
+from sipyco_rpc.net.workarounds import abort, close_writer
 from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.log_limiter import LogLimiter
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable

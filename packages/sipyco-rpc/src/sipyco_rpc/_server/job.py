@@ -29,11 +29,6 @@ def is_generator(value: object) -> bool:
     )
 
 
-def is_plain_generator(generator: object) -> bool:
-    """Tell whether a generator is not an asynchronous one."""
-    return hasattr(generator, "__next__")
-
-
 class Job:
     """Calls a function with a lock held, and awaits its result if need be.
 

@@ -6,18 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sipyco_rpc._compat import full_argspec
-
-# What `inspect.getfullargspec` gives for a function without parameters.
-_NO_ARGSPEC: Final[dict[str, Any]] = {
-    "args": [],
-    "varargs": None,
-    "varkw": None,
-    "defaults": None,
-    "kwonlyargs": [],
-    "kwonlydefaults": None,
-    "annotations": {},
-}
+from sipyco_rpc._compat import empty_argspec, full_argspec
 
 # The entry of the server's own method.
 TERMINATE: Final = (
@@ -57,7 +46,7 @@ def document_function(function: Callable[..., Any]) -> tuple[dict[str, Any], str
             name: _annotation_text(value) for name, value in argspec["annotations"].items()
         }
     except Exception:  # noqa: BLE001  (a listing cannot fail because of one member)
-        argspec = dict(_NO_ARGSPEC)
+        argspec = empty_argspec()
     try:
         return argspec, _docstring(function)
     except Exception:  # noqa: BLE001  (likewise)

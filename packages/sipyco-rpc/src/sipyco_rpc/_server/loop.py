@@ -17,38 +17,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def _serve(
-    server: Server,
-    host: str | list[str] | None,
-    port: int,
-    ssl_config: SimpleSSLConfig | None,
-    certificates: dict[str, str | None],
-) -> BaseException | None:
-    """Serve until the end; give what the program is to end with."""
-    signals = SignalHandler()
-    signals.setup()
-    try:
-        await server.start(host, port, ssl_config, **certificates)
-        try:
-            waiting = {
-                asyncio.ensure_future(signals.wait_terminate()),
-                asyncio.ensure_future(server.wait_terminate()),
-            }
-            try:
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in waiting:
-                    task.cancel()
-                await asyncio.wait(waiting)
-        finally:
-            await server.stop()
-    finally:
-        signals.teardown()
-    if signals.interruption is not None:
-        return signals.interruption
-    return SystemExit(server.exit_code) if server.exit_code else None
-
-
 def simple_server_loop(
     targets: Mapping[str, Any],
     host: str | list[str] | None,
@@ -118,12 +86,33 @@ def simple_server_loop(
             max_connections=max_connections,
             handshake_timeout=handshake_timeout,
         )
-        certificates = {
-            "local_cert": local_cert,
-            "local_key": local_key,
-            "peer_cert": peer_cert,
-        }
-        return await _serve(server, host, port, ssl_config, certificates)
+        signals = SignalHandler()
+        signals.setup()
+        try:
+            async with server:
+                await server.start(
+                    host,
+                    port,
+                    ssl_config,
+                    local_cert=local_cert,
+                    local_key=local_key,
+                    peer_cert=peer_cert,
+                )
+                waiting = {
+                    asyncio.ensure_future(signals.wait_terminate()),
+                    asyncio.ensure_future(server.wait_terminate()),
+                }
+                try:
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for task in waiting:
+                        task.cancel()
+                    await asyncio.wait(waiting)
+        finally:
+            signals.teardown()
+        if signals.interruption is not None:
+            return signals.interruption
+        return SystemExit(server.exit_code) if server.exit_code else None
 
     try:
         end = asyncio.run(serve()) if loop is None else _run_in(loop, serve())

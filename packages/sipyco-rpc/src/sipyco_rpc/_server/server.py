@@ -91,10 +91,10 @@ class Server(AsyncioServer):
         self.targets = targets
         self.description = description
         self.builtin_terminate = builtin_terminate
-        self._plain_float64 = plain_float64
-        self._frames = frames
+        self._new_session = partial(
+            ServerSession, plain_float64=plain_float64, frames=frames, max_message=max_line
+        )
         self._allowed_methods = checked_allowed_methods(targets, allowed_methods)
-        self._max_line = max_line
         self.exit_code: str | int | None = None
         self._allow_parallel = allow_parallel
         self._threaded = threaded
@@ -150,15 +150,8 @@ class Server(AsyncioServer):
             self._workers.clear()
 
     def _new_handler(self, slot: ConnectionSlot) -> ServerConnection:
-        session = ServerSession(
-            self.targets,
-            self.description,
-            plain_float64=self._plain_float64,
-            frames=self._frames,
-            max_message=self._max_line,
-        )
         return ServerConnection(
-            session,
+            self._new_session(self.targets, self.description),
             slot,
             self._log_limiter,
             make_target=self._make_target,
@@ -173,7 +166,7 @@ class Server(AsyncioServer):
             name,
             served() if callable(served) else served,
             self._allowed_methods.get(name),
-            terminate=self.builtin_terminate,
+            terminate=self._terminated.set if self.builtin_terminate else None,
             lock=None if self._allow_parallel else lock,
             thread_lock=lock if self._threaded else None,
             worker=partial(self._worker, name),
@@ -184,12 +177,11 @@ class Server(AsyncioServer):
             self._workers[name] = Worker(f"calls of {name}", self._former.pop(name, None))
         return self._workers[name]
 
-    def _exits(self, exc: BaseException | None, what: str) -> bool:
-        """Have the server stop if this is the `sys.exit` of a method, or None; tell whether."""
-        if exc is not None:
-            if not isinstance(exc, SystemExit) or not self.builtin_terminate:
-                return False
-            logger.info("stopping: %s raised SystemExit", what)
-            self.exit_code = exc.code
+    def _exits(self, exc: BaseException, what: str) -> bool:
+        """Have the server stop if this is the `sys.exit` of a method; tell whether it is."""
+        if not isinstance(exc, SystemExit) or not self.builtin_terminate:
+            return False
+        logger.info("stopping: %s raised SystemExit", what)
+        self.exit_code = exc.code
         self._terminated.set()
         return True

@@ -46,9 +46,7 @@ def _is_of_client(instance: object, name: str) -> bool:
 
 def _public_method(instance: object, name: str) -> Any:
     """Get a public callable of an object, or `_MISSING`."""
-    if name.startswith("_") or _is_of_client(instance, name):
-        return _MISSING
-    if _is_computed(instance, name):
+    if name.startswith("_") or _is_of_client(instance, name) or _is_computed(instance, name):
         return _MISSING
     try:
         value = getattr(instance, name, _MISSING)
@@ -109,8 +107,8 @@ class Target:
         name: what it is selected by.
         instance: the object.
         allowed: the only methods that may be called; None for all public ones.
-        terminate: whether there is a method `terminate` of the server's own, instead of any that
-            the object has.
+        terminate: the method of that name of the server's own, instead of any that the object
+            has; None if there is none.
         lock: is held by a call in the loop; None where calls may run at the same time.
         thread_lock: is held by a call in the thread of the target; None where there is none.
         worker: gives the thread.
@@ -119,7 +117,7 @@ class Target:
     name: str
     instance: Any
     allowed: frozenset[str] | None = None
-    terminate: bool = False
+    terminate: Callable[[], None] | None = None
     lock: CallLock | None = None
     thread_lock: CallLock | None = None
     worker: Callable[[], Worker | None] = lambda: None

@@ -11,8 +11,6 @@ from typing import Any, Final, TypeAlias
 
 from sipyco_rpc.support.process_bound import after_fork_in_child
 
-__all__: list[str] = []
-
 # What came of a function: its result in a list, or the exception that it raised.
 Outcome: TypeAlias = list[Any] | BaseException
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc.net.connect import Attempt, addresses_of
@@ -27,7 +26,7 @@ async def open_socket(host: str, port: int, timeout: float | None = None) -> soc
     try:
         async with asyncio.timeout(attempt.timeout):
             attempt.addresses = addresses_of(await _look_up(host, attempt.port))
-            sock = await _race(attempt.addresses, attempt.errors, attempt.head_start)
+            sock = await _race(attempt)
     except TimeoutError as exc:
         raise attempt.too_late() from exc
     except socket.gaierror as exc:
@@ -52,26 +51,30 @@ async def _look_up(host: str, port: int) -> list[tuple[Any, ...]]:
         raise OSError(f"could not look up {host!r}: {exc}") from exc
 
 
-async def _race(
-    addresses: list[Address], errors: dict[Address, OSError], pause: float
-) -> socket.socket | None:
+async def _race(attempt: Attempt) -> socket.socket | None:
     """Return the first connection that is made, and close the others; None if there is none."""
-    if len(addresses) == 1:
-        return await _connect(addresses[0], errors)
+    untried = attempt.addresses[::-1]
+    pending: set[asyncio.Task[None]] = set()
     connected: list[socket.socket] = []
-    attempts: list[asyncio.Task[None]] = []
-
-    async def attempt(address: Address) -> None:
-        sock = await _connect(address, errors)
-        if sock is not None:
-            connected.append(sock)
-
     winner = None
     try:
         try:
-            await _until_first(addresses, pause, attempt, attempts, connected)
+            while not connected and (untried or pending):
+                if untried:
+                    connecting = _connect(untried.pop(), attempt.errors, connected)
+                    pending.add(asyncio.create_task(connecting))
+                done, pending = await asyncio.wait(
+                    pending,
+                    timeout=attempt.head_start if untried else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for task in done:
+                    task.result()
         finally:
-            await _end(attempts)
+            for task in pending:
+                task.cancel()
+            if pending:
+                await asyncio.wait(pending)
         if connected:
             winner = connected.pop(0)
     finally:
@@ -80,45 +83,16 @@ async def _race(
     return winner
 
 
-async def _until_first(
-    addresses: list[Address],
-    pause: float,
-    attempt: Callable[[Address], Coroutine[Any, Any, None]],
-    attempts: list[asyncio.Task[None]],
-    connected: list[socket.socket],
+async def _connect(
+    address: Address, errors: dict[Address, OSError], connected: list[socket.socket]
 ) -> None:
-    """Begin with one address after another, until there is a connection, or all have failed."""
-    untried = addresses[::-1]
-    pending: set[asyncio.Task[None]] = set()
-    while not connected and (untried or pending):
-        if untried:
-            task = asyncio.create_task(attempt(untried.pop()))
-            attempts.append(task)
-            pending.add(task)
-        done, pending = await asyncio.wait(
-            pending, timeout=pause if untried else None, return_when=asyncio.FIRST_COMPLETED
-        )
-        for task in done:
-            task.result()
-
-
-async def _end(attempts: list[asyncio.Task[None]]) -> None:
-    """Give up what is still under way; each closes its socket."""
-    unfinished = [task for task in attempts if not task.done()]
-    for task in unfinished:
-        task.cancel()
-    if unfinished:
-        await asyncio.wait(unfinished)
-
-
-async def _connect(address: Address, errors: dict[Address, OSError]) -> socket.socket | None:
     """Connect to one address, or keep its error."""
     family, where = address
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as exc:
         errors[address] = exc
-        return None
+        return
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, where)
@@ -127,5 +101,5 @@ async def _connect(address: Address, errors: dict[Address, OSError]) -> socket.s
         if not isinstance(exc, OSError):
             raise
         errors[address] = exc
-        return None
-    return sock
+    else:
+        connected.append(sock)

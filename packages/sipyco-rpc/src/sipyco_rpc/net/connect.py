@@ -141,10 +141,9 @@ class _Race:
 
     def __init__(self, attempt: Attempt, source_address: tuple[str, int] | None) -> None:
         self.waiting_for: dict[socket.socket, Address] = {}
-        self._errors = attempt.errors
+        self._attempt = attempt
         self._source_address = source_address
         self._untried = attempt.addresses[::-1]
-        self._head_start = attempt.head_start
         timeout = attempt.timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._selector = Selector()
@@ -157,7 +156,7 @@ class _Race:
             if self._deadline is not None and now >= self._deadline and self.waiting_for:
                 return None
             if self._untried and (now >= next_start or not self.waiting_for):
-                next_start = now + self._head_start
+                next_start = now + self._attempt.head_start
                 sock = self._start(self._untried.pop())
             else:
                 sock = self._wait(next_start if self._untried else None, now)
@@ -171,7 +170,7 @@ class _Race:
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError as exc:
-            self._errors[address] = exc
+            self._attempt.errors[address] = exc
             return None
         self.waiting_for[sock] = address
         try:
@@ -203,7 +202,7 @@ class _Race:
         return None
 
     def _failed(self, sock: socket.socket, exc: OSError) -> None:
-        self._errors[self.waiting_for.pop(sock)] = exc
+        self._attempt.errors[self.waiting_for.pop(sock)] = exc
         sock.close()
 
     def close(self) -> None:

@@ -127,10 +127,9 @@ def connect(
     where = format_address(host, port)
     started = time.monotonic()
     try:
-        secured = context.wrap_socket(
+        sock = secured = context.wrap_socket(
             sock, server_hostname=server_name(host), do_handshake_on_connect=False
         )
-        sock = secured
         secured.do_handshake()
     except BaseException as exc:
         sock.close()

@@ -13,11 +13,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
 
 from sipyco_rpc._compat import prepare_tracebacks
-from sipyco_rpc.limits import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, STOP_TIMEOUT
-from sipyco_rpc.net.accepting import Accepted
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, STOP_TIMEOUT
 from sipyco_rpc.net.admission import Admission
 from sipyco_rpc.net.keepalive import set_keepalive
-from sipyco_rpc.net.listening import checked_addresses, unresolved, usable, warn_if_exposed
+from sipyco_rpc.net.listening import (
+    Accepted,
+    checked_addresses,
+    unresolved,
+    usable,
+    warn_if_exposed,
+)
 from sipyco_rpc.net.tls import server_ssl_contexts
 from sipyco_rpc.net.workarounds import abort, feed, start_tls, stop_accepting
 from sipyco_rpc.support.log_limiter import LogLimiter
@@ -256,9 +261,9 @@ class Listener:
                 feed(handler, accepted.early)
                 transport.resume_reading()
             else:
-                handler.connection_made(
-                    await self._secured(slot, handler, context, accepted.early)
-                )
+                slot.handshake = asyncio.current_task()  # the clock of the slot ends it
+                secured = await start_tls(transport, handler, context, early=accepted.early)
+                handler.connection_made(secured)
         except OSError as exc:  # ssl.SSLError, and a peer that has gone away, among them
             transport.abort()
             if context is None:
@@ -270,6 +275,8 @@ class Listener:
         except BaseException:
             transport.abort()
             raise
+        finally:
+            slot.handshake = None
         try:
             await handler.serve()
         except (ConnectionError, EOFError) as exc:
@@ -277,18 +284,6 @@ class Listener:
         except Exception:
             if slot in self._handlers.values():  # not one that a fork has left behind
                 logger.exception("error while serving %s", peer)
-
-    async def _secured(
-        self, slot: ConnectionSlot, handler: Any, context: ssl.SSLContext, early: bytes
-    ) -> asyncio.Transport:
-        """Have TLS on a connection; the clock of its slot ends the handshake."""
-        slot.handshake = asyncio.current_task()
-        try:
-            return await start_tls(
-                slot.transport, handler, context, early=early, shutdown_timeout=CLOSE_TIMEOUT
-            )
-        finally:
-            slot.handshake = None
 
 
 async def _let_pass() -> None:

@@ -1,4 +1,4 @@
-"""Addresses to listen on. No connections here."""
+"""Addresses to listen on, and a connection until its handler has it. No protocol here."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, cast
 
 from sipyco_rpc.support.validation import check_host, checked_port, format_address
-
-__all__: list[str] = []
 
 logger = logging.getLogger("sipyco.tools")
 
@@ -87,3 +85,32 @@ def warn_if_exposed(sockets: Iterable[Any], offers: str) -> None:
                 format_address(address, port),
                 offers,
             )
+
+
+class Accepted(asyncio.Protocol):
+    """Takes a connection until its handler has it.
+
+    Args:
+        accept: is called with the transport, and this.
+
+    Attributes:
+        early: what came before that; see `sipyco_rpc.net.workarounds.feed`.
+        lost: whether the connection has ended before that.
+    """
+
+    def __init__(self, accept: Callable[[asyncio.Transport, Accepted], None]) -> None:
+        self.early = b""
+        self.lost = False
+        self._accept = accept
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        accepted = cast(asyncio.Transport, transport)  # uvloop's are not derived from it
+        # Nothing should be read before the handler, or TLS, is there to take it.
+        accepted.pause_reading()
+        self._accept(accepted, self)
+
+    def data_received(self, data: bytes) -> None:
+        self.early += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sipyco_rpc.net.closing import close_writer
 from sipyco_rpc.net.listener import ConnectionHandler, Listener
+from sipyco_rpc.net.workarounds import close_writer
 
 if TYPE_CHECKING:
     from sipyco_rpc.net.admission import ConnectionSlot

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any, Final, TextIO
@@ -107,14 +107,13 @@ class SignalHandler:
             _say(f"waiting for {running} to return; a second signal ends it now", sys.stderr)
 
     def _set_event(self) -> None:
-        set_event: Callable[[], None] = self._event.set
-        if self._loop is None:
-            set_event()
-            return
         try:
-            self._loop.call_soon_threadsafe(set_event)  # this also wakes the loop
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._event.set)  # this also wakes the loop
+                return
         except RuntimeError:
-            set_event()  # the loop is closed already
+            pass  # the loop is closed already
+        self._event.set()
 
 
 @contextmanager

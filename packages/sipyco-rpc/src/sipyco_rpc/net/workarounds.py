@@ -6,6 +6,8 @@ the way around does no harm. Nothing is loaded here that a client without asynci
 
 from __future__ import annotations
 
+from sipyco_rpc.limits import CLOSE_TIMEOUT
+
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import asyncio
@@ -18,6 +20,7 @@ __all__ = [
     "abort_tls",
     "clear_tls_errors",
     "close",
+    "close_writer",
     "feed",
     "start_tls",
     "stop_accepting",
@@ -53,7 +56,6 @@ async def start_tls(
     context: ssl.SSLContext,
     *,
     early: bytes,
-    shutdown_timeout: float,
 ) -> asyncio.Transport:
     """Have TLS on a connection that was accepted, of which bytes may have been read: see `feed`.
 
@@ -71,7 +73,7 @@ async def start_tls(
             context,
             server_side=True,
             ssl_handshake_timeout=_NEVER,
-            ssl_shutdown_timeout=shutdown_timeout,
+            ssl_shutdown_timeout=CLOSE_TIMEOUT,
         )
     )
     if early:
@@ -160,6 +162,32 @@ def abort(transport: Any) -> None:
         transport.abort()
     except AttributeError:
         pass
+
+
+async def close_writer(writer: asyncio.StreamWriter) -> None:
+    """Close a stream, in bounded time: what the peer does not take in one second is dropped.
+
+    All who close a stream wait for one future of asyncio's, which the cancellation of any of them
+    cancels (all versions).
+    """
+    import asyncio
+
+    me = asyncio.current_task()
+    assert me is not None
+    requests = 0
+    close(writer.transport)
+    try:
+        await asyncio.sleep(0)  # a cancellation that is due comes here
+        requests = me.cancelling()
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await writer.wait_closed()
+    except (OSError, EOFError):
+        pass  # it is closed all the same; TimeoutError is an OSError
+    except asyncio.CancelledError:
+        if me.cancelling() > requests:
+            raise
+    finally:
+        abort(writer.transport)
 
 
 def stop_accepting(server: asyncio.Server) -> None:

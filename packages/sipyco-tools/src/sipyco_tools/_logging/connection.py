@@ -7,8 +7,7 @@ import time
 from socket import SO_ERROR, SOL_SOCKET
 from typing import Final
 
-from sipyco_rpc.net.closing import close_writer
-from sipyco_rpc.net.workarounds import abort_tls
+from sipyco_rpc.net.workarounds import abort_tls, close_writer
 from sipyco_tools._logging.session import BANNER
 
 _RESET_TIMEOUT: Final = 0.1  # seconds for the answer to what came after the server had closed
