@@ -7,7 +7,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from sipyco_rpc._server import generator
 from sipyco_rpc._server.generator import ServedGenerator
 from sipyco_rpc._server.worker import Outcome, Worker
 from sipyco_rpc.pc_rpc import Client, Server
+from support.generators import Items
 from support.peers import DEADLINE, HOST, Peer, connected, rpc_server, running_server, until
 
 HELLO = b"ARTIQ pc_rpc\nt pyon_v2 frames\n"
@@ -116,44 +117,23 @@ def test_a_generator_waits_longer_for_a_client_that_reads_slowly(
 ) -> None:
     monkeypatch.setattr(generator, "UNCLAIMED_ITEM_TIMEOUT", 0.0)
 
-    def numbers() -> Iterator[int]:
+    def numbers() -> Generator[int, None, None]:
         yield from range(2)
 
     async def main() -> None:
-        writable, credit = False, 2
-        items: list[Any] = []
-        ended: list[Any] = []
-        failed: list[BaseException] = []
-        finished: list[ServedGenerator] = []
-
-        def take(item: list[Any]) -> None:
-            nonlocal credit
-            items.extend(item)
-            credit -= 1
-
-        stream = ServedGenerator(
-            numbers(),  # type: ignore[arg-type]
-            None,
-            None,
-            credit=lambda: credit,
-            writable=lambda: writable,
-            item=take,
-            ended=ended.append,
-            failed=failed.append,
-            closed=finished.append,
-        )
+        table = Items(credit=2, writable=False)
+        stream = ServedGenerator(1, numbers(), None, None, table)
         stream.end_after_last()
         for _ in range(20):
             await asyncio.sleep(0.001)
-        assert (items, ended) == ([], [])
-        writable = True
+        assert (table.given, table.ends) == ([], [])
+        table.can_write = True
         stream.resume()
         async with asyncio.timeout(DEADLINE):
-            while not finished:
+            while not table.finished:
                 await asyncio.sleep(0)
-        assert items == [0, 1]
-        assert [type(exc) for exc in ended] == [asyncio.CancelledError]
-        assert failed == []
+        assert table.given == [0, 1]
+        assert [type(exc) for exc in table.ends] == [asyncio.CancelledError]
 
     asyncio.run(main())
 
@@ -181,7 +161,8 @@ def test_what_a_method_raises_after_its_client_has_gone_is_in_the_log(
                 linger = struct.pack("ii", 1, 0)
                 peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 peer.close()
-            until(lambda: calls.client_left and calls.open == (way == "says nothing more"))
+            replies = calls.replies
+            until(lambda: replies.client_left and replies.open == (way == "says nothing more"))
             camera.triggered.set()
             until(lambda: bool(failures(caplog)))
     assert failures(caplog) == [{"focus": FOCUS, "expose": EXPOSE}[method]]

@@ -18,6 +18,7 @@ from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.worker import Outcome, Worker
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, call_timeout
 from support.feeds import comes_true, port_of
+from support.generators import Items
 from support.peers import DEADLINE, HOST, connected, running_server, until
 
 SERVERS: dict[str, dict[str, bool]] = {
@@ -461,35 +462,22 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
 ) -> None:
     async def main() -> None:
         target, lock = Target(), CallLock()
-        allowed = items
-        given: list[Any] = []
-        ended: list[Any] = []
-        failed: list[BaseException] = []
-        finished: list[ServedGenerator] = []
-        stream = ServedGenerator(
-            target.asynchronous(9),  # type: ignore[arg-type]
-            lock,
-            None,
-            credit=lambda: allowed - len(given),
-            writable=lambda: True,
-            item=given.append,
-            ended=ended.append,
-            failed=failed.append,
-            closed=finished.append,
-        )
+        table = Items(credit=items)
+        generator = target.asynchronous(9)
+        stream = ServedGenerator(1, generator, lock, None, table)  # type: ignore[arg-type]
         stream.resume_soon()
-        while len(given) < items:
+        while len(table.given) < items:
             await asyncio.sleep(0)
-        allowed += 1
+        table.left += 1
         stream.resume_soon()
         while stream.job is None:
             await asyncio.sleep(0)
         stream.cancel()
         async with asyncio.timeout(DEADLINE):
-            while not finished:
+            while not table.finished:
                 await asyncio.sleep(0)
-        assert (given, [type(exc) for exc in ended]) == ([[0]] * items, [asyncio.CancelledError])
-        assert failed == []
+        assert table.given == [0] * items
+        assert [type(exc) for exc in table.ends] == [asyncio.CancelledError]
         assert target.ended == ["asynchronous"] * items  # one that has not begun has no end
         assert not lock.locked
 

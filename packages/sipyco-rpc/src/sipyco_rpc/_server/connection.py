@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from sipyco_rpc._server.dispatcher import CallDispatcher
+from sipyco_rpc._server.replies import Replies
 from sipyco_rpc._server.request_queue import RequestQueue
 from sipyco_rpc.net.sender import Sender
 from sipyco_rpc.net.workarounds import abort, close
@@ -37,8 +38,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         slot: is told how far the client has come.
         log_limiter: for what is said about the client.
         make_target: gives the target of a name that the client has selected; may raise anything.
-        exits: is called with what a method or a target's constructor has raised, or None for
-            `terminate`, and with what to call it; tells whether that ends the server.
+        exits: is called with what a method or a target's constructor has raised, and with what
+            to call it; tells whether that ends the server.
     """
 
     def __init__(
@@ -48,14 +49,14 @@ class ServerConnection(asyncio.BufferedProtocol):
         log_limiter: LogLimiter,
         *,
         make_target: Callable[[str], Target],
-        exits: Callable[[BaseException | None, str], bool],
+        exits: Callable[[BaseException, str], bool],
     ) -> None:
         self._session = session
         self._incoming = session.incoming
         self._slot = slot
         self._log_limiter = log_limiter
         self._make_target = make_target
-        self._exits_server = exits
+        self._exits = exits
         self._made = False  # `connection_made` was called
         self._transport: asyncio.Transport
         self._sender: Sender
@@ -189,14 +190,16 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._refuse_target(name, exc)
             return
         self._sender.put(self._session.accept(names))
-        self._calls = CallDispatcher(
-            target,
+        replies = Replies(
+            name,
             self._session,
             self._sender,
             self._log_limiter,
-            replied=self._replied,
+            on_put=self._reply_put,
             exits=self._exits,
+            end=self._end,
         )
+        self._calls = CallDispatcher(target, replies)
         self._queue = RequestQueue(
             self._session, self._sender, self._transport, self._calls.handle, self._resume
         )
@@ -205,16 +208,15 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _refuse_target(self, name: str, exc: BaseException) -> None:
         """Tell the client, if it can be told, that there is no target for it."""
-        if self._exits(exc, f"making the target `{name}`"):
-            return
-        logger.error(
-            "error while serving %s: the target `%s` could not be made",
-            self._slot.peer,
-            name,
-            exc_info=exc,
-        )
-        if reply := self._session.refuse(exc):
-            self._sender.put(reply)
+        if not self._exits(exc, f"making the target `{name}`"):
+            logger.error(
+                "error while serving %s: the target `%s` could not be made",
+                self._slot.peer,
+                name,
+                exc_info=exc,
+            )
+            if reply := self._session.refuse(exc):
+                self._sender.put(reply)
         self._end()
 
     # Requests.
@@ -247,12 +249,12 @@ class ServerConnection(asyncio.BufferedProtocol):
             calls.generators.resume()
             self._close_if_done(calls, queue)
 
-    def _replied(self) -> None:
+    def _reply_put(self) -> None:
         """Send a reply that was put, and go on with what had to wait for it."""
         calls, queue = self._calls, self._queue
         if self._working or self._ending or calls is None or queue is None:
             return
-        if queue.waiting or calls.client_left:
+        if queue.waiting or calls.replies.client_left:
             queue.schedule()  # not here: this may be the end of a method's task
         elif calls.idle:
             self._sender.flush()
@@ -260,12 +262,6 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._sender.flush_soon()  # together with those that are ready at the same time
 
     # The end.
-
-    def _exits(self, exc: BaseException | None, what: str) -> bool:
-        """Close the connection if that ends the server; tell whether it does."""
-        if exits := self._exits_server(exc, what):
-            self._end()
-        return exits
 
     def _fail(self, exc: Exception) -> None:
         """Close the connection for a reason."""
@@ -287,13 +283,13 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _stop_answering(self) -> None:
         self._ending = True
         if self._calls is not None:
-            self._calls.open = False
+            self._calls.replies.open = False
         if self._queue is not None:
             self._queue.close()
 
     def _close_if_done(self, calls: CallDispatcher, queue: RequestQueue) -> None:
         """Close the connection of a client that sends nothing more and has been answered."""
-        if calls.client_left and not queue.waiting:
+        if calls.replies.client_left and not queue.waiting:
             self._work(calls.generators.end_after_last)
             if calls.idle and not self._sender.backpressured:
                 close(self._transport)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sipyco_rpc._server.generator_table import GeneratorTable
+from sipyco_rpc._server.generator import GeneratorTable
 from sipyco_rpc._server.job import NEVER_AWAITABLE, Job, is_awaitable, is_generator
 from sipyco_rpc._server.listing import make_encodable
 from sipyco_rpc.support.quoting import call_text
@@ -18,12 +17,10 @@ from sipyco_rpc.wire.session import ProtocolError
 
 if TYPE_CHECKING:
     from sipyco_rpc._server.lock import CallLock
+    from sipyco_rpc._server.replies import Replies
     from sipyco_rpc._server.target import Target
     from sipyco_rpc._server.worker import Outcome, Worker
-    from sipyco_rpc.net.sender import Sender
-    from sipyco_rpc.support.log_limiter import LogLimiter
     from sipyco_rpc.wire.messages import Message
-    from sipyco_rpc.wire.server_session import ServerSession
 
 logger = logging.getLogger("sipyco.pc_rpc")
 
@@ -38,52 +35,20 @@ class CallDispatcher:
 
     Args:
         target: what the client has selected.
-        session: makes requests of messages, and messages of replies.
-        sender: takes the replies.
-        log_limiter: for what cannot be told to the client.
-        replied: is called when a reply, or an item, has been put that nobody was about to send.
-        exits: is called with what a method has raised, or None if it is `terminate`, and with
-            what to call it; tells whether that ends the server.
+        replies: tells the client what comes of its calls.
 
     Attributes:
-        open: whether replies can be sent.
-        client_left: whether the client sends nothing more: it may be there no longer.
         jobs: what is under way, by the numbers of the calls.
         generators: what gives items.
     """
 
-    def __init__(
-        self,
-        target: Target,
-        session: ServerSession,
-        sender: Sender,
-        log_limiter: LogLimiter,
-        *,
-        replied: Callable[[], None],
-        exits: Callable[[BaseException | None, str], bool],
-    ) -> None:
-        self.open = True
-        self.client_left = False
+    def __init__(self, target: Target, replies: Replies) -> None:
         self.jobs: dict[int, Job] = {}
-        self.generators = GeneratorTable(
-            target,
-            session,
-            sender,
-            lambda: self.open,
-            replied,
-            self._fail,
-            partial(self._log_late, f"a generator of `{target.name}` that was ended"),
-        )
-        self._late = partial(
-            self._log_late, f"a method of `{target.name}` that nobody may be waiting for"
-        )
+        self.generators = GeneratorTable(target, replies)
         self._target = target
-        self._session = session
-        self._sender = sender
-        self._log_limiter = log_limiter
-        self._replied = replied
-        self._exits = exits
-        self._process = os.getpid()
+        self.replies = replies
+        self._session = replies.session
+        self._sender = replies.sender
 
     @property
     def idle(self) -> bool:
@@ -116,7 +81,7 @@ class CallDispatcher:
 
     def drop_waiting(self) -> None:
         """Drop the calls that wait for the lock: nobody waits for them any more, it seems."""
-        self.client_left = True
+        self.replies.client_left = True
         for job in list(self.jobs.values()):
             job.drop_unless_begun()
 
@@ -126,7 +91,7 @@ class CallDispatcher:
         Args:
             cancel: end the calls that are under way as well.
         """
-        self.open = False
+        self.replies.open = False
         self.drop_waiting()
         if cancel:
             for job in list(self.jobs.values()):
@@ -158,7 +123,8 @@ class CallDispatcher:
         target = self._target
         if name == "terminate" and target.terminate:
             self._sender.put(self._session.reply(number, None))
-            self._exits(None, "`terminate`")
+            target.terminate()
+            self.replies.end()
             return
         method = target.method(name)
         lock = target.lock
@@ -175,7 +141,7 @@ class CallDispatcher:
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            self._fail(number, exc)
+            self.replies.fail(number, exc)
             return
         if type(outcome[0]) in NEVER_AWAITABLE:
             self._sender.put(self._session.reply(number, outcome.pop()))
@@ -199,7 +165,7 @@ class CallDispatcher:
         reply: Callable[[int, list[Any]], None] | None = None,
     ) -> Job:
         done = partial(self._done, number, reply or self._reply)
-        job = self.jobs[number] = Job(function, lock, worker, done, self._late)
+        job = self.jobs[number] = Job(function, lock, worker, done, self.replies.log_late)
         return job
 
     def _done(
@@ -210,12 +176,12 @@ class CallDispatcher:
         if isinstance(outcome, list):
             reply(number, outcome)
         else:
-            self._fail(number, outcome)
-        self._replied()
+            self.replies.fail(number, outcome)
+        self.replies.on_put()
 
     def _reply(self, number: int, outcome: list[Any]) -> None:
         """Send what a method returned; the list is emptied, so that nobody else holds it."""
-        if not self.open:
+        if not self.replies.open:
             return
         if is_generator(outcome[0]):
             self.generators.begin(number, outcome.pop())
@@ -232,31 +198,3 @@ class CallDispatcher:
             self._sender.put(self._session.fail(number, exc))
         else:
             self._reply(number, outcome)
-
-    def _fail(self, number: int, exc: BaseException) -> None:
-        """Answer with what a method, or a generator, has raised."""
-        if os.getpid() != self._process:
-            # The method has forked, and this is how its child ends.
-            if isinstance(exc, SystemExit):
-                raise exc
-            name = self._target.name
-            logger.error("a method of `%s` failed in a child of it", name, exc_info=exc)
-        if self._exits(exc, f"a method of `{self._target.name}`"):
-            return
-        if self.client_left:
-            self._late(exc)
-        if not self.open:
-            return
-        if isinstance(exc, StopIteration):
-            # What awaiting a method that raises it has always given.
-            stopped, exc = exc, RuntimeError("coroutine raised StopIteration")
-            exc.__cause__ = stopped
-            exc.__traceback__ = stopped.__traceback__  # for clients that know of no causes
-        self._sender.put(self._session.fail(number, exc))
-
-    def _log_late(self, what: str, outcome: Outcome) -> None:
-        """Say in the log what nobody may be told of, unless it ends the server."""
-        if isinstance(outcome, list):
-            return
-        if not self._exits(outcome, f"a method of `{self._target.name}`"):
-            self._log_limiter.exception_line(logger, what, outcome)

@@ -1,18 +1,141 @@
-"""A generator that a method returned, item by item as the client asks for them. No bytes."""
+"""The generators that methods have returned, item by item as a client asks. No transport here."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Generator
+from typing import TYPE_CHECKING, Any, Final
 
 from sipyco_rpc._server.job import Job, is_plain_generator
-from sipyco_rpc._server.lock import CallLock
-from sipyco_rpc._server.worker import Outcome, Worker
 from sipyco_rpc.limits import UNCLAIMED_ITEM_TIMEOUT
 from sipyco_rpc.support.relay import RemoteItems
 
+if TYPE_CHECKING:
+    from sipyco_rpc._server.lock import CallLock
+    from sipyco_rpc._server.replies import Replies
+    from sipyco_rpc._server.target import Target
+    from sipyco_rpc._server.worker import Outcome, Worker
+
 _ENDS: Final = (StopIteration, StopAsyncIteration, GeneratorExit, asyncio.CancelledError)
+
+
+class GeneratorTable:
+    """The generators of one client: those that give it items, and those that clean up.
+
+    Args:
+        target: that of the methods.
+        replies: takes the items.
+    """
+
+    def __init__(self, target: Target, replies: Replies) -> None:
+        self._target = target
+        self._replies = replies
+        self._session = replies.session
+        self._sender = replies.sender
+        self._generators: dict[int, ServedGenerator] = {}  # by the numbers of the calls
+        self._unclosed: set[ServedGenerator] = set()  # those that were ended among them
+        self._closed: asyncio.Future[None] | None = None  # of who waits until there are none
+
+    def __len__(self) -> int:
+        """Count those whose end the client has not been told."""
+        return len(self._generators)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The steps that are under way."""
+        return [generator.job for generator in self._unclosed if generator.job is not None]
+
+    def begin(self, number: int, generator: Any) -> None:
+        """Answer a call with the generator that its method has returned."""
+        try:
+            reply = self._session.stream(number)
+        except Exception as exc:  # noqa: BLE001  (it cannot be served to this client)
+            close = getattr(generator, "close", None)  # asynchronous ones have none
+            if close is not None:
+                close()
+            self._sender.put(self._session.fail(number, exc))
+            return
+        target = self._target
+        lock, worker = target.lock, None
+        if target.thread_lock is not None and is_plain_generator(generator):
+            lock, worker = target.thread_lock, target.worker()
+        served = ServedGenerator(number, generator, lock, worker, self)
+        self._generators[number] = served
+        self._unclosed.add(served)
+        self._sender.put(reply)
+
+    def resume_soon(self, number: int) -> None:
+        """Let a generator go on, for which the client has asked for more; it may have ended."""
+        if number in self._generators:
+            self._generators[number].resume_soon()
+
+    def resume(self) -> None:
+        """Let generators go on that had to wait until something can be sent."""
+        for generator in list(self._generators.values()):
+            generator.resume()
+
+    def end_after_last(self) -> None:
+        """End generators when they have given what was asked for: no more requests will come."""
+        for generator in list(self._generators.values()):
+            generator.end_after_last()
+
+    def cancel(self, number: int) -> None:
+        """End a generator before its time; it may have ended."""
+        if number in self._generators:
+            self._generators[number].cancel()
+
+    def cancel_all(self) -> None:
+        """End all of them."""
+        for generator in list(self._generators.values()):
+            generator.cancel()
+
+    async def wait_closed(self, timeout: float) -> None:
+        """Wait until nothing of them runs, at most so many seconds."""
+        if self._unclosed:
+            self._closed = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._closed}, timeout=timeout)
+
+    # What a generator calls.
+
+    def credit(self, number: int) -> int:
+        """Tell how many items the client has asked for and not been given."""
+        return self._session.credit[number]
+
+    @property
+    def writable(self) -> bool:
+        """Whether an item can be sent."""
+        return self._replies.open and not self._sender.backpressured
+
+    def send_item(self, number: int, outcome: list[Any]) -> None:
+        """Send what a step has given; the list is emptied."""
+        try:
+            self._sender.put(self._session.item(number, outcome.pop()))
+        except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            generator = self._generators.pop(number)
+            self._sender.put(self._session.fail(number, exc))
+            generator.cancel()
+        self._replies.on_put()
+
+    def ended(self, number: int, exc: BaseException | None) -> None:
+        """Tell the client of the end, unless it has been told; None if there are no more items."""
+        if self._generators.pop(number, None) is None:
+            return
+        if exc is not None:
+            self._replies.fail(number, exc)
+        elif self._replies.open:
+            self._sender.put(self._session.end_stream(number))
+        self._replies.on_put()
+
+    def failed(self, outcome: Outcome) -> None:
+        """Log what a generator has raised after its end."""
+        self._replies.log_ended(outcome)
+
+    def closed(self, generator: ServedGenerator) -> None:
+        """Forget a generator of which nothing runs any more."""
+        self._unclosed.discard(generator)
+        self._session.stream_closed()
+        if not self._unclosed and self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
 
 
 class ServedGenerator:
@@ -22,15 +145,11 @@ class ServedGenerator:
     generator and nothing else.
 
     Args:
+        number: of the call that has returned it.
         generator: a generator, or an asynchronous one; or what a client gives of another server.
         lock: is held by each step; None if there is none.
-        worker: the thread to run a plain generator in; None for the loop's.
-        credit: tells how many items have been asked for and not been given.
-        writable: tells whether an item can be sent.
-        item: is called with each item, in a list.
-        ended: is called once, with None at the end or with what the generator raised.
-        failed: is called with what it raises after that.
-        closed: is called when nothing of it runs any more.
+        worker: the thread to run the steps in; None for the loop's.
+        table: takes what comes of them.
 
     Attributes:
         job: the step that runs, or waits for the lock; None between two of them.
@@ -38,29 +157,21 @@ class ServedGenerator:
 
     def __init__(
         self,
+        number: int,
         generator: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | RemoteItems,
         lock: CallLock | None,
         worker: Worker | None,
-        *,
-        credit: Callable[[], int],
-        writable: Callable[[], bool],
-        item: Callable[[list[Any]], None],
-        ended: Callable[[BaseException | None], None],
-        failed: Callable[[BaseException], None],
-        closed: Callable[[ServedGenerator], None],
+        table: GeneratorTable,
     ) -> None:
         self.job: Job | None = None
+        self._number = number
         self._generator: Any = generator
         self._plain = is_plain_generator(generator)
         self._relayed = isinstance(generator, RemoteItems)
         self._lock = lock
-        self._worker = worker if self._plain else None
-        self._credit = credit
-        self._writable = writable
-        self._item = item
-        self._ended: Callable[[BaseException | None], None] | None = ended
-        self._failed = failed
-        self._closed = closed
+        self._worker = worker
+        self._table = table
+        self._ended = False  # the client has been told
         self._last = False  # no more items will be asked for
         self._watchdog: asyncio.TimerHandle | None = None  # if so
         self._scheduled = False  # `resume` is
@@ -100,12 +211,12 @@ class ServedGenerator:
 
     def resume(self) -> None:
         """Take the next step, if there is reason to."""
-        if self.job is not None or self._ended is None:
+        if self.job is not None or self._ended:
             return
-        if not self._credit():
+        if not self._table.credit(self._number):
             if self._last:
                 self.cancel()
-        elif self._writable():
+        elif self._table.writable:
             step = self._generator.__next__ if self._plain else self._anext
             self.job = Job(step, self._lock, self._worker, self._stepped, self._fail)
             self.job.start()
@@ -121,26 +232,26 @@ class ServedGenerator:
             self._close()
 
     def _end(self, exc: BaseException | None) -> None:
-        ended, self._ended = self._ended, None
         if self._watchdog is not None:
             self._watchdog.cancel()
-        if ended is not None:
-            ended(exc)
+        if not self._ended:
+            self._ended = True
+            self._table.ended(self._number, exc)
 
     def _stepped(self, outcome: Outcome) -> None:
         self.job = None
-        if self._ended is None:
+        if self._ended:
             self._fail(outcome)
             self._close()
         elif isinstance(outcome, list):
             if self._last:
                 self._watch()
-            self._item(outcome)
+            self._table.send_item(self._number, outcome)
             self.resume_soon()
         else:
             stop = StopIteration if self._plain else StopAsyncIteration
             self._end(None if isinstance(outcome, stop) else outcome)
-            self._closed(self)
+            self._table.closed(self)
 
     # What these two call must not be called before it is awaited: Python 3.13 damages a generator
     # of which a step, or the end, is dropped before it has begun.
@@ -160,9 +271,9 @@ class ServedGenerator:
     def _cleaned_up(self, outcome: Outcome) -> None:
         self.job = None
         self._fail(outcome)
-        self._closed(self)
+        self._table.closed(self)
 
     def _fail(self, outcome: Outcome) -> None:
         """Tell of what it raised after it was ended, unless that is how one ends, or is ended."""
         if isinstance(outcome, BaseException) and not isinstance(outcome, _ENDS):
-            self._failed(outcome)
+            self._table.failed(outcome)

@@ -173,7 +173,7 @@ class Server(AsyncioServer):
             name,
             served() if callable(served) else served,
             self._allowed_methods.get(name),
-            terminate=self.builtin_terminate,
+            terminate=self._terminated.set if self.builtin_terminate else None,
             lock=None if self._allow_parallel else lock,
             thread_lock=lock if self._threaded else None,
             worker=partial(self._worker, name),
@@ -184,12 +184,11 @@ class Server(AsyncioServer):
             self._workers[name] = Worker(f"calls of {name}", self._former.pop(name, None))
         return self._workers[name]
 
-    def _exits(self, exc: BaseException | None, what: str) -> bool:
-        """Have the server stop if this is the `sys.exit` of a method, or None; tell whether."""
-        if exc is not None:
-            if not isinstance(exc, SystemExit) or not self.builtin_terminate:
-                return False
-            logger.info("stopping: %s raised SystemExit", what)
-            self.exit_code = exc.code
+    def _exits(self, exc: BaseException, what: str) -> bool:
+        """Have the server stop if this is the `sys.exit` of a method; tell whether it is."""
+        if not isinstance(exc, SystemExit) or not self.builtin_terminate:
+            return False
+        logger.info("stopping: %s raised SystemExit", what)
+        self.exit_code = exc.code
         self._terminated.set()
         return True

@@ -109,8 +109,8 @@ class Target:
         name: what it is selected by.
         instance: the object.
         allowed: the only methods that may be called; None for all public ones.
-        terminate: whether there is a method `terminate` of the server's own, instead of any that
-            the object has.
+        terminate: the method of that name of the server's own, instead of any that the object
+            has; None if there is none.
         lock: is held by a call in the loop; None where calls may run at the same time.
         thread_lock: is held by a call in the thread of the target; None where there is none.
         worker: gives the thread.
@@ -119,7 +119,7 @@ class Target:
     name: str
     instance: Any
     allowed: frozenset[str] | None = None
-    terminate: bool = False
+    terminate: Callable[[], None] | None = None
     lock: CallLock | None = None
     thread_lock: CallLock | None = None
     worker: Callable[[], Worker | None] = lambda: None

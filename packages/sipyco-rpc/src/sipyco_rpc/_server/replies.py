@@ -1,0 +1,96 @@
+"""What one client is told about its calls, and what can only be logged. No transport here."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sipyco_rpc._server.worker import Outcome
+    from sipyco_rpc.net.sender import Sender
+    from sipyco_rpc.support.log_limiter import LogLimiter
+    from sipyco_rpc.wire.server_session import ServerSession
+
+logger = logging.getLogger("sipyco.pc_rpc")
+
+
+class Replies:
+    """Answers the calls of one client, as long as it can be told anything.
+
+    Args:
+        target_name: of the target that the client has selected.
+        session: makes messages of replies.
+        sender: takes them.
+        log_limiter: for what cannot be told to the client.
+        on_put: is called when a reply, or an item, has been put that nobody was about to send.
+        exits: is called with what a method has raised, and with what to call it; tells whether
+            that ends the server.
+        end: closes the connection.
+
+    Attributes:
+        open: whether replies can be sent.
+        client_left: whether the client sends nothing more: it may be there no longer.
+    """
+
+    def __init__(
+        self,
+        target_name: str,
+        session: ServerSession,
+        sender: Sender,
+        log_limiter: LogLimiter,
+        *,
+        on_put: Callable[[], None],
+        exits: Callable[[BaseException, str], bool],
+        end: Callable[[], None],
+    ) -> None:
+        self.open = True
+        self.client_left = False
+        self.session = session
+        self.sender = sender
+        self.on_put = on_put
+        self.end = end
+        self._target_name = target_name
+        self._log_limiter = log_limiter
+        self._exits = exits
+        self._process = os.getpid()
+
+    def fail(self, number: int, exc: BaseException) -> None:
+        """Answer a call with what its method, or generator, has raised."""
+        if os.getpid() != self._process:
+            # The method has forked, and this is how its child ends.
+            if isinstance(exc, SystemExit):
+                raise exc
+            name = self._target_name
+            logger.error("a method of `%s` failed in a child of it", name, exc_info=exc)
+        if self._ends_server(exc):
+            return
+        if self.client_left:
+            self.log_late(exc)
+        if not self.open:
+            return
+        if isinstance(exc, StopIteration):
+            # What awaiting a method that raises it has always given.
+            stopped, exc = exc, RuntimeError("coroutine raised StopIteration")
+            exc.__cause__ = stopped
+            exc.__traceback__ = stopped.__traceback__  # for clients that know of no causes
+        self.sender.put(self.session.fail(number, exc))
+
+    def log_late(self, outcome: Outcome) -> None:
+        """Say in the log what a method has raised that nobody may be waiting for."""
+        self._log(outcome, f"a method of `{self._target_name}` that nobody may be waiting for")
+
+    def log_ended(self, outcome: Outcome) -> None:
+        """Say in the log what a generator has raised after it was ended."""
+        self._log(outcome, f"a generator of `{self._target_name}` that was ended")
+
+    def _log(self, outcome: Outcome, what: str) -> None:
+        if isinstance(outcome, BaseException) and not self._ends_server(outcome):
+            self._log_limiter.exception_line(logger, what, outcome)
+
+    def _ends_server(self, exc: BaseException) -> bool:
+        """Close the connection if an exception ends the server; tell whether it does."""
+        if exits := self._exits(exc, f"a method of `{self._target_name}`"):
+            self.end()
+        return exits
