@@ -9,11 +9,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sipyco_rpc._client.blocking import iterator
+from sipyco_rpc._client.blocking import channel, iterator
 from sipyco_rpc._client.blocking.transport import SocketTransport
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server
 from sipyco_rpc.wire.client_session import ClientSession
@@ -457,3 +458,33 @@ def test_the_timeout_of_a_client_holds_for_each_item() -> None:
         connection_of(client).timeout = None
         assert client.echo(1) == 1
         items.close()
+
+
+def test_an_item_may_take_longer_than_the_timeout_if_its_parts_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(channel, "time", SimpleNamespace(monotonic=lambda: now))
+    wanted = threading.Semaphore(0)  # parts of the item
+
+    def play(peer: Peer) -> None:
+        handshake(peer)
+        number, _ = frame(peer)
+        send(peer, (number, STREAM))
+        assert frame(peer)[0] == number
+        for byte in b"#%d %d\n%b" % (number, len(ITEM), ITEM):
+            assert wanted.acquire(timeout=DEADLINE)
+            peer.send(bytes([byte]))
+
+    with scripted_server(play) as port, Client(HOST, port, timeout=DEADLINE) as client:
+        items = client.f()
+        receive_some = SocketTransport.receive_some
+
+        def receive_late(self: SocketTransport, limit: float, deadline: None) -> None:
+            nonlocal now
+            wanted.release()
+            receive_some(self, None, None)
+            now += DEADLINE / 2
+
+        monkeypatch.setattr(SocketTransport, "receive_some", receive_late)
+        assert next(items) == 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import AsyncIterator, Generator
 from typing import Any
 
@@ -246,3 +248,24 @@ def test_requests_after_which_a_client_says_nothing_more_do_not_flood_the_log(
         assert failed == 3000
     assert 1 < len(caplog.messages) <= 21  # the first ones, and how many there were
     assert all(text.isprintable() for text in caplog.messages)
+
+
+@pytest.mark.parametrize("hello", [HELLO, b"ARTIQ pc_rpc\nt pyon_v2\n", b"ARTIQ pc_rpc\nt\n"])
+def test_the_memory_of_a_connection_does_not_wait_for_the_garbage_collector(hello: bytes) -> None:
+    server = Server({"t": Camera()})
+    call = CALL.replace(b"[]", b"[1]") % b"echo"
+    with running_server(lambda: server) as port:
+        with connected(port) as peer:
+            peer.send(hello + (frame(1, call) if hello == HELLO else call + b"\n"))
+            assert peer.line().startswith(b'{"targets"')
+            assert peer.line()  # the methods
+            if hello != HELLO:
+                assert b'"ret"' in peer.line()
+            [slot] = server._handlers.values()
+            session = weakref.ref(slot.transport.get_protocol()._session)  # type: ignore[attr-defined]
+            del slot
+            gc.disable()
+        try:
+            until(lambda: session() is None)
+        finally:
+            gc.enable()

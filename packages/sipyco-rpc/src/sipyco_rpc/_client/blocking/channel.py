@@ -174,8 +174,7 @@ class RequestChannel:
         session = self.session
         if session.allow_items(number):
             self._send([], timeout, deadline)
-        if timeout is not None:
-            deadline = time.monotonic() + timeout  # there is one of the two at most
+        received = True
         while (queue := session.streams.get(number)) is not None:
             if queue:
                 return queue.take()
@@ -184,6 +183,8 @@ class RequestChannel:
                 self._try_to_send_control_frames()
             if self.transport.closed is not None:
                 raise EOFError(self.transport.closed)
+            if received and timeout is not None:  # which is for each part of a large item
+                deadline = time.monotonic() + timeout  # there is one of the two at most
             limit = _ITEM_TIMEOUT
             if deadline is not None:
                 limit = min(limit, deadline - time.monotonic())
@@ -191,8 +192,9 @@ class RequestChannel:
                     raise TimeoutError
             try:
                 self.transport.receive_some(limit, None)
+                received = True
             except TimeoutError:
-                pass  # time to look whether it was closed
+                received = False  # time to look whether it was closed
         return None
 
     def cancel_stream(self, number: int) -> None:
