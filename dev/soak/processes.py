@@ -258,7 +258,7 @@ class _Arrivals(logging.Handler):
                 self._journal.write("x", f"the log server refused something: {text}")
             return
         text = record.getMessage()
-        dropped = _DROPPED.fullmatch(text)
+        dropped = _DROPPED.match(text)
         if dropped:
             self._journal.write("d", dropped[1])
             return

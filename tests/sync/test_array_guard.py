@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sipyco_pyon import pyon
+from sipyco_sync import _array_guard
 from sipyco_sync.sync_struct import Notifier, process_mod
 
 np = pytest.importorskip("numpy")
@@ -640,3 +641,16 @@ def test_an_ordinary_array_becomes_items_of_a_list() -> None:
         assert len(held) == 1 + len(value)
     with pytest.raises(TypeError, match=r"0-d array|iterable"):
         setitem(held, slice(0, 0), np.array(1))
+
+
+def test_what_nearly_all_mods_are_made_of_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_array_guard, "_check_array_items", None)
+    records = np.zeros(3, [("time", "f8"), ("name", "U8"), ("pair", "i4", (2,))])
+    numbers = np.zeros((2, 2))
+
+    setitem(records, 1, (2.5, "on", 4))
+    setitem(numbers, (0, 1), 7)
+
+    assert records.tolist()[1][:2] == (2.5, "on")
+    assert records["pair"][1].tolist() == [4, 4]
+    assert numbers.tolist() == [[0, 7], [0, 0]]

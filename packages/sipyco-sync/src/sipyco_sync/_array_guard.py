@@ -83,7 +83,11 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
         if isinstance(key, slice) and isinstance(value, numpy.ndarray) and value.ndim:
             _check_list_items(value)
     elif isinstance(container, (numpy.ndarray, numpy.void)):
-        quick = type(value) in _PLAIN_VALUES and container.shape and container.dtype.itemsize
+        dtype = container.dtype
+        quick = type(value) in _PLAIN_VALUES
+        if dtype.names and type(value) is tuple:
+            quick = _PLAIN_VALUES.issuperset(map(type, value))  # one record
+        quick = quick and container.shape and dtype.itemsize
         keys = key if type(key) is tuple else (key,)
         if not quick or not _PLAIN_KEYS.issuperset(map(type, keys)):
             _check_array_items(container, key, value)

@@ -96,7 +96,7 @@ def _keep_history(readline: Any) -> None:
         readline.set_history_length(_HISTORY_LENGTH)
         readline.write_history_file(_HISTORY.expanduser())
     except OSError:
-        pass  # a home that cannot be written to is no reason to show_error at every exit
+        pass  # a home that cannot be written to is no reason to complain at every exit
 
 
 def run(client: Client, methods: Mapping[str, Any]) -> None:
