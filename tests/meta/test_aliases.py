@@ -43,6 +43,13 @@ def test_a_name_is_the_module(name: str, module: str) -> None:
     assert name in dir(sipyco)
 
 
+def test_a_name_may_be_the_first_that_is_loaded() -> None:
+    # Remote execution takes its historical name in `sys.modules` where nothing has it yet.
+    code = "import sipyco.remote_exec as a, sipyco_sync.remote_exec as b; print(a is b)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 def test_private_names_and_one_registry() -> None:
     import sipyco_pyon.pyon
     from sipyco import pc_rpc, pyon

@@ -225,16 +225,6 @@ def test_a_module_can_be_read_in_one_sitting(module: str) -> None:
 
 # --- names -------------------------------------------------------------------------------------
 
-HISTORICAL: Final = {
-    "sipyco_rpc.keepalive": "sipyco_rpc.net.keepalive",
-    "sipyco_rpc.packed_exceptions": "sipyco_rpc.wire.exceptions",
-}
-
-
-@pytest.mark.parametrize(("name", "module"), HISTORICAL.items())
-def test_a_historical_name_is_the_very_module(name: str, module: str) -> None:
-    assert importlib.import_module(name) is importlib.import_module(module)
-
 
 def public_classes() -> Iterator[tuple[str, type]]:
     for name in MODULES:
