@@ -293,7 +293,8 @@ def test_the_end_of_the_program_waits_for_a_limited_time() -> None:
     display.released.clear()
     with rpc_server({"t": display}, threaded=True) as port:
         program = PROGRAM.format(
-            before="from sipyco_rpc._client import unawaited_calls as u; u.TIMEOUT = 0.01",
+            before="from sipyco_rpc._client import unawaited_calls as u\n"
+            "u.UNAWAITED_CALL_TIMEOUT = 0.01",
             after="",
         )
         command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", program, str(port)]

@@ -491,7 +491,7 @@ def test_who_cannot_connect_says_so_once_and_not_to_itself(
 
 
 def test_stop_sends_what_waits(logger: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarder_module, "_FLUSH_TIMEOUT", 2 * DEADLINE)  # it is not needed
+    monkeypatch.setattr(forwarder_module, "FLUSH_TIMEOUT", 2 * DEADLINE)  # it is not needed
 
     async def main() -> None:
         sink = Sink()

@@ -175,7 +175,7 @@ def test_the_end_of_a_program_does_not_wait_for_the_lock_that_it_holds(
     logger: logging.Logger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = logging.getLogger("sipyco.logs")
-    monkeypatch.setattr(forwarder_module, "_THREAD_TIMEOUT", DEADLINE)
+    monkeypatch.setattr(forwarder_module, "THREAD_TIMEOUT", DEADLINE)
     forwarder = LogForwarder(HOST, free_port(), reconnect_timer=1000.0)
     own.addHandler(forwarder)
     logger.addHandler(forwarder)
