@@ -54,12 +54,12 @@ class Target:
 def old_greeting(greeting: Any) -> Any:
     """Greet as servers from before 2025 did, which know PYON v1 only."""
 
-    def identification(handshake: ServerHandshake) -> bytes:
+    def old(handshake: ServerHandshake) -> bytes:
         said = pyon.decode(greeting(handshake))
         del said["features"]
         return pyon.encode_bytes(said, end="\n")
 
-    return identification
+    return old
 
 
 class Served(Component):
@@ -75,8 +75,8 @@ class Served(Component):
         self.target = Target()
         self.patches = ExitStack()
         if self.dialect == "v1":
-            old = old_greeting(ServerHandshake.identification)
-            self.patches.enter_context(mock.patch.object(ServerHandshake, "identification", old))
+            old = old_greeting(ServerHandshake._greeting)
+            self.patches.enter_context(mock.patch.object(ServerHandshake, "_greeting", old))
         self.server = Server(
             {"t": self.target}, frames=self.dialect not in ("v1", "v2"), **self.options
         )

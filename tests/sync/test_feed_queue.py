@@ -114,6 +114,8 @@ def test_dropping_finishes_the_line_that_has_begun() -> None:
         queue.drop()
         assert queue.queued_lines == 1
         assert queue.queued_bytes == 2 + OVERHEAD
+        queue.drop()  # again, before the rest of the line has gone
+        assert queue.queued_bytes == 2 + OVERHEAD
         queue.send(b"next\n")
         transport.resume()
         assert b"".join(transport.writes) == first + b"next\n"

@@ -165,7 +165,7 @@ def test_by_default_there_are_fewer_connections_than_descriptors(tmp_path: Path)
         finally:
             for peer in peers:
                 peer.close()
-    assert "one of 30 (max_connections), is needed" in (tmp_path / "log").read_text()
+    assert "connection limit reached (30; see max_connections)" in (tmp_path / "log").read_text()
 
 
 def test_clients_that_never_read_and_never_end_their_lines_cost_little(tmp_path: Path) -> None:

@@ -88,14 +88,14 @@ class SendQueue(asyncio.Protocol):
 
     def drop(self) -> None:
         """Drop what waits, but for the rest of a line of which a part has been sent."""
-        sent, rest = self._sent, None
+        sent, line = self._sent, b""
         if sent and self._queue[0][0][sent - 1] != _NEWLINE:
             head = bytes(self._queue[0][0])
-            rest = memoryview(head)[sent : head.index(_NEWLINE, sent) + 1]
+            line = head[: head.index(_NEWLINE, sent) + 1]
         self._clear()
-        if rest is not None:
-            self._queue.append((rest, 1))
-            self._size, self.queued_lines = len(rest), 1
+        if line:
+            self._queue.append((line, 1))
+            self._sent, self._size, self.queued_lines = sent, len(line) - sent, 1
 
     def close_when_sent(self) -> None:
         """Close the connection as soon as nothing waits."""

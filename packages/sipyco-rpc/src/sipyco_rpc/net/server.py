@@ -71,11 +71,16 @@ class _StreamHandler(asyncio.StreamReaderProtocol):
         super().__init__(self.__reader, loop=self.__loop)
         self.__server = server
         self.__slot = slot
-        self.__transport: asyncio.BaseTransport
+        self.__transport: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.__transport = transport
         super().connection_made(transport)
+
+    def eof_received(self) -> bool:
+        stays_open = bool(super().eof_received())
+        # TLS may see the end before it says that there is a beginning.
+        return stays_open and self.__transport is not None
 
     async def serve(self) -> None:
         transport, reader = self.__transport, self.__reader

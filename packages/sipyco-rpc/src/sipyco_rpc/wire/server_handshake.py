@@ -106,13 +106,15 @@ class ServerHandshake:
             return None
         self._incoming.skip(len(BANNER))
         self.state = State.SELECTION
+        return BannerReceived(self._greeting())
+
+    def _greeting(self) -> bytes:
         greeting = {  # plain JSON, whatever dialect follows
             "targets": self._target_names,
             "description": self._description,
             "features": self._features,
         }
-        line = json.dumps(greeting, separators=(",", ":"))
-        return BannerReceived(line.encode("ascii") + b"\n")
+        return json.dumps(greeting, separators=(",", ":")).encode("ascii") + b"\n"
 
     def _receive_selection(self) -> TargetSelected | None:
         message = self._incoming.next()
