@@ -14,8 +14,6 @@ from types import CodeType
 
 import pytest
 
-pytestmark = pytest.mark.one_python
-
 PACKAGES = Path(__file__).parents[2] / "packages"
 MODULES = sorted(PACKAGES.glob("*/src/**/*.py"))
 

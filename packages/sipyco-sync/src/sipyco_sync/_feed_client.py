@@ -175,24 +175,29 @@ class FeedClient:
 
     async def __run(self, attempt: Callable[[], Awaitable[None]], where: str) -> None:
         try:
-            while True:
-                goes_on = await self.__receive(where)
-                if self.__closing:
-                    return
-                await close_writer(self.writer)
-                if self.__pause is None or not goes_on:
-                    self.__connected = False
-                await self.__notify_state(SubscriptionState.disconnected)
-                await self.__notify("a lost connection", self.disconnect_cb)
-                if self.__task is not asyncio.current_task() or not self.__connected:
-                    return  # it is not to come back, or the callback has connected or closed it
-                if not await self.__reconnect(attempt, where):
-                    return
+            await self.__receive_and_reconnect(attempt, where)
         finally:
             self._log_limiter.flush()
             if asyncio.current_task() is self.__task:
                 abort(self.writer.transport)
                 self.__connected = False
+
+    async def __receive_and_reconnect(
+        self, attempt: Callable[[], Awaitable[None]], where: str
+    ) -> None:
+        while True:
+            goes_on = await self.__receive(where)
+            if self.__closing:
+                return
+            await close_writer(self.writer)
+            if self.__pause is None or not goes_on:
+                self.__connected = False
+            await self.__notify_state(SubscriptionState.disconnected)
+            await self.__notify("a lost connection", self.disconnect_cb)
+            if self.__task is not asyncio.current_task() or not self.__connected:
+                return  # it is not to come back, or the callback has connected or closed it
+            if not await self.__reconnect(attempt, where):
+                return
 
     async def __receive(self, where: str) -> bool:
         """Receive until the connection ends; tell whether to connect again makes sense."""

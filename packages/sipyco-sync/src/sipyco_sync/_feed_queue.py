@@ -145,8 +145,7 @@ class SendQueue(asyncio.Protocol):
             return  # TLS resumes while it writes
         self._pumping = True
         try:
-            while self._queue and not self._paused and not self._is_closing():
-                self._transport.write(self._next())
+            self._write()
         finally:
             self._pumping = False
         if self.idle:
@@ -155,6 +154,11 @@ class SendQueue(asyncio.Protocol):
                 # the midst of writing.
                 asyncio.get_running_loop().call_soon(self._transport.close)
             self.on_drained()
+
+    def _write(self) -> None:
+        """Write until the transport has enough; a loop in a `try` is not safe from Ctrl-C."""
+        while self._queue and not self._paused and not self._is_closing():
+            self._transport.write(self._next())
 
     def _next(self) -> bytes | memoryview:
         """Take as much as goes out in one write."""

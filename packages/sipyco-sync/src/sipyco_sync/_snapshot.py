@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, Final
 
 from sipyco_rpc.limits import MAX_LINE
@@ -84,10 +85,7 @@ async def snapshot(
             reader, writer = await async_open_connection(host, port, ssl=context)
             try:
                 writer.write(request.outgoing)
-                while not (result := request.receive(await reader.read(READ_SIZE))):
-                    if timeout is not None:
-                        patience.reschedule(asyncio.get_running_loop().time() + timeout)
-                return result[0]
+                return await _receive(request, reader, patience, timeout)
             finally:
                 writer.transport.abort()  # there is nothing that could be lost
     except TimeoutError as exc:
@@ -115,14 +113,32 @@ def blocking_snapshot(
     try:
         with connect(host, port, timeout, context) as connection:
             connection.sendall(request.outgoing)
-            while not (result := request.receive(connection.recv(READ_SIZE))):
-                pass
-            return result[0]
+            return _receive_blocking(request, connection)
     except TimeoutError as exc:
         raise TimeoutError(_too_late(host, port, timeout)) from exc
     finally:
         if context is not None:
             clear_tls_errors()
+
+
+# Loops in functions of their own: CPython 3.12 to 3.14 leave the jump back out of the `try` around
+# them, and Ctrl-C there would leave the connection open.
+async def _receive(
+    request: _Request,
+    reader: asyncio.StreamReader,
+    patience: asyncio.Timeout,
+    timeout: float | None,
+) -> Any:
+    while not (result := request.receive(await reader.read(READ_SIZE))):
+        if timeout is not None:
+            patience.reschedule(asyncio.get_running_loop().time() + timeout)
+    return result[0]
+
+
+def _receive_blocking(request: _Request, connection: socket.socket) -> Any:
+    while not (result := request.receive(connection.recv(READ_SIZE))):
+        pass
+    return result[0]
 
 
 def _too_late(host: str, port: int, timeout: float | None) -> str:

@@ -53,23 +53,12 @@ async def _look_up(host: str, port: int) -> list[tuple[Any, ...]]:
 
 async def _race(attempt: Attempt) -> socket.socket | None:
     """Return the first connection that is made, and close the others; None if there is none."""
-    untried = attempt.addresses[::-1]
     pending: set[asyncio.Task[None]] = set()
     connected: list[socket.socket] = []
     winner = None
     try:
         try:
-            while not connected and (untried or pending):
-                if untried:
-                    connecting = _connect(untried.pop(), attempt.errors, connected)
-                    pending.add(asyncio.create_task(connecting))
-                done, pending = await asyncio.wait(
-                    pending,
-                    timeout=attempt.head_start if untried else None,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                for task in done:
-                    task.result()
+            await _try_addresses(attempt, pending, connected)
         finally:
             for task in pending:
                 task.cancel()
@@ -81,6 +70,25 @@ async def _race(attempt: Attempt) -> socket.socket | None:
         for sock in connected:
             sock.close()
     return winner
+
+
+async def _try_addresses(
+    attempt: Attempt, pending: set[asyncio.Task[None]], connected: list[socket.socket]
+) -> None:
+    """Try one address after another, each with a head start, until one is connected."""
+    untried = attempt.addresses[::-1]
+    while not connected and (untried or pending):
+        if untried:
+            connecting = _connect(untried.pop(), attempt.errors, connected)
+            pending.add(asyncio.create_task(connecting))
+        done, _ = await asyncio.wait(
+            pending,
+            timeout=attempt.head_start if untried else None,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        pending -= done
+        for task in done:
+            task.result()
 
 
 async def _connect(

@@ -61,33 +61,35 @@ def make(directory: Path, hosts: list[str], clients: list[str], days: int, force
         OSError: the files cannot be written; none is left.
     """
     with _made_directory(directory), _directory_lock(directory):
-        trusted = read_bundle(directory / CLIENTS)
-        replaced = {*([_SERVER] if hosts else []), *clients} if force else set()
-        server = bool(hosts) or not (
-            trusted.certificates or (directory / f"{_SERVER}.pem").exists()
-        )
-        if not clients and not trusted.certificates:
-            clients = [_DEFAULT_CLIENT]
-        for stem in [*([_SERVER] if server else []), *clients]:
-            if stem not in replaced:
-                _refuse(directory, stem, trusted.names)
-        files: list[NewFile] = []
-        if server:
-            hosts = hosts or _DEFAULT_HOSTS
-            name = f"server at {hosts[0]}"
-            files += _new_pair(directory, _SERVER, name, hosts, days, _SERVER in replaced)
-        if clients:
-            content = trusted.without(clients)
-            for name in clients:
-                pair = _new_pair(directory, name, name, [], days, name in replaced)
-                files += pair
-                certificate = pair[1].data
-                until = describe(certificate).until
-                content += f"# {name}, until {until:%Y-%m-%d}\n".encode() + certificate
-            # The last, so that nobody is trusted whose own files are not there.
-            files.append(NewFile(directory / CLIENTS, content, _PUBLIC))
-        write_files(files)
-        return Made(server, clients)
+        return _make(directory, hosts, clients, days, force)
+
+
+def _make(directory: Path, hosts: list[str], clients: list[str], days: int, force: bool) -> Made:
+    trusted = read_bundle(directory / CLIENTS)
+    replaced = {*([_SERVER] if hosts else []), *clients} if force else set()
+    server = bool(hosts) or not (trusted.certificates or (directory / f"{_SERVER}.pem").exists())
+    if not clients and not trusted.certificates:
+        clients = [_DEFAULT_CLIENT]
+    for stem in [*([_SERVER] if server else []), *clients]:
+        if stem not in replaced:
+            _refuse(directory, stem, trusted.names)
+    files: list[NewFile] = []
+    if server:
+        hosts = hosts or _DEFAULT_HOSTS
+        name = f"server at {hosts[0]}"
+        files += _new_pair(directory, _SERVER, name, hosts, days, _SERVER in replaced)
+    if clients:
+        content = trusted.without(clients)
+        for name in clients:
+            pair = _new_pair(directory, name, name, [], days, name in replaced)
+            files += pair
+            certificate = pair[1].data
+            until = describe(certificate).until
+            content += f"# {name}, until {until:%Y-%m-%d}\n".encode() + certificate
+        # The last, so that nobody is trusted whose own files are not there.
+        files.append(NewFile(directory / CLIENTS, content, _PUBLIC))
+    write_files(files)
+    return Made(server, clients)
 
 
 def _new_pair(
