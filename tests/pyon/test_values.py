@@ -405,3 +405,17 @@ def test_without_numpy_it_says_how_to_install_it(text: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "ImportError: this value needs NumPy" in done.stderr
     assert "pip install 'sipyco-pyon[numpy]'" in done.stderr
+
+
+def test_long_integers_may_stand_in_what_is_laid_out() -> None:
+    value = {"long": 10**5000, "short": [7, -(10**4999)]}
+    text = pyon.encode(value, pretty=True)
+    digits = "0" * 4999
+    assert text.splitlines()[1:-1] == [
+        f'    "long": 1{digits}0,',
+        '    "short": [',
+        "        7,",
+        f"        -1{digits}",
+        "    ]",
+    ]
+    assert pyon.decode(text) == value

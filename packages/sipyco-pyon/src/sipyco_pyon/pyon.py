@@ -193,7 +193,7 @@ def _mapped(size: int) -> Any:
         import mmap  # without NumPy, and for long buffers only
 
         if sys.platform == "win32":
-            return mmap.mmap(-1, size)
+            return mmap.mmap(-1, size)  # pragma: elsewhere (Windows)
         # Private, or a child process would share it.
         return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, ImportError):

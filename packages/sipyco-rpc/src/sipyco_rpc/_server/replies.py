@@ -63,7 +63,9 @@ class Replies:
             if isinstance(exc, SystemExit):
                 raise exc
             name = self._target_name
-            logger.error("a method of `%s` failed in a child of it", name, exc_info=exc)
+            logger.error(
+                "a method of `%s` failed in a process that it has forked", name, exc_info=exc
+            )
         if self._ends_server(exc):
             return
         if self.client_left:
