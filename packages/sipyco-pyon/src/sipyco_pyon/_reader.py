@@ -47,11 +47,13 @@ class _BufferTagDecoder(TagDecoder):
                         return _take_buffer(name, arguments)
                 elif type(data) is str and data in self._extracted:
                     return self._extracted.pop(data)
-            self.finish()
+            if pending is not None:
+                self.finish()
             if name == "buffer":
                 self._pending = memory = self._buffer(arguments)
                 return memory
-        self.finish()
+        elif pending is not None:
+            self.finish()
         return TagDecoder.decode_tag(self, members)
 
     def finish(self) -> None:
