@@ -18,10 +18,11 @@ from sipyco_rpc.support.process_bound import (
 from sipyco_rpc.support.validation import check_host, checked_pause, checked_port, format_address
 from sipyco_tools._limits import FLUSH_TIMEOUT, THREAD_TIMEOUT
 from sipyco_tools._logging.loop_thread import LoopThread, close_with_worker, loop_of_program
-from sipyco_tools._logging.queue import EntryQueue
+from sipyco_tools._logging.queue import EntryQueue, QueuedEntry
 from sipyco_tools._logging.records import MultilineFormatter
 from sipyco_tools._logging.sender import LogSender
 from sipyco_tools._logging.text import entry_text, is_entry, safe_name, shortened
+from sipyco_tools._logging.times import offer, valid_time
 from sipyco_tools._task_object import TaskObject
 
 logger = logging.getLogger("sipyco.logs")
@@ -126,7 +127,7 @@ class LogForwarder(logging.Handler, TaskObject):
             reason, self._inherited = self._inherited, None
             self._log(logging.WARNING, "log messages are not sent: %s", reason)
         try:
-            self._queue.put(self._entry(record))
+            self._queue.put(self._queued(record))
             if (sender := self._sender) is not None:
                 sender.wake()
         except Exception:  # noqa: BLE001  (logging must not hurt the program)
@@ -177,6 +178,24 @@ class LogForwarder(logging.Handler, TaskObject):
             self._log_unsent(self._queue.unsent)  # the program may still stop it
         logging.Handler.close(self)
 
+    def status(self) -> dict[str, Any]:
+        """Tell how it fares, for those who watch the program; from any thread.
+
+        Returns:
+            The `address` of the log server, whether it is `connected`, and takes the `times` at
+            which records are made; and how many records were `sent`, wait (`queued`), and were
+            `dropped`, in this process so far.
+        """
+        connection = None if self._sender is None else self._sender.connection
+        return {
+            "address": self._where,
+            "connected": connection is not None and not connection.ended,
+            "times": connection is not None and connection.times,
+            "sent": self._queue.sent,
+            "queued": len(self._queue),
+            "dropped": self._queue.dropped,
+        }
+
     def _end_thread(self, thread: LoopThread) -> None:
         thread.end(THREAD_TIMEOUT)
         self._thread = None
@@ -195,7 +214,13 @@ class LogForwarder(logging.Handler, TaskObject):
 
     async def _do(self) -> None:
         sender = self._sender = LogSender(
-            self.host, self.port, self._contexts, self.reconnect_timer, self._queue, self._log
+            self.host,
+            self.port,
+            self._contexts,
+            self.reconnect_timer,
+            offer(self._source),
+            self._queue,
+            self._log,
         )
         try:
             await sender.run()
@@ -216,6 +241,10 @@ class LogForwarder(logging.Handler, TaskObject):
     @property
     def _where(self) -> str:
         return format_address(self.host, self.port)
+
+    def _queued(self, record: logging.LogRecord) -> QueuedEntry:
+        created = valid_time(record.__dict__.get("created"))  # `makeLogRecord` may leave it out
+        return QueuedEntry(self._entry(record), created)
 
     def _entry(self, record: logging.LogRecord) -> bytes:
         """Return the lines of a record."""
