@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dev.faults.proxy import FaultProxy
+from sipyco_rpc.support.status import component_status
 from sipyco_tools._logging import connection as connection_module
 from sipyco_tools._logging.queue import QueuedEntry
 from sipyco_tools._logging.session import LogSession
@@ -485,6 +486,11 @@ def test_the_status_of_a_forwarder() -> None:
                     }
 
     run(main)
+
+
+def test_the_status_of_a_process_has_its_forwarders() -> None:
+    forwarder = LogForwarder(HOST, 1)
+    assert forwarder.status() in component_status()["log_forwarders"]
 
 
 def test_an_entry_that_is_sent_again_is_counted_once() -> None:

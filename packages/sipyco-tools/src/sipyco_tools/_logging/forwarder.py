@@ -15,6 +15,7 @@ from sipyco_rpc.support.process_bound import (
     leave_descriptor,
     not_copyable,
 )
+from sipyco_rpc.support.status import register
 from sipyco_rpc.support.validation import check_host, checked_pause, checked_port, format_address
 from sipyco_tools._limits import FLUSH_TIMEOUT, THREAD_TIMEOUT
 from sipyco_tools._logging.loop_thread import LoopThread, close_with_worker, loop_of_program
@@ -93,6 +94,7 @@ class LogForwarder(logging.Handler, TaskObject):
         self._thread: LoopThread | None = None  # of a program without a loop
         self._inherited: str | None = None  # what is to be said of a fork, once
         after_fork_in_child(self._after_fork)
+        register("log_forwarders", self)
 
     __reduce__ = not_copyable("it has a connection of this process; make one where it is needed")
 
