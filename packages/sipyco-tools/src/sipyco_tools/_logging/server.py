@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final
 
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
@@ -24,9 +25,14 @@ class Server(AsyncioServer):
         async with Server() as server:
             await server.start("::1", 1066)
 
-    Records are emitted by the logger `fwd`, with their own name and level, and an attribute
+    Records are emitted by the logger `fwd`, with their own name, level and time, and an attribute
     `source`: add a handler to the root logger to write them. What is no record, or too long, ends
     the connection with a warning that says who sent what.
+
+    The time of a record (`created`, which formatters show) is that at which the program made it,
+    by the clock of its computer. Older programs do not send it: then it is the time of arrival,
+    `time_of_arrival` of the record is true, and the logger `sipyco.logs` says so at INFO,
+    once for each connection. `received` is when it arrived, in any case.
 
     Args:
         max_line: longest line to accept, in bytes.
@@ -58,7 +64,12 @@ class Server(AsyncioServer):
         peer = writer.get_extra_info("peername")
         if isinstance(peer, tuple):
             peer = peer[:2]  # IPv6 addresses have more
-        session = LogSession(self._max_line, self._max_lines)
+        session = LogSession(
+            self._max_line,
+            self._max_lines,
+            answer=partial(_answer, writer),
+            untimed=partial(self._say_untimed, peer),
+        )
         try:
             try:
                 await self._receive(slot, reader, session)
@@ -91,9 +102,25 @@ class Server(AsyncioServer):
             async with asyncio.timeout(STOP_NOTICE_TIMEOUT):
                 if writer.can_write_eof():
                     writer.write_eof()
+                    session.answer = None
                 await self._receive(slot, reader, session)
         except OSError:
             pass  # it has gone, or goes on all the same: TimeoutError is an OSError
 
+    def _say_untimed(self, peer: object, source: str) -> None:
+        self._log_limiter.log(
+            logger,
+            logging.INFO,
+            "log messages of %r from %r have the time of their arrival: they come without that at "
+            "which they were made",
+            source,
+            peer,
+        )
+
     def _warn(self, message: str, *args: object) -> None:
         self._log_limiter.log(logger, logging.WARNING, message, *args)
+
+
+def _answer(writer: asyncio.StreamWriter, data: bytes) -> None:
+    if not writer.is_closing():
+        writer.write(data)
