@@ -31,6 +31,7 @@ class ServerOptions(TypedDict, total=False):
     plain_float64: bool
     frames: bool
     allowed_methods: Mapping[str, Iterable[str]] | None
+    status: bool
     max_connections: int | None
     handshake_timeout: float
 
