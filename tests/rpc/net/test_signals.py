@@ -145,6 +145,11 @@ class Program:
             pass
         return line
 
+    def wait_until_ready(self) -> None:
+        assert self.error_line() == (
+            f"serving t, made, leaving on {HOST} port {self.port} (this computer only, no TLS)\n"
+        )
+
     def end(self) -> tuple[int, str, str]:
         """Wait for the status, and what is left of both outputs."""
         stdout, stderr = self.process.communicate(timeout=DEADLINE)
@@ -157,6 +162,7 @@ class Program:
 def program(*arguments: Any) -> Iterator[Program]:
     running = Program(*arguments)
     try:
+        running.wait_until_ready()
         yield running
     finally:
         running.process.kill()
@@ -224,7 +230,9 @@ def test_a_method_in_a_thread_holds_nothing_up(loop_of: str) -> None:
     with program(loop_of, "threaded", "plain") as running:
         running.wait_for("begun")
         running.process.send_signal(signal.SIGTERM)
-        assert running.end() == (0, "Caught SIGTERM, terminating...\nreturned\n", "")
+        status, stdout, stderr = running.end()
+        assert (status, stdout) == (0, "Caught SIGTERM, terminating...\nreturned\n")
+        assert stderr.startswith("stopping: SIGTERM\n")
 
 
 LEAVING = ["leave", "leave_async", "leave_generator", "leave_async_generator"]
@@ -242,7 +250,8 @@ LEAVING = ["leave", "leave_async", "leave_generator", "leave_async_generator"]
 )
 def test_sys_exit_in_a_method_gives_the_status(method: str, threaded: str, loop_of: str) -> None:
     with program(loop_of, threaded, method, 3) as running:
-        assert running.end() == (3, "ready\n", "")
+        left = "stopping: a method of `t` raised SystemExit\n"
+        assert running.end() == (3, "ready\n", left)
 
 
 @pytest.mark.parametrize(
@@ -256,12 +265,16 @@ def test_sys_exit_in_a_method_gives_the_status(method: str, threaded: str, loop_
 )
 def test_sys_exit_is_that_of_python(args: tuple[Any, ...], end: tuple[int, str, str]) -> None:
     with program("asyncio", "plain", "leave", *args) as running:
-        assert running.end() == end
+        status, stdout, stderr = running.end()
+        first, rest = stderr.split("\n", 1)
+        assert first == "stopping: a method of `t` raised SystemExit"
+        assert (status, stdout, rest) == end
 
 
 def test_sys_exit_in_a_constructor() -> None:
     with program("asyncio", "plain", "leaving") as running:
-        assert running.end() == (3, "ready\n", "")
+        left = "stopping: making the target `leaving` raised SystemExit\n"
+        assert running.end() == (3, "ready\n", left)
 
 
 def test_a_server_tells_the_code_of_sys_exit() -> None:

@@ -147,6 +147,9 @@ STOP_TIMEOUT: Final = 2.0  # seconds; `stop` takes about one more for the connec
 """Handlers, after `stop` of a server has cancelled them. They are left behind, and connections
 aborted."""
 
+THREAD_STOP_TIMEOUT: Final = 5.0  # seconds; `stop` of a server takes up to three
+"""The thread of `serve_in_thread`, after it was told to stop. It is left behind with a warning."""
+
 CLOSE_TIMEOUT: Final = 1.0  # seconds; `close` and `stop` return in bounded time
 """A peer that does not take what is still to be sent, or part in closing. The connection is
 aborted."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sipyco_rpc._server.server import Server
+from sipyco_rpc._server.serving import Ready, run_server
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
 from sipyco_rpc.net.signals import SignalHandler, Terminated
+from sipyco_rpc.net.systemd import ServiceManager
+from sipyco_rpc.support.notices import announce
 
 if TYPE_CHECKING:
     from sipyco_rpc.net.tls import SimpleSSLConfig
@@ -38,10 +43,16 @@ def simple_server_loop(
     max_connections: int | None = None,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
     builtin_terminate: bool = True,
+    ready: Ready | None = None,
+    port_file: str | os.PathLike[str] | None = None,
 ) -> None:
     """Serve targets until Ctrl-C, SIGTERM, SIGHUP (where there is one) or a `terminate()`.
 
         simple_server_loop({"lda": Lda()}, "::1", 3253)
+
+    One line says what is served, where, and who can reach it, and one why it stops: by the logger
+    `sipyco.pc_rpc` at INFO, or on standard error where the program does not show such records;
+    not at all if it does not show warnings either. systemd is told as well, if it asks for that.
 
     A signal that comes while a method runs ends the program when that returns; a second one ends
     the method, too: see `SignalHandler`. In a thread that is not the main one there are no
@@ -61,64 +72,53 @@ def simple_server_loop(
         handshake_timeout: as for `Server`.
         builtin_terminate: offer every client the method `terminate`, which ends the program.
         host: address to listen on, or a list of them; None for all.
-        port: TCP port to listen on.
+        port: TCP port to listen on; 0 for any that is free, which is then said.
         ssl_config: for TLS that trusts certificates.
         loop: the event loop to run in; by default one is made, and closed in the end.
         local_cert: path of our certificate, a PEM file, for TLS. Not with `ssl_config`.
         local_key: path of its private key.
         peer_cert: path of the certificates to trust.
+        ready: is called with the `Server` when it listens, in the loop; a coroutine function is
+            awaited. What it raises ends the server.
+        port_file: path of a file to have the number of the port, and a newline, from when it can
+            be used until it stops.
 
     Raises:
-        OSError: the address cannot be listened on; or an error of TLS.
+        OSError: the address cannot be listened on, or the port file not be written; or an error of
+            TLS.
+        RuntimeError: an event loop runs in this thread already, as it does in notebooks: use
+            `serve_in_thread` or `serve`.
         SystemExit: a method did so.
         KeyboardInterrupt: a second Ctrl-C ended a method; so does `SystemExit` for other signals.
     """
 
-    async def serve() -> BaseException | None:
-        server = Server(
-            targets,
-            description,
-            builtin_terminate=builtin_terminate,
-            allow_parallel=allow_parallel,
-            threaded=threaded,
-            max_line=max_line,
-            plain_float64=plain_float64,
-            frames=frames,
-            allowed_methods=allowed_methods,
-            status=status,
-            max_connections=max_connections,
-            handshake_timeout=handshake_timeout,
-        )
-        signals = SignalHandler()
-        signals.setup()
-        try:
-            async with server:
-                await server.start(
-                    host,
-                    port,
-                    ssl_config,
-                    local_cert=local_cert,
-                    local_key=local_key,
-                    peer_cert=peer_cert,
-                )
-                waiting = {
-                    asyncio.ensure_future(signals.wait_terminate()),
-                    asyncio.ensure_future(server.wait_terminate()),
-                }
-                try:
-                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for task in waiting:
-                        task.cancel()
-                    await asyncio.wait(waiting)
-        finally:
-            signals.teardown()
-        if signals.interruption is not None:
-            return signals.interruption
-        return SystemExit(server.exit_code) if server.exit_code else None
-
+    server = ProgramServer(
+        targets,
+        description,
+        builtin_terminate=builtin_terminate,
+        allow_parallel=allow_parallel,
+        threaded=threaded,
+        max_line=max_line,
+        plain_float64=plain_float64,
+        frames=frames,
+        allowed_methods=allowed_methods,
+        status=status,
+        max_connections=max_connections,
+        handshake_timeout=handshake_timeout,
+    )
+    start = partial(
+        server.start,
+        host,
+        port,
+        ssl_config,
+        local_cert=local_cert,
+        local_key=local_key,
+        peer_cert=peer_cert,
+    )
+    _check_no_loop_runs()
+    work = _serve(server, run_server(server, start, ready, port_file))
     try:
-        end = asyncio.run(serve()) if loop is None else _run_in(loop, serve())
+        end = asyncio.run(work) if loop is None else _run_in(loop, work)
     except Terminated as exc:
         end = exc
     if isinstance(end, Terminated):
@@ -126,6 +126,63 @@ def simple_server_loop(
         end = SystemExit(end.code)
     if end is not None:
         raise end
+
+
+def _check_no_loop_runs() -> None:
+    """Refuse to wait here, with the way out."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if asyncio.run.__module__ == "asyncio.runners":  # otherwise `nest_asyncio` has been here
+        raise RuntimeError(
+            "an event loop runs in this thread already, as in notebooks: use "
+            "`serve_in_thread(…)` or `await serve(…)`, which take the same arguments"
+        )
+
+
+class ProgramServer(Server):
+    """A server that is the whole of a program: it tells the person who runs it, and systemd."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._address = ""  # what it serves, and where
+        self.service_manager = ServiceManager()
+
+    def _listening(self, text: str) -> None:
+        self._address = text  # it is said when all is there that programs wait for
+
+    def _announce_ready(self) -> None:
+        announce(self._logger, "%s", self._address)
+        self.service_manager.ready(self._address)
+
+    def _stopping(self, text: str) -> None:
+        announce(self._logger, "%s", text)
+        self.service_manager.stopping(text)
+
+
+async def _serve(
+    server: ProgramServer, serving: Coroutine[Any, Any, None]
+) -> BaseException | None:
+    """Serve until the program is to end; return what it is to end by."""
+    signals = SignalHandler()
+    signals.setup()
+    waiting = asyncio.ensure_future(_await_signal(server, signals))
+    try:
+        await serving
+    finally:
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        signals.teardown()
+        server.service_manager.close()
+    if signals.interruption is not None:
+        return signals.interruption
+    return SystemExit(server.exit_code) if server.exit_code else None
+
+
+async def _await_signal(server: ProgramServer, signals: SignalHandler) -> None:
+    await signals.wait_terminate()
+    server._terminate(signals.caught)
 
 
 def _run_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:

@@ -11,8 +11,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
+from sipyco_rpc.support.notices import say
 from sipyco_rpc.support.running_method import running_method
 
 __all__ = ["SignalHandler"]
@@ -51,6 +52,7 @@ class SignalHandler:
     Attributes:
         interruption: what a second signal has raised, or None. Not every loop ends by it: those
             of uvloop log what is raised where they read.
+        caught: what the first signal was, such as `Ctrl-C` or `SIGTERM`; empty before that.
     """
 
     def __init__(self) -> None:
@@ -59,6 +61,7 @@ class SignalHandler:
         self._previous: dict[signal.Signals, Any] = {}
         self._told = False  # what it waits for, and so that the next signal ends it
         self.interruption: BaseException | None = None
+        self.caught = ""
 
     def setup(self) -> None:
         """Begin to take the signals; a second call does nothing."""
@@ -100,11 +103,13 @@ class SignalHandler:
             if number == signal.SIGINT:
                 self.interruption = KeyboardInterrupt()
             raise self.interruption
+        shown = _SHOWN.get(name, name)
+        self.caught = self.caught or shown
         self._set_event()
-        _say(f"Caught {_SHOWN.get(name, name)}, terminating...", sys.stdout)
+        say(f"Caught {shown}, terminating...", sys.stdout)
         if running is not None:
             self._told = True
-            _say(f"waiting for {running} to return; a second signal ends it now", sys.stderr)
+            say(f"waiting for {running} to return; a second signal ends it now", sys.stderr)
 
     def _set_event(self) -> None:
         try:
@@ -150,21 +155,6 @@ def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
                 signal.set_wakeup_fd(now)  # somebody else has set it meanwhile
             if not loop.is_closed():
                 loop.remove_reader(ours)
-
-
-def _say(text: str, file: TextIO | None) -> None:
-    """Print a line from a signal handler, which may have interrupted another that is printed."""
-    try:
-        print(text, file=file, flush=True)
-    except RuntimeError:
-        # A "reentrant call" of the buffer, which has to be passed by.
-        try:
-            assert file is not None
-            os.write(file.fileno(), f"{text}\n".encode())
-        except (OSError, ValueError):
-            pass
-    except (OSError, ValueError):
-        pass  # nobody reads it any more, or it is closed: that is no reason not to end
 
 
 # A child that is forked has no loop to be told of the signals, and could not be ended by them. One
