@@ -60,6 +60,7 @@ MOST_LINES: Final = 300
 HEAVY_USERS: Final = {
     "numpy": {"sipyco_pyon._numpy", "sipyco_tools._rpctool.values"},  # there: `np` for arguments
     "cryptography": {"sipyco_tools._certs.certificates"},
+    "rich": {"sipyco_tools._cli.terminal"},
 }
 
 every_module = pytest.mark.parametrize("module", MODULES)
