@@ -15,13 +15,14 @@ from support.pairs import selected_session
 
 def replies_of(said: list[Any]) -> Replies:
     """Make the replies of a client that has made the call 1."""
+    service = SimpleNamespace(log_limiter=LogLimiter(), exits=lambda exc, what: False)
     return Replies(
+        service,  # type: ignore[arg-type]
+        "a client",
         "t",
         selected_session(b"t pyon_v2 frames", 1),
         SimpleNamespace(put=said.append),  # type: ignore[arg-type]
-        LogLimiter(),
         on_put=lambda: None,
-        exits=lambda exc, what: False,
         end=lambda: None,
     )
 

@@ -69,6 +69,10 @@ MAX_GENERATORS: Final = 1000  # generators; each holds what its method holds
 """Generators that run for one client, those that are being ended among them. The call of one more
 is a `RuntimeError`."""
 
+MAX_COUNTED_METHODS: Final = 1000  # methods; more are made up by peers, where a client is relayed
+"""Methods of one target whose calls are counted by their names. Those of all others are counted
+together, as `(others)`."""
+
 TIME_SLICE: Final = 0.005  # seconds; nobody notices it
 """Requests of one client before others have their turn. They go on in the next pass of the event
 loop."""

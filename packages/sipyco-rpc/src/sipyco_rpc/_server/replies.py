@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sipyco_rpc._server.service import Service
     from sipyco_rpc._server.worker import Outcome
     from sipyco_rpc.net.sender import Sender
-    from sipyco_rpc.support.log_limiter import LogLimiter
     from sipyco_rpc.wire.server_session import ServerSession
 
 logger = logging.getLogger("sipyco.pc_rpc")
@@ -20,31 +20,32 @@ class Replies:
     """Answers the calls of one client, as long as it can be told anything.
 
     Args:
+        service: what the server does for connections.
+        client: its address, for log records and the status.
         target_name: of the target that the client has selected.
         session: makes messages of replies.
         sender: takes them.
-        log_limiter: for what cannot be told to the client.
         on_put: is called when a reply, or an item, has been put that nobody was about to send.
-        exits: is called with what a method has raised, and with what to call it; tells whether
-            that ends the server.
         end: closes the connection.
 
     Attributes:
+        client: as it was given.
         open: whether replies can be sent.
         client_left: whether the client sends nothing more: it may be there no longer.
     """
 
     def __init__(
         self,
+        service: Service,
+        client: str,
         target_name: str,
         session: ServerSession,
         sender: Sender,
-        log_limiter: LogLimiter,
         *,
         on_put: Callable[[], None],
-        exits: Callable[[BaseException, str], bool],
         end: Callable[[], None],
     ) -> None:
+        self.client = client
         self.open = True
         self.client_left = False
         self.session = session
@@ -52,8 +53,7 @@ class Replies:
         self.on_put = on_put
         self.end = end
         self._target_name = target_name
-        self._log_limiter = log_limiter
-        self._exits = exits
+        self._service = service
         self._process = os.getpid()
 
     def fail(self, number: int, exc: BaseException) -> None:
@@ -89,10 +89,10 @@ class Replies:
 
     def _log(self, outcome: Outcome, what: str) -> None:
         if isinstance(outcome, BaseException) and not self._ends_server(outcome):
-            self._log_limiter.exception_line(logger, what, outcome)
+            self._service.log_limiter.exception_line(logger, what, outcome)
 
     def _ends_server(self, exc: BaseException) -> bool:
         """Close the connection if an exception ends the server; tell whether it does."""
-        if exits := self._exits(exc, f"a method of `{self._target_name}`"):
+        if exits := self._service.exits(exc, f"a method of `{self._target_name}`"):
             self.end()
         return exits
