@@ -7,13 +7,16 @@ plain.
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sipyco_tools._cli.colour import is_coloured
 from sipyco_tools._cli.output import show
+
+_NUMBER: Final = re.compile(r"-?|-?\d[\d.e+-]*( ?\w{1,4})?")  # perhaps with a unit
 
 
 def _console() -> Any:
@@ -65,8 +68,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
     """
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     right = [
-        bool(rows) and all(isinstance(row[i], (int, float, type(None))) for row in rows)
-        for i in range(len(columns))
+        any(cells) and all(map(_NUMBER.fullmatch, cells)) for cells in zip(*texts, strict=True)
     ]
     console = _console()
     if console is None:

@@ -26,6 +26,11 @@ def select(client: Client, args: argparse.Namespace) -> None:
         raise ValueError(f"{exc}; choose one with -t TARGET") from None
 
 
+def select_any(client: Client, args: argparse.Namespace) -> None:
+    """Select a target for a question about the server as a whole."""
+    client.select_rpc_target(args.target or client.get_rpc_id()[0][0])
+
+
 def list_targets(client: Client, args: argparse.Namespace) -> None:
     """Print the names of the targets."""
     names, description = client.get_rpc_id()
