@@ -53,6 +53,8 @@ API: dict[str, str] = {
     "packed_exceptions": """
         current_exc_packed()
         raise_packed_exc(pack)
+        register_exception(exception_class=None, *, name=None)
+        deregister_exception(exception_class)
     """,
     "fire_and_forget": """
         FFProxy(target)

@@ -14,7 +14,11 @@ from sipyco_rpc._client.remote_method import as_interface
 from sipyco_rpc._client.timeouts import call_timeout
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.support.lost import ConnectionLost
-from sipyco_rpc.wire.exceptions import GenericRemoteException
+from sipyco_rpc.wire.exceptions import (
+    GenericRemoteException,
+    deregister_exception,
+    register_exception,
+)
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.session import AutoTarget, IncompatibleServer
 
@@ -44,6 +48,8 @@ __all__ = [
     "SimpleSSLConfig",
     "as_interface",
     "call_timeout",
+    "deregister_exception",
+    "register_exception",
     "serve",
     "serve_in_thread",
     "simple_server_loop",
@@ -62,7 +68,8 @@ _LAZY = {
 }
 
 # The address that peers read in exceptions, and that pickles hold: it lasts when a file moves.
-for _name in set(__all__) - {"GenericRemoteException", *_LAZY}:
+_OF_PACKED_EXCEPTIONS = {"GenericRemoteException", "deregister_exception", "register_exception"}
+for _name in set(__all__) - {*_OF_PACKED_EXCEPTIONS, *_LAZY}:
     globals()[_name].__module__ = __name__
 
 
