@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -170,11 +171,11 @@ def program(*arguments: Any) -> Iterator[Program]:
 
 
 BLOCKING = {
-    "plain": "`t.plain`",
-    "coroutine": "`Target.coroutine`",
-    "generator": "`Target.generator`",
-    "async_generator": "`Target.async_generator`",
-    "made": "the constructor of the target `made`",
+    "plain": "`t.plain` (called by",
+    "coroutine": "`t.coroutine` (called by",
+    "generator": "`t.generator` (called by",
+    "async_generator": "`t.async_generator` (called by",
+    "made": "the constructor of the target `made` (for",
 }
 
 
@@ -190,13 +191,20 @@ def test_the_first_signal_says_what_it_waits_for_and_the_second_ends_it(
         running.wait_for("begun")
         running.process.send_signal(signal.SIGINT)
         running.wait_for("Caught Ctrl-C, terminating...")
-        assert running.error_line() == (
-            f"waiting for {BLOCKING[method]} to return; a second signal ends it now\n"
+        since = "" if method == "made" else r", running for \d+\.\d s"
+        assert re.fullmatch(
+            rf"waiting for {re.escape(BLOCKING[method])} {HOST} port \d+{since}\) to return; "
+            "a second signal ends it now\n",
+            running.error_line(),
         )
         running.process.send_signal(signal.SIGINT)
         status, stdout, stderr = running.end()
         assert (status, stdout) == (-signal.SIGINT, "cleaned up\n")
         assert "KeyboardInterrupt" in stderr
+        assert "stopping: Ctrl-C\n" in stderr
+        assert re.search(
+            rf"{re.escape(BLOCKING[method])} .*\) was ended by a second signal", stderr
+        )
         assert "does not end" not in stderr  # what the server says of a connection that resists
 
 

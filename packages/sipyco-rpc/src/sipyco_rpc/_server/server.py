@@ -16,7 +16,7 @@ from sipyco_rpc._server.service import Service
 from sipyco_rpc._server.status import ConnectionReports, bound_addresses
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
-from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE, MAX_REASON
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, LOGGED_CALLS, MAX_LINE, MAX_REASON
 from sipyco_rpc.net.listening import port_of
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.quoting import excerpt
@@ -149,6 +149,14 @@ class Server(AsyncioServer):
             raise RuntimeError("the server does not listen: it was not started, or has stopped")
         return port_of(self.server)
 
+    def _calls_under_way(self) -> str:
+        """Describe the calls that run, or wait for their turn, if there are any; in any thread."""
+        records = [record for calls in self._calls.values() for record in list(calls.under_way)]
+        shown = [record.describe() for record in records if not record.suspended]
+        if len(shown) > LOGGED_CALLS:
+            shown[LOGGED_CALLS:] = [f"and {len(shown) - LOGGED_CALLS} more"]
+        return ", ".join(shown)
+
     def _announce_ready(self) -> None:
         """Say that it is ready, if that has not been said as it began to listen."""
 
@@ -166,7 +174,7 @@ class Server(AsyncioServer):
         self._terminated = asyncio.Event()
         shared = CallLock()
         self._locks = {name: CallLock() if self._threaded else shared for name in self.targets}
-        self._calls = {name: TargetCalls() for name in self.targets}
+        self._calls = {name: TargetCalls(name) for name in self.targets}
         self._reports = ConnectionReports()
         self._workers: dict[str, Worker] = {}
         # Those that were stopped: what they still do, a driver that is stuck, is done first.
