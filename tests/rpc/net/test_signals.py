@@ -22,7 +22,7 @@ from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, simple_server_loop
 from support.environment import without_durations
 from support.feeds import port_of
 from support.peers import DEADLINE, HOST, until
-from support.programs import free_port
+from support.programs import ended, free_port
 
 PROGRAM = """
 import sys, time
@@ -153,10 +153,10 @@ class Program:
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the status, and what is left of both outputs."""
-        stdout, stderr = self.process.communicate(timeout=DEADLINE)
+        status, stdout, stderr = ended(self.process)
         self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
-        return self.process.returncode, stdout, without_durations(stderr)
+        return status, stdout, without_durations(stderr)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -129,7 +129,7 @@ def simple_server_loop(
         peer_cert=peer_cert,
     )
     _check_no_loop_runs()
-    work = _serve(server, run_server(server, start, ready, port_file))
+    work = _serve(server, partial(run_server, server, start, ready, port_file))
     try:
         end = asyncio.run(work) if loop is None else _run_in(loop, work)
     except Terminated as exc:
@@ -181,14 +181,14 @@ class ProgramServer(Server):
 
 
 async def _serve(
-    server: ProgramServer, serving: Coroutine[Any, Any, None]
+    server: ProgramServer, serve: Callable[[], Coroutine[Any, Any, None]]
 ) -> BaseException | None:
     """Serve until the program is to end; return what it is to end by."""
     signals = server.signals
     signals.setup()
     waiting = asyncio.ensure_future(_await_signal(server))
     try:
-        await serving
+        await serve()
     finally:
         waiting.cancel()
         await asyncio.wait({waiting})
