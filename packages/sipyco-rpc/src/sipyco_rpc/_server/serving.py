@@ -35,6 +35,7 @@ class ServerOptions(TypedDict, total=False):
     frames: bool
     allowed_methods: Mapping[str, Iterable[str]] | None
     status: bool
+    error_log_level: int | None
     max_connections: int | None
     handshake_timeout: float
 
