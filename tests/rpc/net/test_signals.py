@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, simple_server_loop
 from support.environment import without_durations
 from support.feeds import port_of
 from support.peers import DEADLINE, HOST, until
-from support.programs import free_port
+from support.programs import ended, free_port
 
 PROGRAM = """
 import sys, time
@@ -152,10 +153,10 @@ class Program:
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the status, and what is left of both outputs."""
-        stdout, stderr = self.process.communicate(timeout=DEADLINE)
+        status, stdout, stderr = ended(self.process)
         self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
-        return self.process.returncode, stdout, without_durations(stderr)
+        return status, stdout, without_durations(stderr)
 
 
 @contextmanager
@@ -170,11 +171,11 @@ def program(*arguments: Any) -> Iterator[Program]:
 
 
 BLOCKING = {
-    "plain": "`t.plain`",
-    "coroutine": "`Target.coroutine`",
-    "generator": "`Target.generator`",
-    "async_generator": "`Target.async_generator`",
-    "made": "the constructor of the target `made`",
+    "plain": "`t.plain` (called by",
+    "coroutine": "`t.coroutine` (called by",
+    "generator": "`t.generator` (called by",
+    "async_generator": "`t.async_generator` (called by",
+    "made": "the constructor of the target `made` (for",
 }
 
 
@@ -190,13 +191,20 @@ def test_the_first_signal_says_what_it_waits_for_and_the_second_ends_it(
         running.wait_for("begun")
         running.process.send_signal(signal.SIGINT)
         running.wait_for("Caught Ctrl-C, terminating...")
-        assert running.error_line() == (
-            f"waiting for {BLOCKING[method]} to return; a second signal ends it now\n"
+        since = "" if method == "made" else r", running for \d+\.\d s"
+        assert re.fullmatch(
+            rf"waiting for {re.escape(BLOCKING[method])} {HOST} port \d+{since}\) to return; "
+            "a second signal ends it now\n",
+            running.error_line(),
         )
         running.process.send_signal(signal.SIGINT)
         status, stdout, stderr = running.end()
         assert (status, stdout) == (-signal.SIGINT, "cleaned up\n")
         assert "KeyboardInterrupt" in stderr
+        assert "stopping: Ctrl-C\n" in stderr
+        assert re.search(
+            rf"{re.escape(BLOCKING[method])} .*\) was ended by a second signal", stderr
+        )
         assert "does not end" not in stderr  # what the server says of a connection that resists
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from sipyco_pyon.files import read_text, replace_text
+
+# The files that there are, with their contents, for when the process is ended at once.
+_written: Final[dict[str, str]] = {}
 
 
 @contextmanager
@@ -25,11 +29,19 @@ def port_file(path: str | os.PathLike[str] | None, port: int) -> Iterator[None]:
         return
     path, text, process = os.path.abspath(path), f"{port}\n", os.getpid()
     replace_text(path, text)
+    _written[path] = text
     try:
         yield
     finally:
+        del _written[path]
         if os.getpid() == process:  # and not a child that was forked
             _remove(path, text)
+
+
+def remove_port_files() -> None:
+    """Remove all that there are: the process is about to end."""
+    for path, text in list(_written.items()):
+        _remove(path, text)
 
 
 def _remove(path: str, text: str) -> None:

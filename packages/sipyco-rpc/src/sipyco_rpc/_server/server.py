@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc._server.call_record import TargetCalls
 from sipyco_rpc._server.connection import ServerConnection
+from sipyco_rpc._server.error_log import ErrorLog, checked_level
 from sipyco_rpc._server.listing import document_function
 from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.service import Service
 from sipyco_rpc._server.status import ConnectionReports, bound_addresses
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
-from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE, MAX_REASON
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, LOGGED_CALLS, MAX_LINE, MAX_REASON
 from sipyco_rpc.net.listening import port_of
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.quoting import excerpt
@@ -63,6 +64,8 @@ class Server(AsyncioServer):
             built-in `terminate` is not one of theirs.
         status: tell clients who ask (`get_rpc_status`) what the server knows of itself: its calls,
             connections and process. An allow-list does not stand in the way of that.
+        error_log_level: level of `logging` at which the log tells what methods raise: the first
+            time with the traceback, then how often. None for not at all.
         max_connections: see `AsyncioServer`; a client is established with its target.
         handshake_timeout: see `AsyncioServer`.
 
@@ -90,6 +93,7 @@ class Server(AsyncioServer):
         frames: bool = True,
         allowed_methods: Mapping[str, Iterable[str]] | None = None,
         status: bool = True,
+        error_log_level: int | None = logging.INFO,
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
@@ -121,6 +125,7 @@ class Server(AsyncioServer):
         self.exit_code: str | int | None = None
         self._allow_parallel = allow_parallel
         self._threaded = threaded
+        self._error_log_level = checked_level(error_log_level)
         self._begin_calls()
 
     @staticmethod
@@ -149,6 +154,14 @@ class Server(AsyncioServer):
             raise RuntimeError("the server does not listen: it was not started, or has stopped")
         return port_of(self.server)
 
+    def _calls_under_way(self) -> str:
+        """Describe the calls that run, or wait for their turn, if there are any; in any thread."""
+        records = [record for calls in self._calls.values() for record in list(calls.under_way)]
+        shown = [record.describe() for record in records if not record.suspended]
+        if len(shown) > LOGGED_CALLS:
+            shown[LOGGED_CALLS:] = [f"and {len(shown) - LOGGED_CALLS} more"]
+        return ", ".join(shown)
+
     def _announce_ready(self) -> None:
         """Say that it is ready, if that has not been said as it began to listen."""
 
@@ -166,7 +179,8 @@ class Server(AsyncioServer):
         self._terminated = asyncio.Event()
         shared = CallLock()
         self._locks = {name: CallLock() if self._threaded else shared for name in self.targets}
-        self._calls = {name: TargetCalls() for name in self.targets}
+        self._calls = {name: TargetCalls(name) for name in self.targets}
+        self._error_log = ErrorLog(self._error_log_level)
         self._reports = ConnectionReports()
         self._workers: dict[str, Worker] = {}
         # Those that were stopped: what they still do, a driver that is stuck, is done first.
@@ -179,6 +193,10 @@ class Server(AsyncioServer):
         super()._begin_anew()
         self._begin_calls()
         self._former = former
+
+    def _flush_logs(self) -> None:
+        super()._flush_logs()
+        self._error_log.flush()
 
     def _after_fork(self) -> asyncio.AbstractEventLoop | None:
         loop = super()._after_fork()
@@ -202,7 +220,9 @@ class Server(AsyncioServer):
 
     def _new_handler(self, slot: ConnectionSlot) -> ServerConnection:
         make_target = partial(self._make_target, slot.peer)
-        service = Service(self._log_limiter, make_target, self._exits, self._status)
+        service = Service(
+            self._log_limiter, self._error_log, make_target, self._exits, self._status
+        )
         session = self._new_session(self.targets, self.description)
         handler = ServerConnection(session, slot, service)
         self._reports.add(slot, handler.report)

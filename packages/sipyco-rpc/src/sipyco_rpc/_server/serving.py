@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from sipyco_rpc.net.tls import SimpleSSLConfig
+
+logger = logging.getLogger("sipyco.pc_rpc")
 
 # Is called with a server that listens; what it returns is awaited if it can be.
 Ready: TypeAlias = Callable[[Server], object]
@@ -32,6 +35,7 @@ class ServerOptions(TypedDict, total=False):
     frames: bool
     allowed_methods: Mapping[str, Iterable[str]] | None
     status: bool
+    error_log_level: int | None
     max_connections: int | None
     handshake_timeout: float
 
@@ -117,6 +121,9 @@ async def run_server(
             except asyncio.CancelledError:
                 server._terminate("cancelled")
                 raise
+            finally:
+                if calls := server._calls_under_way():
+                    logger.warning("calls that are not waited for: %s", calls)
 
 
 async def call_ready(ready: Ready, server: Server) -> None:

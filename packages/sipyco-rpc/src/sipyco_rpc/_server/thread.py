@@ -45,6 +45,7 @@ class ServerThread:
         self._process = os.getpid()
         self._begun = threading.Event()  # it listens, or has failed to
         self._failure: BaseException | None = None
+        self._serves = False  # it has listened
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._told_to_stop = False
@@ -55,8 +56,9 @@ class ServerThread:
         except BaseException:
             self.stop()
             raise
-        if self._failure is not None:
+        if not self._serves:
             self._thread.join()
+            assert self._failure is not None
             raise self._failure
 
     __reduce__ = not_copyable("it serves in this process; make one where it is needed")
@@ -106,6 +108,7 @@ class ServerThread:
 
     def _listens(self, server: Server) -> None:
         self.port = server.bound_port()
+        self._serves = True
         self._begun.set()
 
     async def _serve(self) -> None:
@@ -120,7 +123,7 @@ class ServerThread:
             pass  # by `stop`
         except BaseException as exc:
             self._failure = exc
-            if self._begun.is_set():
+            if self._serves:
                 logger.error("the %s has failed", self._thread.name, exc_info=exc)
         finally:
             self._begun.set()

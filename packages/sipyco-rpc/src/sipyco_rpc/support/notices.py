@@ -43,7 +43,9 @@ def say(text: str, file: TextIO | None) -> None:
     if file is None:
         return  # `print` would take standard output for it
     try:
-        print(text, file=file, flush=True)
+        print(
+            f"{text}\n", end="", file=file, flush=True
+        )  # as one, for other threads print as well
     except RuntimeError:
         # A "reentrant call" of the buffer, which has to be passed by.
         try:
