@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sipyco_rpc._client.best_effort import BestEffortClient
     from sipyco_rpc._server.loop import simple_server_loop
     from sipyco_rpc._server.server import Server
+    from sipyco_rpc._server.serving import serve
+    from sipyco_rpc._server.thread import ServerThread, serve_in_thread
 
 __all__ = [
     "AsyncioClient",
@@ -38,9 +40,12 @@ __all__ = [
     "IncompatibleServer",
     "LineTooLong",
     "Server",
+    "ServerThread",
     "SimpleSSLConfig",
     "as_interface",
     "call_timeout",
+    "serve",
+    "serve_in_thread",
     "simple_server_loop",
 ]
 
@@ -50,6 +55,9 @@ _LAZY = {
     "AsyncioClient": "sipyco_rpc._client.asyncio_client",
     "BestEffortClient": "sipyco_rpc._client.best_effort",
     "Server": "sipyco_rpc._server.server",
+    "ServerThread": "sipyco_rpc._server.thread",
+    "serve": "sipyco_rpc._server.serving",
+    "serve_in_thread": "sipyco_rpc._server.thread",
     "simple_server_loop": "sipyco_rpc._server.loop",
 }
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_REASON
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import Feed, FeedServer
@@ -210,6 +210,11 @@ class Publisher(FeedServer):
         self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
         for name, notifier in notifiers.items():
             self.add(name, notifier)
+
+    def _activity(self) -> str:
+        return (
+            f"publishing {excerpt(', '.join(map(str, self.notifiers)), MAX_REASON) or 'nothing'}"
+        )
 
     def add(self, name: str, notifier: Notifier) -> None:
         """Publish one more notifier; at any time, in the loop that the publisher runs in.

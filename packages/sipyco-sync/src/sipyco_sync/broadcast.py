@@ -133,6 +133,9 @@ class Broadcaster(FeedServer):
         self._feeds: dict[str, _Channel] = {}  # those that somebody listens on
         self._parents: str | None = None  # why there is nobody to listen, after a fork
 
+    def _activity(self) -> str:
+        return "broadcasting"
+
     def broadcast(self, name: str, obj: Any) -> None:
         """Send a message to all receivers of a channel; from any thread.
 

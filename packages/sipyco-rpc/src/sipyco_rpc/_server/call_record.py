@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc.limits import MAX_COUNTED_METHODS
 from sipyco_rpc.support.quoting import call_text
+from sipyco_rpc.support.running_method import describe_call
 
 if TYPE_CHECKING:
     from sipyco_rpc.wire.requests import CallRequest
@@ -53,14 +54,18 @@ class MethodCounts:
 class TargetCalls(dict[str, MethodCounts]):
     """The counts of the methods of a target, by their names, for all clients together.
 
+    Args:
+        target_name: what the target is selected by.
+
     Attributes:
         under_way: the calls that have not ended, the oldest first.
     """
 
-    __slots__ = ("under_way",)
+    __slots__ = ("target_name", "under_way")
 
-    def __init__(self) -> None:
+    def __init__(self, target_name: str = "") -> None:
         super().__init__()
+        self.target_name = target_name
         self.under_way: dict[CallRecord, None] = {}
 
     def __missing__(self, name: str) -> MethodCounts:
@@ -147,6 +152,18 @@ class CallRecord:
         """Return the call, with its arguments shortened."""
         request = self._request
         return request if isinstance(request, str) else call_text(*request)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether nothing of it runs: it is a generator that waits for its client."""
+        return self._generator and self._running_since is None
+
+    def describe(self) -> str:
+        """Say in a log record what it is, whose, and since when."""
+        name = f"`{self._calls.target_name}.{self._name}`"
+        if self._running_since is None:
+            return describe_call(name, self._client, self._since, "waiting")
+        return describe_call(name, self._client, self._running_since)
 
     def status(self, now: float) -> dict[str, Any]:
         """Return it as plain values; `now` is by `perf_counter`."""

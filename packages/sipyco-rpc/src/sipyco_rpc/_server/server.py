@@ -16,8 +16,10 @@ from sipyco_rpc._server.service import Service
 from sipyco_rpc._server.status import ConnectionReports, bound_addresses
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
-from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, LOGGED_CALLS, MAX_LINE, MAX_REASON
+from sipyco_rpc.net.listening import port_of
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.support.status import component_status, process_status, versions
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_rpc.wire.server_handshake import check_target_names
@@ -73,6 +75,7 @@ class Server(AsyncioServer):
     """
 
     _offers = "call its methods"
+    _logger = logger
 
     def __init__(
         self,
@@ -133,11 +136,45 @@ class Server(AsyncioServer):
         """
         await self._terminated.wait()
 
+    def _activity(self) -> str:
+        return f"serving {excerpt(', '.join(self.targets), MAX_REASON) or 'no target'}"
+
+    def bound_port(self) -> int:
+        """Return the TCP port that it listens on, also where 0 was asked for.
+
+        Raises:
+            RuntimeError: it does not listen.
+        """
+        if self.server is None:
+            raise RuntimeError("the server does not listen: it was not started, or has stopped")
+        return port_of(self.server)
+
+    def _calls_under_way(self) -> str:
+        """Describe the calls that run, or wait for their turn, if there are any; in any thread."""
+        records = [record for calls in self._calls.values() for record in list(calls.under_way)]
+        shown = [record.describe() for record in records if not record.suspended]
+        if len(shown) > LOGGED_CALLS:
+            shown[LOGGED_CALLS:] = [f"and {len(shown) - LOGGED_CALLS} more"]
+        return ", ".join(shown)
+
+    def _announce_ready(self) -> None:
+        """Say that it is ready, if that has not been said as it began to listen."""
+
+    def _terminate(self, reason: str) -> None:
+        """End `wait_terminate`, and say why; only the first reason counts."""
+        if not self._terminated.is_set():
+            self._terminated.set()
+            self._stopping(f"stopping: {reason}")
+
+    def _stopping(self, text: str) -> None:
+        """Say that it has been told to stop."""
+        self._logger.info("%s", text)
+
     def _begin_calls(self) -> None:
         self._terminated = asyncio.Event()
         shared = CallLock()
         self._locks = {name: CallLock() if self._threaded else shared for name in self.targets}
-        self._calls = {name: TargetCalls() for name in self.targets}
+        self._calls = {name: TargetCalls(name) for name in self.targets}
         self._reports = ConnectionReports()
         self._workers: dict[str, Worker] = {}
         # Those that were stopped: what they still do, a driver that is stuck, is done first.
@@ -172,7 +209,8 @@ class Server(AsyncioServer):
             self._workers.clear()
 
     def _new_handler(self, slot: ConnectionSlot) -> ServerConnection:
-        service = Service(self._log_limiter, self._make_target, self._exits, self._status)
+        make_target = partial(self._make_target, slot.peer)
+        service = Service(self._log_limiter, make_target, self._exits, self._status)
         session = self._new_session(self.targets, self.description)
         handler = ServerConnection(session, slot, service)
         self._reports.add(slot, handler.report)
@@ -196,20 +234,23 @@ class Server(AsyncioServer):
             **component_status(),
         }
 
-    def _make_target(self, name: str) -> Target:
+    def _make_target(self, peer: str, name: str) -> Target:
         """Make the target of a connection; a constructor may raise anything."""
         served = self.targets[name]
         lock = self._locks[name]
-        return Target(
+        terminate = partial(self._terminate, f"`terminate` called by {peer}")
+        target = Target(
             name,
             served() if callable(served) else served,
             self._allowed_methods.get(name),
-            terminate=self._terminated.set if self.builtin_terminate else None,
+            terminate=terminate if self.builtin_terminate else None,
             lock=None if self._allow_parallel else lock,
             thread_lock=lock if self._threaded else None,
             worker=partial(self._worker, name),
             calls=self._calls[name],
         )
+        logger.debug("%s has selected the target `%s`", peer, name)
+        return target
 
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:
@@ -220,7 +261,6 @@ class Server(AsyncioServer):
         """Have the server stop if this is the `sys.exit` of a method; tell whether it is."""
         if not isinstance(exc, SystemExit) or not self.builtin_terminate:
             return False
-        logger.info("stopping: %s raised SystemExit", what)
         self.exit_code = exc.code
-        self._terminated.set()
+        self._terminate(f"{what} raised SystemExit")
         return True

@@ -17,6 +17,8 @@ logger = logging.getLogger("sipyco.tools")
 # What a host without IPv6 answers when it is to listen on `::1`.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
+_ATTEMPTS: Final = 20  # to find a port that is free on all addresses
+
 
 def checked_addresses(
     host: str | Iterable[str] | None, port: int | None
@@ -85,6 +87,50 @@ def warn_if_exposed(sockets: Iterable[Any], offers: str) -> None:
                 format_address(address, port),
                 offers,
             )
+
+
+def describe_listening(sockets: Iterable[Any], tls: bool) -> str:
+    """Say on which addresses a server listens, and who can reach it there.
+
+    Args:
+        sockets: are listened on.
+        tls: whether a connection needs TLS.
+    """
+    addresses = sorted(sock.getsockname()[:2] for sock in sockets)
+    local = all(ipaddress.ip_address(address).is_loopback for address, _ in addresses)
+    where = " and ".join(format_address(*address) for address in addresses)
+    reach = "this computer only" if local else "reachable from other computers"
+    return f"{where} ({reach}, {'TLS' if tls else 'no TLS'})"
+
+
+def port_of(server: asyncio.Server) -> int:
+    """Return the port that a server listens on."""
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+async def listen(
+    factory: Callable[[], asyncio.Protocol], host: str | list[str] | None, port: int
+) -> asyncio.Server:
+    """Listen on all addresses of the hosts, and on one port: also where it is any that is free.
+
+    Raises:
+        OSError: that cannot be.
+    """
+    loop = asyncio.get_running_loop()
+    if port or (isinstance(host, list) and len(host) == 1):
+        return await loop.create_server(factory, host, port)
+    for _ in range(_ATTEMPTS):
+        # The system gives each address a port of its own.
+        server = await loop.create_server(factory, host, 0, start_serving=False)
+        ports = [sock.getsockname()[1] for sock in server.sockets]
+        server.close()
+        try:
+            return await loop.create_server(factory, host, ports[0])
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE:
+                raise  # otherwise it is in use on another address
+    return await loop.create_server(factory, host, 0)
 
 
 class Accepted(asyncio.Protocol):

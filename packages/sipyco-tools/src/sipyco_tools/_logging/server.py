@@ -58,6 +58,9 @@ class Server(AsyncioServer):
         self._max_line = max_line
         self._max_lines = max_lines
 
+    def _activity(self) -> str:
+        return "receiving log records"
+
     async def _serve_streams(
         self, slot: ConnectionSlot, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
