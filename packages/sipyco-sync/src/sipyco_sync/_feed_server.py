@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, cast
 
 from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.quoting import first_words
 from sipyco_sync._feed_queue import OVERHEAD, WRITE_SIZE, SendQueue
 from sipyco_sync._limits import MAX_NAME
 
@@ -198,7 +199,8 @@ async def _receive_name(reader: asyncio.StreamReader, banner: bytes) -> str:
     received = b""
     while True:
         if not banner.startswith(received[: len(banner)]):
-            raise ValueError(f"expected the banner {banner!r}, got {received[: len(banner)]!r}")
+            found = first_words(received, repr(received[: len(banner)]))
+            raise ValueError(f"expected the banner {banner!r}, got {found}")
         end = received.find(b"\n", len(banner))
         if end >= 0:
             return received[len(banner) : end].decode()

@@ -13,9 +13,10 @@ from sipyco_rpc._client.remote_method import documented
 from sipyco_rpc._client.signatures import signature_of
 from sipyco_rpc._client.status import ask_status_async, ping_async
 from sipyco_rpc.limits import MAX_LINE
-from sipyco_rpc.net.errors import timeout_error
+from sipyco_rpc.net.errors import before_greeting, timeout_error
 from sipyco_rpc.net.keepalive import async_protocol, async_socket
 from sipyco_rpc.net.tls import client_ssl_context
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
 from sipyco_rpc.support.validation import checked_timeout, format_address
@@ -96,10 +97,12 @@ class AsyncioClient(RemoteTarget):
                     self.__connection = connection
                     if target_name is not None:
                         await self.__select(connection, target_name)
-                except BaseException:
-                    self.__connection = None
+                except BaseException as exc:
+                    greeted, self.__connection = self.__connection is not None, None
                     connection.close(at_once=True)
                     await connection.wait_closed()
+                    if isinstance(exc, ConnectionLost) and not greeted:
+                        raise before_greeting(exc, context is not None) from exc.__cause__
                     raise
         except TimeoutError as exc:
             raise timeout_error("connecting", where, started) from exc

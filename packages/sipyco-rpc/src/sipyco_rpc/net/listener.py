@@ -26,6 +26,7 @@ from sipyco_rpc.net.listening import (
     warn_if_exposed,
 )
 from sipyco_rpc.net.tls import server_ssl_contexts
+from sipyco_rpc.net.tls_errors import refusal
 from sipyco_rpc.net.workarounds import abort, feed, let_pass, start_tls, stop_accepting
 from sipyco_rpc.support.log_limiter import LogLimiter
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionHandler", "Listener"]
 
 logger = logging.getLogger("sipyco.tools")
-
-# What an exception without a text means in a handshake: no reason was sent.
-_NO_REASON: Final = "the other side closed the connection (does it trust our certificate?)"
 
 
 class ConnectionHandler(Protocol):
@@ -282,8 +280,8 @@ class Listener:
             if context is None:
                 logger.debug("lost the connection from %s: %s", peer, exc)
             elif not slot.evicted:
-                text, reason = "TLS handshake with %s failed: %s", str(exc) or _NO_REASON
-                self._log_limiter.log(logger, logging.WARNING, text, peer, reason)
+                text = "TLS handshake with %s failed: %s"
+                self._log_limiter.log(logger, logging.WARNING, text, peer, refusal(exc))
             return
         except BaseException:
             transport.abort()

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from sipyco_rpc.limits import MAX_NAME, MAX_SELECTION
-from sipyco_rpc.support.quoting import excerpt, short_repr
+from sipyco_rpc.support.quoting import excerpt, first_words, short_repr
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.session import BANNER, FRAMES, PYON_V2, ProtocolError
 
@@ -100,8 +100,9 @@ class ServerHandshake:
         received = self._incoming.unread
         banner = received[: len(BANNER)]
         if not BANNER.startswith(banner):
-            hint = " (a TLS handshake?)" if received.startswith(b"\x16\x03") else ""
-            raise ProtocolError(f"expected {BANNER!r}, got {excerpt(received)}{hint}")
+            raise ProtocolError(
+                f"expected {BANNER!r}, got {first_words(received, excerpt(received))}"
+            )
         if len(banner) < len(BANNER):
             return None
         self._incoming.skip(len(BANNER))

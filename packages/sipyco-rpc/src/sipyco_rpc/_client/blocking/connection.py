@@ -5,7 +5,9 @@ from __future__ import annotations
 from sipyco_rpc._client.blocking.channel import RequestChannel
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
 from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits
+from sipyco_rpc.net.errors import before_greeting
 from sipyco_rpc.net.keepalive import connect
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.client_session import GENERATOR
 
@@ -56,8 +58,10 @@ class BlockingConnection(RequestChannel):
             self.session.receive_identification(
                 self.exchange("the handshake", NO_LIMIT, self.session.hello)
             )
-        except BaseException:
+        except BaseException as exc:
             self.close()
+            if isinstance(exc, ConnectionLost):
+                raise before_greeting(exc, ssl_context is not None) from exc.__cause__
             raise
 
     def select(self, target_name: str | type[AutoTarget]) -> None:
