@@ -51,6 +51,7 @@ FLOORS: Final[Mapping[str, list[set[str]]]] = {
         {"_limits", "_task_object"},
         {"_cli"},
         {"_certs", "_logging", "_pipes", "_rpctool"},
+        {"_logstore"},
     ],
 }
 FACES: Final = "the faces"

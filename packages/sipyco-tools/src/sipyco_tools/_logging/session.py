@@ -107,10 +107,12 @@ class LogSession:
 
     Attributes:
         banner_received: whether the banner has come.
+        received: how many records have come.
     """
 
     def __init__(self, max_line: int, max_lines: int) -> None:
         self.banner_received = False
+        self.received = 0
         self._banner = b""  # as far as it has come
         self._lines = LineReader(max_line)
         self._entries = EntryReader(max_lines, forwarded=True)
@@ -149,6 +151,7 @@ class LogSession:
         except UnicodeDecodeError:
             raise Refused("received a message that is not UTF-8", _text(line)) from None
         if entry is not None:
+            self.received += 1
             emit_entry(entry)
 
 
