@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sipyco_rpc._client.best_effort_iterator import (
     BestEffortIterator,
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.session import AutoTarget
 
 logger = logging.getLogger("sipyco.pc_rpc")
+
+T = TypeVar("T")
 
 _NETWORK_ERRORS: Final = (OSError, EOFError)
 _ATTEMPT_TIMEOUT: Final = 5.0  # seconds, at least, for one attempt in the background
@@ -139,16 +141,27 @@ class ReconnectingConnection:
 
     def list_methods(self) -> dict[str, Any] | None:
         """Ask for signatures and docstrings; give None without a connection."""
+        listing = self.ask("listing the methods", lambda connection: connection.list_methods())
+        if listing is not None:
+            self._listing = listing
+            self._generators.update(generators_in(listing))
+        return listing
+
+    def ask(self, what: str, question: Callable[[BlockingConnection], T]) -> T | None:
+        """Ask the server something; give None without a connection.
+
+        Args:
+            what: the question, for log records.
+            question: asks it.
+        """
         connection = self.get()
         if connection is None:
             return None
         try:
-            listing = self._listing = connection.list_methods()
+            return question(connection)
         except _NETWORK_ERRORS as exc:
-            self._note_loss(connection, "listing the methods", exc)
+            self._note_loss(connection, what, exc)
             return None
-        self._generators.update(generators_in(listing))
-        return listing
 
     def close(self) -> None:
         """Close the connection, or stop trying to make one. May be repeated."""

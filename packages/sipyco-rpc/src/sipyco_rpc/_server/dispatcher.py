@@ -6,13 +6,21 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
+from sipyco_rpc._server.call_record import CallRecord
 from sipyco_rpc._server.generator import GeneratorTable
 from sipyco_rpc._server.job import NEVER_AWAITABLE, Job, is_awaitable, is_generator
 from sipyco_rpc._server.listing import make_encodable
 from sipyco_rpc.support.quoting import call_text
-from sipyco_rpc.wire.requests import CallRequest, ListRequest, NextRequest
+from sipyco_rpc.wire.requests import (
+    CallRequest,
+    ListRequest,
+    NextRequest,
+    PingRequest,
+    StatusRequest,
+)
 from sipyco_rpc.wire.session import ProtocolError
 
 if TYPE_CHECKING:
@@ -27,6 +35,10 @@ logger = logging.getLogger("sipyco.pc_rpc")
 _DEBUG: Final = logging.DEBUG
 
 
+def _listing_text() -> str:
+    return "get_rpc_method_list()"
+
+
 class CallDispatcher:
     """Calls the methods of a target for one client, and answers.
 
@@ -36,19 +48,30 @@ class CallDispatcher:
     Args:
         target: what the client has selected.
         replies: tells the client what comes of its calls.
+        status: tells what the server knows of itself.
 
     Attributes:
         jobs: what is under way, by the numbers of the calls.
         generators: what gives items.
+        requests: how many there were.
     """
 
-    def __init__(self, target: Target, replies: Replies) -> None:
+    def __init__(
+        self, target: Target, replies: Replies, status: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.requests = 0
         self.jobs: dict[int, Job] = {}
         self.generators = GeneratorTable(target, replies)
         self._target = target
+        self._status = status
         self.replies = replies
         self._session = replies.session
         self._sender = replies.sender
+
+    @property
+    def target_name(self) -> str:
+        """What the client has selected."""
+        return self._target.name
 
     @property
     def idle(self) -> bool:
@@ -62,12 +85,17 @@ class CallDispatcher:
             ProtocolError: the connection cannot go on.
         """
         number = message[0]
+        self.requests += 1
         try:
             request = self._session.receive_request(message)
             if type(request) is CallRequest:
                 self._call(number, request)
             elif type(request) is ListRequest:
                 self._list(number)
+            elif type(request) is PingRequest:
+                self._sender.put(self._session.reply(number, None))
+            elif type(request) is StatusRequest:
+                self._sender.put(self._session.reply(number, self._status()))
             elif (generator := self.generators.giving.get(number)) is not None:
                 if type(request) is NextRequest:
                     generator.resume_soon()
@@ -78,7 +106,7 @@ class CallDispatcher:
         except ProtocolError:
             raise
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            self._sender.put(self._session.fail(number, exc))
+            self.replies.refuse(number, exc)
 
     def drop_waiting(self) -> None:
         """Drop the calls that wait for the lock: nobody waits for them any more, it seems."""
@@ -137,71 +165,100 @@ class CallDispatcher:
         lock = target.lock
         if target.thread_lock is not None and target.runs_in_thread(method):
             call = partial(method, *args, **kwargs)
-            self._begin(number, call, target.thread_lock, target.worker()).start()
+            record = CallRecord(target.calls, request, self.replies.client)
+            self._begin(number, call, target.thread_lock, target.worker(), record).start()
             return
         if lock is not None and lock.locked:
-            self._begin(number, partial(method, *args, **kwargs), lock).start()
+            call = partial(method, *args, **kwargs)
+            record = CallRecord(target.calls, request, self.replies.client)
+            self._begin(number, call, lock, None, record).start()
             return
         # What nobody contends for needs no lock: nothing else runs until it has returned.
+        counts = target.calls[name]
+        started = perf_counter()
         try:
             outcome = [method(*args, **kwargs)]
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            self.replies.fail(number, exc)
+            counts.ran(perf_counter() - started)
+            counts.calls += 1
+            counts.errors += 1
+            self.replies.fail(number, exc, partial(call_text, *request))
             return
         if type(outcome[0]) in NEVER_AWAITABLE:
-            self._sender.put(self._session.reply(number, outcome.pop()))
-        elif is_awaitable(outcome[0]):
-            self._begin(number, method, lock).await_result(outcome.pop())
+            seconds = perf_counter() - started
+            counts.seconds += seconds
+            if seconds > counts.longest:
+                counts.longest = seconds
+            counts.calls += 1
+            try:
+                self._sender.put(self._session.reply(number, outcome.pop()))
+            except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+                counts.errors += 1
+                self.replies.unsendable(number, exc, partial(call_text, *request))
+            return
+        record = CallRecord(target.calls, request, self.replies.client, started)
+        if is_awaitable(outcome[0]):
+            self._begin(number, method, lock, None, record).await_result(outcome.pop())
         else:
-            self._reply(number, outcome)
+            record.pause()
+            self._reply(number, outcome, record)
 
     def _list(self, number: int) -> None:
         """Tell of the signatures and docstrings; that never waits for calls."""
         target = self._target
         worker = target.worker() if target.lists_in_thread() else None
-        self._begin(number, target.listing, None, worker, self._reply_listing).start()
+        self._begin(number, target.listing, None, worker).start()
 
     def _begin(
         self,
         number: int,
         function: Callable[[], Any],
         lock: CallLock | None,
-        worker: Worker | None = None,
-        reply: Callable[[int, list[Any]], None] | None = None,
+        worker: Worker | None,
+        record: CallRecord | None = None,
     ) -> Job:
-        done = partial(self._done, number, reply or self._reply)
-        job = self.jobs[number] = Job(function, lock, worker, done, self.replies.log_late)
+        done = partial(self._done, number, record)
+        late = self.replies.log_late
+        job = self.jobs[number] = Job(function, lock, worker, done, late, record)
         return job
 
-    def _done(
-        self, number: int, reply: Callable[[int, list[Any]], None], outcome: Outcome
-    ) -> None:
-        """Answer a call that was under way."""
+    def _done(self, number: int, record: CallRecord | None, outcome: Outcome) -> None:
+        """Answer a call, or listing, that was under way."""
         del self.jobs[number]
         if isinstance(outcome, list):
-            reply(number, outcome)
+            if record is None:
+                self._reply_listing(number, outcome.pop())
+            else:
+                self._reply(number, outcome, record)
         else:
-            self.replies.fail(number, outcome)
+            call = _listing_text
+            if record is not None:
+                call = record.text
+                record.end(outcome)
+            self.replies.fail(number, outcome, call)
         self.replies.on_put()
 
-    def _reply(self, number: int, outcome: list[Any]) -> None:
+    def _reply(self, number: int, outcome: list[Any], record: CallRecord) -> None:
         """Send what a method returned; the list is emptied, so that nobody else holds it."""
+        if is_generator(outcome[0]) and self.replies.open:
+            self.generators.begin(number, outcome.pop(), record)
+            return
+        try:
+            if self.replies.open:
+                self._sender.put(self._session.reply(number, outcome.pop()))
+        except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            record.end(exc)
+            self.replies.unsendable(number, exc, record.text)
+        else:
+            record.end()
+
+    def _reply_listing(self, number: int, listing: dict[str, Any]) -> None:
         if not self.replies.open:
             return
-        if is_generator(outcome[0]):
-            self.generators.begin(number, outcome.pop())
-            return
         try:
-            self._sender.put(self._session.reply(number, outcome.pop()))
-        except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            self._sender.put(self._session.fail(number, exc))
-
-    def _reply_listing(self, number: int, outcome: list[Any]) -> None:
-        try:
-            outcome[0] = make_encodable(outcome[0], self._session.encodable)
+            encodable = make_encodable(listing, self._session.encodable)
+            self._sender.put(self._session.reply(number, encodable))
         except Exception as exc:  # noqa: BLE001  (the other server of a relay may say anything)
-            self._sender.put(self._session.fail(number, exc))
-        else:
-            self._reply(number, outcome)
+            self.replies.unsendable(number, exc, _listing_text)

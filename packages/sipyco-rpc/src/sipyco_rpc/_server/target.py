@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sipyco_rpc._server.call_record import TargetCalls
 from sipyco_rpc._server.listing import TERMINATE, document_object
 from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.worker import Worker
@@ -112,6 +113,7 @@ class Target:
         lock: is held by a call in the loop; None where calls may run at the same time.
         thread_lock: is held by a call in the thread of the target; None where there is none.
         worker: gives the thread.
+        calls: what there is to know of its calls, those of other connections among them.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Target:
     lock: CallLock | None = None
     thread_lock: CallLock | None = None
     worker: Callable[[], Worker | None] = lambda: None
+    calls: TargetCalls = field(default_factory=TargetCalls)
     _known: set[str] = field(default_factory=set, init=False)  # methods that were looked at before
 
     @property

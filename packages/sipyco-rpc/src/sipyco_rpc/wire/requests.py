@@ -7,7 +7,15 @@ from typing import Any, NamedTuple, TypeAlias
 from sipyco_rpc.limits import MAX_CREDIT_ASKED
 from sipyco_rpc.support.quoting import short_repr
 
-__all__ = ["CallRequest", "CancelRequest", "ListRequest", "NextRequest", "parse_request"]
+__all__ = [
+    "CallRequest",
+    "CancelRequest",
+    "ListRequest",
+    "NextRequest",
+    "PingRequest",
+    "StatusRequest",
+    "parse_request",
+]
 
 
 class CallRequest(NamedTuple):
@@ -22,6 +30,14 @@ class ListRequest(NamedTuple):
     """A request for the signatures and docstrings of the target."""
 
 
+class PingRequest(NamedTuple):
+    """A request for an answer at once: how long does the way there and back take?"""
+
+
+class StatusRequest(NamedTuple):
+    """A request for what the server knows of itself."""
+
+
 class CancelRequest(NamedTuple):
     """A request to end the call of this number."""
 
@@ -32,15 +48,18 @@ class NextRequest(NamedTuple):
     items: int
 
 
-Request: TypeAlias = CallRequest | ListRequest | CancelRequest | NextRequest
+Request: TypeAlias = (
+    CallRequest | ListRequest | PingRequest | StatusRequest | CancelRequest | NextRequest
+)
 
 
-def parse_request(value: dict[Any, Any], framed: bool) -> Request:
+def parse_request(value: dict[Any, Any], framed: bool, status: bool = True) -> Request:
     """Make a request of the dictionary that a client has sent.
 
     Args:
         value: the dictionary.
         framed: whether there can be requests about calls that are under way.
+        status: whether the server tells its status.
 
     Raises:
         ValueError: it is not a request; the text says what was expected.
@@ -53,6 +72,10 @@ def parse_request(value: dict[Any, Any], framed: bool) -> Request:
         return _parse_call(value.get("name"), value.get("args"), value.get("kwargs"))
     if action == "get_rpc_method_list":
         return ListRequest()
+    if action == "ping":
+        return PingRequest()
+    if status and action == "status":
+        return StatusRequest()
     if framed and action == "next":
         count = value.get("n")
         if type(count) is not int or not 0 < count <= MAX_CREDIT_ASKED:
@@ -60,8 +83,11 @@ def parse_request(value: dict[Any, Any], framed: bool) -> Request:
         return NextRequest(count)
     if framed and action == "cancel":
         return CancelRequest()
-    known = "'call', 'get_rpc_method_list'" + (", 'next', 'cancel'" if framed else "")
-    raise ValueError(f"unknown action {short_repr(action)}; there are: {known}")
+    known = ["call", "get_rpc_method_list", "ping"]
+    known += ["status"] if status else []
+    known += ["next", "cancel"] if framed else []
+    names = ", ".join(map(repr, known))
+    raise ValueError(f"unknown action {short_repr(action)}; there are: {names}")
 
 
 def _parse_call(name: object, args: object, kwargs: object) -> CallRequest:
