@@ -16,6 +16,7 @@ from sipyco_rpc.net.listener import Listener
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.validation import format_address
 from sipyco_sync.remote_exec import connect_global_rpc
+from sipyco_tools.logging_tools import forward_logs
 
 __all__ = ["test_matrix"]  # it loads all rows
 
@@ -27,6 +28,7 @@ NOT_IN_IT: dict[object, str] = {
     async_open_connection: "what asyncio clients connect with; it knows no conversation",
     create_connection: "what blocking clients connect with; it knows no conversation",
     format_address: "it only writes it",
+    forward_logs: "it makes a `LogForwarder` that has a thread, as `LogsOfScript` has it",
     connect_global_rpc: "it has a `Client` made elsewhere, always without TLS",
 }
 

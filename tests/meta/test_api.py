@@ -102,6 +102,7 @@ API: dict[str, str] = {
         LogForwarder.start()
         LogForwarder.stop()
         LogForwarder._do()
+        forward_logs(host, port=1066, *, local_cert=None, local_key=None, peer_cert=None)
     """,
     "common_args": """
         verbosity_args(parser)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+# What a forwarder says before its first record, behind its source.
+OFFER: Final = b":TRACE:sipyco.logs:this program can send the times of records\n"
 
 
 class _Handler(logging.Handler):

@@ -165,8 +165,8 @@ def test_a_subscriber_in_a_thread_refuses_in_a_child_or_connects_anew() -> None:
                 return "\n".join(said)
 
             text = (
-                f"EOFError: the subscription to `n` belongs to process {os.getpid()}, from which "
-                "this one was forked: make another one in this process"
+                f"ConnectionLost: the subscription to `n` belongs to process {os.getpid()}, "
+                "from which this one was forked: make another one in this process"
             )
             try:
                 said = in_child(use).split("\n")

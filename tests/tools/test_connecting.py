@@ -16,6 +16,7 @@ from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_tools import common_args, sipyco_rpctool
 from sipyco_tools._logging import connection as connection_module
 from sipyco_tools._logging.connection import LogConnection
+from sipyco_tools._logging.queue import QueuedEntry
 from sipyco_tools._logging.session import BANNER
 from sipyco_tools.logging_tools import LogForwarder, Server
 from support.addresses import ends_of_two, first_address_dead
@@ -65,7 +66,7 @@ def test_a_connection_with_tls_that_was_closed_tells_nothing_of_its_last_entry(
             with recorded() as records:
                 writer.write(BANNER + b"lab:INFO:laser:locked\n")
                 await comes_true(lambda: records)
-            connection._last = b"lab:INFO:laser:locked\n"
+            connection._last = QueuedEntry(b"lab:INFO:laser:locked\n")
             await log_server.stop()
             await comes_true(lambda: connection.ended)
             await connection.close()

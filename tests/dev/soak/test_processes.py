@@ -11,7 +11,7 @@ from dev.soak.accounts import Accounts
 from dev.soak.ledger import Ledger, Tail
 from dev.soak.peers import KINDS
 from dev.soak.processes import _Arrivals
-from sipyco_tools._logging.queue import EntryQueue
+from sipyco_tools._logging.queue import EntryQueue, QueuedEntry
 
 pytestmark = pytest.mark.one_python
 
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.one_python
 def test_what_a_forwarder_says_that_it_dropped_is_counted(tmp_path: Path, count: int) -> None:
     queue = EntryQueue(1, "child")
     for _ in range(count + 1):
-        queue.put(b"peer0:INFO:soak.peer0:one\n")
+        queue.put(QueuedEntry(b"peer0:INFO:soak.peer0:one\n"))
     notice = queue.take()
     assert notice is not None
-    source, _, _, text = notice.decode().rstrip("\n").split(":", 3)
+    source, _, _, text = notice.text.decode().rstrip("\n").split(":", 3)
     journal = Ledger(str(tmp_path / "arrivals"))
 
     _Arrivals(journal).emit(logging.makeLogRecord({"msg": text, "source": source}))

@@ -15,7 +15,13 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc.pc_rpc import AsyncioClient, AutoTarget, IncompatibleServer, call_timeout
+from sipyco_rpc.pc_rpc import (
+    AsyncioClient,
+    AutoTarget,
+    ConnectionLost,
+    IncompatibleServer,
+    call_timeout,
+)
 from support.gates import GatedTarget
 from support.peers import (
     DEADLINE,
@@ -533,7 +539,7 @@ def test_a_server_that_goes_away_ends_all_calls(reset: bool) -> None:
             await client.connect_rpc(HOST, port)
             calls = [asyncio.ensure_future(client.f()) for _ in range(3)]
             found = await asyncio.gather(*calls, return_exceptions=True)
-            assert [type(error) for error in found] == [EOFError] * 3
+            assert [type(error) for error in found] == [ConnectionLost] * 3
             assert all(f"{HOST} port {port}" in str(error) for error in found)
 
     with scripted_server(play) as port, nothing_unclosed():

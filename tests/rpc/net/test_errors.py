@@ -8,56 +8,52 @@ import time
 import pytest
 
 from sipyco_rpc.net import errors
+from sipyco_rpc.support.lost import ConnectionLost
 
 WHERE = "lab port 3253"
 CLOSED = f"the other side closed the connection to {WHERE} before a full line"
 
 
 @pytest.mark.parametrize(
-    ("exc", "unread", "kind", "text", "later"),
+    ("exc", "unread", "text", "later"),
     [
         (
             None,
             b"",
-            EOFError,
             CLOSED,
             f"the connection to {WHERE} was closed by the other side earlier",
         ),
         (
             None,
             b"\x15\x03\x03",
-            EOFError,
             f"{CLOSED} (it seems to expect TLS)",
             f"the connection to {WHERE} was closed by the other side earlier",
         ),
         (
             ConnectionResetError(104, "reset"),
             b"\x15",
-            EOFError,
             f"the connection to {WHERE} was lost: [Errno 104] reset",
             f"the connection to {WHERE} was lost earlier: [Errno 104] reset",
         ),
         (
             BrokenPipeError(),
             b"",
-            EOFError,
             f"the connection to {WHERE} was lost: BrokenPipeError",
             f"the connection to {WHERE} was lost earlier: BrokenPipeError",
         ),
         (
             ssl.SSLError(1, "alert"),
             b"",
-            ConnectionResetError,
             f"the other side ended the TLS connection to {WHERE}: alert",
             f"the connection to {WHERE} was lost earlier: alert",
         ),
     ],
 )
 def test_a_lost_connection_is_told_of_at_once_and_later(
-    exc: OSError | None, unread: bytes, kind: type[Exception], text: str, later: str
+    exc: OSError | None, unread: bytes, text: str, later: str
 ) -> None:
     lost = errors.lost_error(WHERE, exc, unread)
-    assert (type(lost), str(lost)) == (kind, text)
+    assert (type(lost), str(lost)) == (ConnectionLost, text)
     assert errors.lost_earlier(WHERE, exc) == later
 
 
@@ -71,12 +67,35 @@ def test_what_took_too_long_is_told_with_its_seconds() -> None:
     assert str(exc) == f"connecting on {WHERE} timed out after 2 s (no answer)"
 
 
-def test_a_handshake_without_a_reason_is_told_of() -> None:
-    silent = errors.handshake_error(ConnectionResetError(), WHERE)
-    assert type(silent) is ConnectionResetError
-    assert str(silent) == (
-        f"{WHERE} closed the connection during the TLS handshake (does it use TLS?)"
-    )
-    told = errors.handshake_error(ConnectionResetError(104, "reset"), WHERE)
-    assert type(told) is ConnectionResetError
-    assert str(told).endswith(f"reset: could not connect to {WHERE}")
+@pytest.mark.parametrize(
+    ("exc", "text"),
+    [
+        (
+            ConnectionResetError(),
+            f"{WHERE} closed the connection during the TLS handshake (does it use TLS?)",
+        ),
+        (ConnectionResetError(104, "reset"), f"reset: lost in the TLS handshake with {WHERE}"),
+        (
+            ssl.SSLEOFError(8, "EOF occurred"),
+            f"EOF occurred: lost in the TLS handshake with {WHERE}",
+        ),
+        (ssl.SSLZeroReturnError(6, "closed"), f"closed: lost in the TLS handshake with {WHERE}"),
+    ],
+)
+def test_a_connection_that_is_lost_in_the_tls_handshake_is_a_lost_one(
+    exc: OSError, text: str
+) -> None:
+    lost = errors.handshake_error(exc, WHERE)
+    assert (type(lost), str(lost)) == (ConnectionLost, text)
+
+
+def test_an_alert_in_the_tls_handshake_is_a_lost_connection_and_other_errors_of_tls_are_not() -> (
+    None
+):
+    alert = ssl.SSLError(1, "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca")
+    alert.reason = "TLSV1_ALERT_UNKNOWN_CA"
+    lost = errors.handshake_error(alert, WHERE)
+    assert type(lost) is ConnectionLost
+    assert str(lost) == f"the other side ended the TLS connection to {WHERE}: {alert}"
+    refused = ssl.SSLCertVerificationError(1, "self-signed certificate")
+    assert errors.handshake_error(refused, WHERE) is refused

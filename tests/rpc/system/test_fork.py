@@ -76,14 +76,9 @@ def test_a_client_refuses_in_a_child_and_goes_on_in_the_parent(transport: str) -
 
             call, item, close, listing, close_rpc, new = in_child(use).split("\n")
             where = f"the connection to {HOST} port {port}"
-            assert (
-                call
-                == f"ConnectionResetError: call of `t.echo`: {where} {BELONGS} in this process"
-            )
-            assert item.startswith(f"ConnectionResetError: call of `t.items`: {where} belongs to")
-            assert listing.startswith(
-                f"ConnectionResetError: listing the methods: {where} belongs"
-            )
+            assert call == f"ConnectionLost: call of `t.echo`: {where} {BELONGS} in this process"
+            assert item.startswith(f"ConnectionLost: call of `t.items`: {where} belongs to")
+            assert listing.startswith(f"ConnectionLost: listing the methods: {where} belongs")
             assert (close, close_rpc, new) == ("None", "None", "a new one")
             assert client.echo(2) == 2
             assert list(items) == [1, 2, 3, 4]
@@ -266,7 +261,7 @@ def test_an_asyncio_client_refuses_in_a_child(transport: str, loop: str) -> None
         with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
             items = runner.run(begin())
             texts = in_child(lambda: asyncio.run(use(items))).split("\n")
-            text = f"ConnectionAbortedError: the connection to {HOST} port {port} {BELONGS}"
+            text = f"ConnectionLost: the connection to {HOST} port {port} {BELONGS}"
             assert texts == [f"{text} in this process"] * 3 + ["a new one"]
 
             async def go_on() -> None:

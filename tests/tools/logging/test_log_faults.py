@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dev.faults.proxy import FaultProxy
-from sipyco_tools._logging import sender
+from sipyco_tools._logging import connection
 from sipyco_tools.logging_tools import LogForwarder, Server
 from support.feeds import comes_true, serving
 from support.peers import HOST
@@ -128,8 +128,7 @@ async def settled(made: Program) -> None:
 def impatient() -> Iterator[None]:
     """Wait less for tunnels and resets, which nothing here needs: a proxy resets at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sender, "_PROBATION", 0.02)
-        patch.setattr(sender, "_LONG_PROBATION", 0.05)
+        patch.setattr(connection, "ANSWER_TIMEOUT", 0.05)
         yield
 
 

@@ -20,13 +20,14 @@ from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_tools._logging import connection, queue, sender
 from sipyco_tools._logging import forwarder as forwarder_module
 from sipyco_tools._logging.connection import LogConnection
+from sipyco_tools._logging.queue import QueuedEntry
 from sipyco_tools.logging_tools import LogForwarder, Server, SourceFilter
 from support.certificates import paths_of
 from support.event_loops import every_loop, loop_factory
 from support.feeds import comes_true, is_asked, serving
 from support.peers import DEADLINE, HOST, until
 from support.programs import free_port
-from support.records import recorded
+from support.records import OFFER, recorded
 
 BANNER = b"ARTIQ logging\n"
 
@@ -58,6 +59,9 @@ class Sink:
         self.connections.append(lines)
         ends = self.lines_before_end[index : index + 1] or [None]
         is_there = await is_asked(reader, BANNER)
+        if is_there:
+            offer = await reader.readline()
+            assert offer.endswith(OFFER) or not offer
         while is_there and (ends[0] is None or len(lines) < ends[0]):
             line = await reader.readline()
             if not line:
@@ -208,31 +212,35 @@ def test_threads_are_never_kept_waiting_and_the_oldest_are_dropped(
     run(main)
 
 
-def dropping(logger: logging.Logger, port: int = 1) -> tuple[LogForwarder, bytes]:
+def dropping(logger: logging.Logger, port: int = 1) -> tuple[LogForwarder, QueuedEntry]:
     """Give a forwarder that has dropped 3 records, and what it says of that as it sends it."""
     forwarder = attached(logger, port, queue_size=2, reconnect_timer=1000.0)
     for i in range(5):
         logger.info("%d", i)
     notice = forwarder._queue.take()
     assert notice is not None
-    assert notice.endswith(b":3 log messages were dropped, as they could not be sent\n")
+    assert notice.text.endswith(b":3 log messages were dropped, as they could not be sent\n")
     return forwarder, notice
+
+
+def text_of(entry: QueuedEntry | None) -> bytes:
+    assert entry is not None
+    return entry.text
 
 
 def test_a_count_that_was_not_sent_is_not_lost(logger: logging.Logger) -> None:
     forwarder, notice = dropping(logger)
     forwarder._queue.retry(notice)  # the connection broke; there is no room to keep it
-    again = forwarder._queue.take()
-    assert again == notice
+    assert text_of(forwarder._queue.take()) == notice.text
     logger.info("5")  # the queue was full: one more goes
-    assert forwarder._queue.take() == notice.replace(
+    assert text_of(forwarder._queue.take()) == notice.text.replace(
         b":3 log messages were dropped, as they", b":1 log message was dropped, as it"
     )
     forwarder, notice = dropping(logger)
     forwarder._queue.take()
     forwarder._queue.retry(notice)  # there is room
     logger.info("6")  # it is the oldest now, and has to go
-    assert forwarder._queue.take() == notice
+    assert text_of(forwarder._queue.take()) == notice.text
 
 
 def test_a_count_that_is_refused_whenever_it_comes_is_not_lost(logger: logging.Logger) -> None:
@@ -242,7 +250,7 @@ def test_a_count_that_is_refused_whenever_it_comes_is_not_lost(logger: logging.L
         forwarder._queue.retry(notice)
         assert forwarder._queue.take() is notice
     forwarder._queue.retry(notice)
-    assert forwarder._queue.take() == notice
+    assert text_of(forwarder._queue.take()) == notice.text
 
 
 def test_stop_counts_what_a_notice_stands_for(
@@ -293,19 +301,20 @@ def test_what_a_server_left_unread_is_sent_again(
         with socket.create_server((HOST, 0)) as listening:
             listening.setblocking(False)
             forwarder = attached(logger, listening.getsockname()[1])
+            offer = forwarder._source.encode() + OFFER
             forwarder.start()
             first, _ = await loop.sock_accept(listening)
             with first:
-                assert await loop.sock_recv(first, 100) == BANNER
+                assert await loop.sock_recv(first, 200) == BANNER + offer
                 logger.info("one")
                 # It is there, and then it is never read.
                 await comes_true(lambda: arrived(first))
             second, _ = await loop.sock_accept(listening)
             with second:
                 received = b""
-                while b"\n" not in received.removeprefix(BANNER):
-                    received += await loop.sock_recv(second, 100)
-                assert received == BANNER + b"mine:INFO:under.test:one\n"
+                while b"\n" not in received.removeprefix(BANNER + offer):
+                    received += await loop.sock_recv(second, 200)
+                assert received == BANNER + offer + b"mine:INFO:under.test:one\n"
             await forwarder.stop()
 
     run(main)
@@ -363,14 +372,15 @@ def test_nothing_is_sent_on_a_connection_that_has_ended(loop: str) -> None:
         async with sink.running() as port:
             reader, writer = await asyncio.open_connection(HOST, port)
             connection = LogConnection(reader, writer, asyncio.Event())
-            assert await connection.send(BANNER)
-            assert await connection.send(b"one\n")
+            one = QueuedEntry(b"one\n")
+            await connection.begin(b"s" + OFFER)
+            assert await connection.send(one)
             await comes_true(lambda: sink.lines == [b"one\n"])
             writer.transport.abort()
             await asyncio.wait([connection._watching], timeout=DEADLINE)
-            assert not await connection.send(b"two\n")
+            assert not await connection.send(QueuedEntry(b"two\n"))
             assert connection.ended
-            assert await connection.in_doubt() in (None, b"one\n")  # it was sent just now
+            assert await connection.in_doubt() in (None, one)  # it was sent just now
             await connection.close()
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
@@ -393,10 +403,10 @@ def test_nothing_is_written_with_tls_to_a_peer_that_has_gone() -> None:
             with FaultProxy(port) as proxy:
                 reader, writer = await async_open_connection(HOST, proxy.port, ssl=ours)
                 connection = LogConnection(reader, writer, asyncio.Event())
-                assert await connection.send(BANNER)
+                await connection.begin(b"s" + OFFER)
                 proxy.reset()
                 until(lambda: has_gone(writer.get_extra_info("socket")))  # the loop stands still
-                assert not any([await connection.send(b"lost\n") for _ in range(20)])
+                assert not any([await connection.send(QueuedEntry(b"lost\n")) for _ in range(20)])
                 assert connection.ended
                 await connection.close()
 
@@ -606,7 +616,7 @@ def test_a_closed_loop_is_no_error(logger: logging.Logger) -> None:
     logger.addHandler(forwarder)
 
     async def started() -> sender.LogSender:
-        return sender.LogSender(HOST, 1, lambda: None, 1.0, forwarder._queue, forwarder._log)
+        return sender.LogSender(HOST, 1, lambda: None, 1.0, b"", forwarder._queue, forwarder._log)
 
     forwarder._sender = asyncio.run(started())
     logger.error("nobody listens")

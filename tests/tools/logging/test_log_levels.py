@@ -81,7 +81,7 @@ def test_a_record_that_was_made_of_less_than_all_is_written(
     forwarder.emit(record)
     entry = forwarder._queue.take()
     assert entry is not None
-    assert entry.split(b":", 1)[1] == b"INFO:None:ready\n"
+    assert entry.text.split(b":", 1)[1] == b"INFO:None:ready\n"
     assert capsys.readouterr().err == ""
 
 

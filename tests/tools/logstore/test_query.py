@@ -15,7 +15,7 @@ from sipyco_tools._logstore.query import Filter, condition, match_text
 from sipyco_tools._logstore.rows import Row
 
 INSERT = (
-    "INSERT INTO log (created, received, time_is_arrival, source, level, logger, message) "
+    "INSERT INTO log (created, received, time_of_arrival, source, level, logger, message) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 

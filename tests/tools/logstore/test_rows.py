@@ -41,11 +41,11 @@ def test_a_record_of_this_program_with_its_traceback() -> None:
 @pytest.mark.parametrize("created", [math.nan, math.inf, -1.0, 1e15])
 def test_a_time_that_is_none_becomes_that_of_arrival(created: float) -> None:
     made = row_of(record(created=created), 5.0)
-    assert (made.created, made.time_is_arrival) == (5.0, True)
+    assert (made.created, made.time_of_arrival) == (5.0, True)
 
 
 def test_a_sender_that_tells_no_time() -> None:
-    assert row_of(record(time_is_arrival=True), 5.0).time_is_arrival is True
+    assert row_of(record(time_of_arrival=True), 5.0).time_of_arrival is True
 
 
 @pytest.mark.parametrize(

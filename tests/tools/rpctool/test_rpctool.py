@@ -274,7 +274,10 @@ def test_a_server_that_is_killed_in_a_call_is_an_error_of_the_connection(
         finally:
             server.kill()
     assert done.returncode == 1
-    assert f"connection error: {HOST} port {port}: EOFError: call of `lda.{method}`" in done.stderr
+    assert (
+        f"connection error: {HOST} port {port}: ConnectionLost: call of `lda.{method}`"
+        in done.stderr
+    )
     assert len(done.stderr.splitlines()) == 1
     assert "7\n" not in done.stdout
 

@@ -13,6 +13,7 @@ from sipyco_rpc._client.client import Client
 from sipyco_rpc._client.remote_method import as_interface
 from sipyco_rpc._client.timeouts import call_timeout
 from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.wire.exceptions import GenericRemoteException
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.session import AutoTarget, IncompatibleServer
@@ -32,6 +33,7 @@ __all__ = [
     "AutoTarget",
     "BestEffortClient",
     "Client",
+    "ConnectionLost",
     "GenericRemoteException",
     "IncompatibleServer",
     "LineTooLong",

@@ -18,6 +18,7 @@ from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.net.workarounds import abort, close_writer
 from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.log_limiter import LogLimiter
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.support.quoting import short_message
 from sipyco_rpc.support.validation import checked_pause, format_address
@@ -149,7 +150,7 @@ class FeedClient:
             await attempt()
             if self.__closing:
                 self.writer.transport.abort()
-                raise ConnectionAbortedError("closed while it was connecting")
+                raise ConnectionLost("closed while it was connecting")
         except BaseException:
             self.__connected = False
             raise

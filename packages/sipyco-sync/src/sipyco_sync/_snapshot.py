@@ -7,9 +7,11 @@ import socket
 from typing import Any, Final
 
 from sipyco_rpc.limits import MAX_LINE
+from sipyco_rpc.net.errors import lost_error
 from sipyco_rpc.net.keepalive import async_open_connection, connect
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_context
 from sipyco_rpc.net.workarounds import clear_tls_errors
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.support.quoting import short_message
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.lines import LineReader, LineTooLong
@@ -29,7 +31,7 @@ class _Request:
     def receive(self, data: bytes) -> list[Any]:
         """Take bytes from the publisher; return a list of the structure once it is there."""
         if not data:
-            raise EOFError(early_end(self._name))
+            raise ConnectionLost(early_end(self._name))
         lines = self._lines.feed(data)
         if not lines:
             return []
@@ -73,7 +75,8 @@ async def snapshot(
 
     Raises:
         OSError: it cannot connect; TimeoutError among them.
-        EOFError: the publisher closed the connection: it has probably nothing of that name.
+        ConnectionLost: the publisher closed the connection, probably as it has nothing of that
+            name; or it was lost.
         ValueError: the structure is longer than `max_line`, or what came is none.
         TypeError, ImportError: it holds a value of a type that is not known here.
     """
@@ -86,6 +89,10 @@ async def snapshot(
             try:
                 writer.write(request.outgoing)
                 return await _receive(request, reader, patience, timeout)
+            except (ConnectionLost, TimeoutError):
+                raise
+            except OSError as exc:
+                raise lost_error(format_address(host, port), exc) from exc
             finally:
                 writer.transport.abort()  # there is nothing that could be lost
     except TimeoutError as exc:
@@ -112,8 +119,13 @@ def blocking_snapshot(
     context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
     try:
         with connect(host, port, timeout, context) as connection:
-            connection.sendall(request.outgoing)
-            return _receive_blocking(request, connection)
+            try:
+                connection.sendall(request.outgoing)
+                return _receive_blocking(request, connection)
+            except (ConnectionLost, TimeoutError):
+                raise
+            except OSError as exc:
+                raise lost_error(format_address(host, port), exc) from exc
     except TimeoutError as exc:
         raise TimeoutError(_too_late(host, port, timeout)) from exc
     finally:

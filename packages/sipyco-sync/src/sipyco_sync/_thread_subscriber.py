@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent, not_copyable
 from sipyco_rpc.support.validation import check_host, checked_port, checked_timeout
 from sipyco_sync._feed_client import Callback
@@ -73,7 +74,7 @@ class _Subscription(Subscriber):
                 if not self.changed.wait_for(lambda: self.arrived or self.ended, timeout):
                     raise TimeoutError(f"`{name}` has not arrived within {timeout:g} seconds")
                 if not self.arrived:
-                    raise self.error or EOFError(self._early_end)
+                    raise self.error or ConnectionLost(self._early_end)
         except BaseException:
             self.end()
             raise
@@ -157,12 +158,12 @@ class ThreadSubscriber:
     subscriber that is dropped without `close` ends by itself, with a `ResourceWarning`, as files
     do, unless its callbacks refer to it.
 
-    In a process that is forked there is no such thread: `copy` and `wait_for` raise `EOFError`
-    there. With `reconnect` they connect anew.
+    In a process that is forked there is no such thread: `copy` and `wait_for` raise
+    `ConnectionLost` there. With `reconnect` they connect anew.
 
     Raises:
         OSError: it cannot connect; TimeoutError among them.
-        EOFError: the connection ended before the structure came; the text says why.
+        ConnectionLost: the connection ended before the structure came; the text says why.
         RuntimeError: no thread can be started.
     """
 
@@ -220,7 +221,7 @@ class ThreadSubscriber:
         """Return a copy of the structure as of now, which is yours to keep.
 
         Raises:
-            EOFError: the subscription is that of a process from which this one was forked.
+            ConnectionLost: the subscription is that of a process from which this one was forked.
         """
         subscription = self._current()
         with subscription.changed:
@@ -239,7 +240,7 @@ class ThreadSubscriber:
 
         Raises:
             TimeoutError: it did not come true in time.
-            EOFError: the subscription has ended.
+            ConnectionLost: the subscription has ended.
         """
         subscription, result = self._current(), None
 
@@ -252,7 +253,7 @@ class ThreadSubscriber:
             if not subscription.changed.wait_for(over, timeout):
                 raise TimeoutError(f"`{self._name}` has not come to that in {timeout:g} seconds")
         if not result:
-            raise EOFError(f"the subscription to `{self._name}` has ended")
+            raise ConnectionLost(f"the subscription to `{self._name}` has ended")
         return result
 
     def close(self) -> None:
@@ -268,6 +269,6 @@ class ThreadSubscriber:
         with subscription.changed:
             if self._subscription is subscription:
                 if not self._reconnects:
-                    raise EOFError(subscription.parents)
+                    raise ConnectionLost(subscription.parents)
                 self._subscription = self._new().start(self._timeout)
             return self._subscription

@@ -36,6 +36,14 @@ MAX_LINE_SENT: Final = 10_000  # characters; older servers take no more than 64 
 MAX_ATTEMPTS: Final = 3  # attempts; a server may refuse it whenever it comes
 """Attempts of a `LogForwarder` to send one message. It is dropped, and counted."""
 
+ANSWER_TIMEOUT: Final = 0.5  # seconds; an older server gives what waits a time so much later
+"""The answer of a log server that takes the times of records, as a connection begins; nothing is
+sent meanwhile. A `LogForwarder` goes on without times; where an answer comes later, it adds them
+from then on. A tunnel has so long to say that the server is away."""
+
+MAX_ANSWER: Final = 4096  # bytes; it is one line of six
+"""What a log server may say to a `LogForwarder`. The connection is closed, and made anew."""
+
 FLUSH_TIMEOUT: Final = 1.0  # seconds; `stop` and `close` return in bounded time
 """`stop` or `close` of a `LogForwarder`, which sends what waits. What was not sent is said, with
 the count."""

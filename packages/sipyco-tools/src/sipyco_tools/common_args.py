@@ -7,8 +7,10 @@ import logging
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
+from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.support.validation import checked_port
-from sipyco_tools._cli.arguments import add_ssl_option, listening_port
+from sipyco_tools._cli.arguments import LOG_PORT, Address, add_ssl_option, listening_port
+from sipyco_tools._cli.arguments import log_server as log_server_address
 from sipyco_tools._logging.records import multiline_log_config
 
 __all__ = [
@@ -23,8 +25,14 @@ Ports: TypeAlias = "int | Iterable[tuple[str, str, int]]"
 _LOCALHOST: Final = ("127.0.0.1", "::1")
 
 
-def verbosity_args(parser: argparse.ArgumentParser) -> None:
-    """Add `-v/--verbose` and `-q/--quiet`, each of which may be repeated."""
+def verbosity_args(parser: argparse.ArgumentParser, log_server: bool = False) -> None:
+    """Add `-v/--verbose` and `-q/--quiet`, each of which may be repeated.
+
+    Args:
+        parser: where to add them.
+        log_server: whether to add `--log-server HOST[:PORT]` and `--log-server-ssl CERT KEY PEER`
+            as well, with which `init_logger_from_args` sends the log to a log server.
+    """
     group = parser.add_argument_group("logging")
     group.add_argument(
         "-v",
@@ -40,14 +48,44 @@ def verbosity_args(parser: argparse.ArgumentParser) -> None:
         action="count",
         help="log less: -q for ERROR, -qq for CRITICAL",
     )
+    if log_server:
+        group.add_argument(
+            "--log-server",
+            type=log_server_address,
+            metavar="HOST[:PORT]",
+            help="send the log to this log server, too, from INFO on, or from DEBUG on with -vv "
+            f"(default of PORT: {LOG_PORT})",
+        )
+        add_ssl_option(
+            group, "the log server's certificate", "--log-server-ssl", " for --log-server"
+        )
 
 
 def init_logger_from_args(args: argparse.Namespace) -> None:
     """Set up logging to standard error at the level that `verbosity_args` gives.
 
-    Calling it twice changes the level, and does not double the output.
+    With its `--log-server`, what is logged is sent there, too, from INFO on at least; see
+    `logging_tools.forward_logs`. Calling it twice changes the level, and does not double the
+    output.
+
+    Raises:
+        OSError: a certificate of `--log-server-ssl` cannot be used.
+        SystemExit: that was given without `--log-server`.
     """
-    multiline_log_config(logging.WARNING + args.quiet * 10 - args.verbose * 10)
+    level = logging.WARNING + args.quiet * 10 - args.verbose * 10
+    multiline_log_config(level)
+    server, paths = getattr(args, "log_server", None), getattr(args, "log_server_ssl", None)
+    if isinstance(server, Address):  # and not what an option of the program's own has given
+        from sipyco_tools._logging.program import forward_logs, set_levels  # it loads asyncio
+
+        forward_logs(
+            *server,
+            level=min(level, logging.INFO),
+            ssl_config=SimpleSSLConfig(*paths) if paths else None,
+        )
+        set_levels(level)
+    elif server is None and paths:
+        raise SystemExit("--log-server-ssl is for --log-server, which is missing")
 
 
 def simple_network_args(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sipyco_tools._logging.forwarder import LogForwarder
 from sipyco_tools._logging.parser import LogParser
+from sipyco_tools._logging.program import forward_logs
 from sipyco_tools._logging.records import (
     TRACE,
     MultilineFormatter,
@@ -24,6 +25,7 @@ __all__ = [
     "SQLiteHandler",
     "Server",
     "SourceFilter",
+    "forward_logs",
     "log_with_name",
     "multiline_log_config",
     "parse_log_message",

@@ -7,6 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Final
 
+from sipyco_tools._cli.arguments import LOG_PORT
 from sipyco_tools._cli.colour import is_terminal
 from sipyco_tools._cli.output import FAILED, run_command, show_error
 from sipyco_tools._limits import LOG_DATABASE_SIZE
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["get_argparser", "main"]
 
 _PROGRAM: Final = "sipyco_logserver"
-_PORT: Final = 1066
 _KEPT: Final = 30  # files: a month, if there is one for each day
 _SIZE: Final = LOG_DATABASE_SIZE // 1024**3
 
@@ -111,7 +111,7 @@ def get_argparser() -> argparse.ArgumentParser:
     terminal.add_argument(
         "-q", "--quiet", action="count", default=0, help="say only what goes wrong"
     )
-    simple_network_args(parser, _PORT, ssl=True)
+    simple_network_args(parser, LOG_PORT, ssl=True)
     parser.add_argument(
         "--max-connections",
         metavar="N",

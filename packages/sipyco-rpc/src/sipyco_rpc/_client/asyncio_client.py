@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from sipyco_rpc._client.aio.closing import Closing
 from sipyco_rpc._client.aio.connection import AsyncioConnection
@@ -23,6 +23,8 @@ from sipyco_rpc.wire.session import AutoTarget
 
 if TYPE_CHECKING:
     from sipyco_rpc.net.tls import SimpleSSLConfig
+
+_ADVICE: Final = " (make a new `AsyncioClient`, or use `AsyncioClient(reconnect=…)`)"
 
 
 class AsyncioClient(RemoteTarget):
@@ -101,6 +103,7 @@ class AsyncioClient(RemoteTarget):
                     raise
         except TimeoutError as exc:
             raise timeout_error("connecting", where, started) from exc
+        connection.advice = _ADVICE
 
     async def __select(
         self, connection: AsyncioConnection, target_name: str | type[AutoTarget]

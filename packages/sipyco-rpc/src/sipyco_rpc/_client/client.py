@@ -14,9 +14,11 @@ from sipyco_rpc.wire.session import AutoTarget
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any, Final, Self
 
     from sipyco_rpc.net.tls import SimpleSSLConfig
+
+_ADVICE: Final = " (make a new `Client`, or use `Client(…, reconnect=…)`)"
 
 
 class Client(RemoteTarget):
@@ -51,7 +53,7 @@ class Client(RemoteTarget):
 
     Raises:
         OSError: no connection could be made; `TimeoutError` and the errors of TLS among them.
-        EOFError: the server closed the connection during the handshake.
+        ConnectionLost: the server closed the connection during the handshake.
         IncompatibleServer: it is no RPC server, or does not have the target.
         ValueError: an argument makes no sense; or it is `AutoTarget`, and the server has several
             targets.
@@ -81,6 +83,7 @@ class Client(RemoteTarget):
             except BaseException:
                 self.close_rpc()
                 raise
+        self.__connection.advice = _ADVICE
 
     __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
 

@@ -7,6 +7,8 @@ import socket
 import sys
 import time
 
+from sipyco_rpc.support.lost import ConnectionLost
+
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from typing import Final
@@ -26,6 +28,9 @@ __all__ = [
 
 # How a TLS alert begins: what a server with TLS answers to a client without it.
 _TLS_ALERT: Final = b"\x15"
+
+# What `ssl`, which a program without TLS does without, calls the end of a connection.
+_TLS_ENDS: Final = ("SSLEOFError", "SSLZeroReturnError")
 
 
 def reason_of(exc: BaseException) -> str:
@@ -61,9 +66,14 @@ def connect_error(exc: OSError, where: str, details: str = "") -> OSError:
 
 def handshake_error(exc: OSError, where: str) -> OSError:
     """Give the error of a TLS handshake that failed; see `connect_error`."""
-    if str(exc):
-        return connect_error(exc, where)
-    return type(exc)(f"{where} closed the connection during the TLS handshake (does it use TLS?)")
+    if not str(exc):
+        text = f"{where} closed the connection during the TLS handshake (does it use TLS?)"
+        return ConnectionLost(text)
+    if is_tls_error(exc) and "ALERT" in (getattr(exc, "reason", None) or ""):
+        return lost_error(where, exc)  # such as the refusal of a certificate in TLS 1.2
+    if isinstance(exc, ConnectionError) or type(exc).__name__ in _TLS_ENDS:
+        return ConnectionLost(f"{system_reason(exc)}: lost in the TLS handshake with {where}")
+    return connect_error(exc, where)
 
 
 def timeout_error(what: str, where: str, started: float, details: str = "") -> TimeoutError:
@@ -85,7 +95,7 @@ def is_tls_error(exc: BaseException | None) -> bool:
     return ssl is not None and isinstance(exc, ssl.SSLError)
 
 
-def lost_error(where: str, exc: BaseException | None, unread: Text = b"") -> OSError | EOFError:
+def lost_error(where: str, exc: BaseException | None, unread: Text = b"") -> ConnectionLost:
     """Give the error of whoever is waiting when a connection is lost.
 
     Args:
@@ -95,12 +105,12 @@ def lost_error(where: str, exc: BaseException | None, unread: Text = b"") -> OSE
     """
     if exc is None:
         hint = " (it seems to expect TLS)" if unread[:1] == _TLS_ALERT else ""
-        return EOFError(
+        return ConnectionLost(
             f"the other side closed the connection to {where} before a full line{hint}"
         )
     if is_tls_error(exc):
-        return ConnectionResetError(f"the other side ended the TLS connection to {where}: {exc}")
-    return EOFError(f"the connection to {where} was lost: {reason_of(exc)}")
+        return ConnectionLost(f"the other side ended the TLS connection to {where}: {exc}")
+    return ConnectionLost(f"the connection to {where} was lost: {reason_of(exc)}")
 
 
 def lost_earlier(where: str, exc: BaseException | None) -> str:

@@ -11,6 +11,7 @@ import sys
 
 from sipyco_pyon import pyon
 from sipyco_rpc.limits import MAX_EXCEPTION_ARGUMENTS, MAX_KEY_SHOWN, MAX_SYNTAX_OFFSET
+from sipyco_rpc.support import lost
 from sipyco_rpc.support.quoting import safe_str, short_repr
 from sipyco_rpc.wire import exception_chains as chains
 
@@ -81,6 +82,8 @@ def _pack_alone(exc: BaseException, levels: int) -> dict[str, Any]:
     import traceback  # only what serves needs it
 
     cls = type(exc)
+    if cls is lost.ConnectionLost:
+        cls = lost.PACKED_AS
     message = safe_str(exc)
     packed: dict[str, Any] = {}
     if _CLASSES.get(cls.__name__) is cls:

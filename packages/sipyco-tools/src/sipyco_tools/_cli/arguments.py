@@ -5,11 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sipyco_rpc.support.validation import check_host, checked_port, checked_time_limit
 
 T = TypeVar("T")
+
+LOG_PORT: Final = 1066  # of log servers, as their programs have it by default
+
+
+class Address(NamedTuple):
+    """A host and a port."""
+
+    host: str
+    port: int
 
 
 def argument_type(check: Callable[[str], T]) -> Callable[[str], T]:
@@ -43,11 +52,33 @@ def timeout(text: str) -> float:
     return checked_time_limit(seconds, "a timeout")
 
 
-def add_ssl_option(parser: Any, peer: str) -> None:
+def address_of(text: str, default_port: int) -> Address:
+    """Read `HOST`, `HOST:PORT`, `[::1]:PORT`, or an IPv6 address without a port.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError(f"expected [ADDRESS]:PORT, got {text!r}")
+        digits = rest[1:] if rest else None
+    elif text.count(":") == 1:
+        host, _, digits = text.partition(":")
+    else:
+        host, digits = text, None
+    check_host(host)
+    return Address(host, default_port if digits is None else checked_port(digits))
+
+
+log_server = argument_type(partial(address_of, default_port=LOG_PORT))
+
+
+def add_ssl_option(parser: Any, peer: str, option: str = "--ssl", purpose: str = "") -> None:
     """Add `--ssl CERT KEY PEER` to a parser, or to a group of options, whose class is private."""
     parser.add_argument(
-        "--ssl",
+        option,
         nargs=3,
         metavar=("CERT", "KEY", "PEER"),
-        help=f"use TLS: PEM files with our certificate, its key, and {peer}",
+        help=f"use TLS{purpose}: PEM files with our certificate, its key, and {peer}",
     )

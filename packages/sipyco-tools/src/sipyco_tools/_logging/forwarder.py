@@ -15,13 +15,15 @@ from sipyco_rpc.support.process_bound import (
     leave_descriptor,
     not_copyable,
 )
+from sipyco_rpc.support.status import register
 from sipyco_rpc.support.validation import check_host, checked_pause, checked_port, format_address
 from sipyco_tools._limits import FLUSH_TIMEOUT, THREAD_TIMEOUT
 from sipyco_tools._logging.loop_thread import LoopThread, close_with_worker, loop_of_program
-from sipyco_tools._logging.queue import EntryQueue
+from sipyco_tools._logging.queue import EntryQueue, QueuedEntry
 from sipyco_tools._logging.records import MultilineFormatter
 from sipyco_tools._logging.sender import LogSender
 from sipyco_tools._logging.text import entry_text, is_entry, safe_name, shortened
+from sipyco_tools._logging.times import offer, valid_time
 from sipyco_tools._task_object import TaskObject
 
 logger = logging.getLogger("sipyco.logs")
@@ -86,19 +88,20 @@ class LogForwarder(logging.Handler, TaskObject):
         self.reconnect_timer = checked_pause(reconnect_timer, "reconnect_timer")
         self.setFormatter(MultilineFormatter())
         self._contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
-        self._source = safe_name((Path(sys.argv[0]).stem if sys.argv else "") or "python")
+        self._source = safe_name(_program_name())
         self._queue = EntryQueue(queue_size, self._source)
         self._sender: LogSender | None = None  # while the task runs
         self._thread: LoopThread | None = None  # of a program without a loop
         self._inherited: str | None = None  # what is to be said of a fork, once
         after_fork_in_child(self._after_fork)
+        register("log_forwarders", self)
 
     __reduce__ = not_copyable("it has a connection of this process; make one where it is needed")
 
     def _after_fork(self) -> asyncio.AbstractEventLoop | None:
         self._queue.after_fork()
-        self._thread = None
-        if self.__dict__.pop("task", None) is not None:
+        thread, self._thread = self._thread, None
+        if self.__dict__.pop("task", None) is not None or thread is not None:
             self._inherited = belongs_to_parent(
                 f"the forwarder to {self._where}", "`start` it in this process"
             )
@@ -124,13 +127,17 @@ class LogForwarder(logging.Handler, TaskObject):
             return
         if self._inherited is not None and self._sender is None:
             reason, self._inherited = self._inherited, None
-            self._log(logging.WARNING, "log messages are not sent: %s", reason)
+            self._in_child(reason)
         try:
-            self._queue.put(self._entry(record))
+            self._queue.put(self._queued(record))
             if (sender := self._sender) is not None:
                 sender.wake()
         except Exception:  # noqa: BLE001  (logging must not hurt the program)
             self.handleError(record)
+
+    def _in_child(self, reason: str) -> None:
+        """Deal with the first record in a child of the process that has started it."""
+        self._log(logging.WARNING, "log messages are not sent: %s", reason)
 
     def start(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Begin to connect, and to send.
@@ -142,17 +149,21 @@ class LogForwarder(logging.Handler, TaskObject):
         Raises:
             RuntimeError: that thread runs already, or cannot be started.
         """
-        self._inherited = None
         if loop is None:
             loop = loop_of_program()
-        if loop is not None:
-            TaskObject.start(self, loop=loop)
-        elif self._thread is not None and self._thread.is_alive():
-            raise RuntimeError("the forwarder has been started already")
+        if loop is None:
+            self._start_thread()
         else:
-            self._thread = LoopThread(f"log forwarder to {self._where}", self._run_in_thread)
-            self._thread.start()
-            close_with_worker(self)
+            self._inherited = None
+            TaskObject.start(self, loop=loop)
+
+    def _start_thread(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            raise RuntimeError("the forwarder has been started already")
+        self._inherited = None
+        self._thread = LoopThread(f"log forwarder to {self._where}", self._run_in_thread)
+        self._thread.start()
+        close_with_worker(self)
 
     async def stop(self) -> None:
         """Send what waits, in bounded time, and end the task or the thread. May be repeated."""
@@ -177,6 +188,24 @@ class LogForwarder(logging.Handler, TaskObject):
             self._log_unsent(self._queue.unsent)  # the program may still stop it
         logging.Handler.close(self)
 
+    def status(self) -> dict[str, Any]:
+        """Tell how it fares, for those who watch the program; from any thread.
+
+        Returns:
+            The `address` of the log server, whether it is `connected`, and takes the `times` at
+            which records are made; and how many records were `sent`, wait (`queued`), and were
+            `dropped`, in this process so far.
+        """
+        connection = None if self._sender is None else self._sender.connection
+        return {
+            "address": self._where,
+            "connected": connection is not None and not connection.ended,
+            "times": connection is not None and connection.times,
+            "sent": self._queue.sent,
+            "queued": len(self._queue),
+            "dropped": self._queue.dropped,
+        }
+
     def _end_thread(self, thread: LoopThread) -> None:
         thread.end(THREAD_TIMEOUT)
         self._thread = None
@@ -195,7 +224,13 @@ class LogForwarder(logging.Handler, TaskObject):
 
     async def _do(self) -> None:
         sender = self._sender = LogSender(
-            self.host, self.port, self._contexts, self.reconnect_timer, self._queue, self._log
+            self.host,
+            self.port,
+            self._contexts,
+            self.reconnect_timer,
+            offer(self._source),
+            self._queue,
+            self._log,
         )
         try:
             await sender.run()
@@ -217,6 +252,10 @@ class LogForwarder(logging.Handler, TaskObject):
     def _where(self) -> str:
         return format_address(self.host, self.port)
 
+    def _queued(self, record: logging.LogRecord) -> QueuedEntry:
+        created = valid_time(record.__dict__.get("created"))  # `makeLogRecord` may leave it out
+        return QueuedEntry(self._entry(record), created)
+
     def _entry(self, record: logging.LogRecord) -> bytes:
         """Return the lines of a record."""
         try:
@@ -236,15 +275,23 @@ class LogForwarder(logging.Handler, TaskObject):
         """Log something about ourselves: to others, as it would come back to this queue."""
         logger.log(level, message, *args, extra={_OWN: True})
         last = logging.lastResort
-        if last is not None and level >= last.level and _only_forwarders_listen():
+        if last is not None and level >= last.level and only_forwarders_listen(logger.name):
             print(message % args, file=sys.stderr)
 
 
-def _only_forwarders_listen() -> bool:
-    """Tell whether nobody else gets what is logged here; without any handler, Python prints it."""
+def only_forwarders_listen(name: str) -> bool:
+    """Tell whether nobody else gets what is logged by a logger; Python would print it."""
     found: list[logging.Handler] = []
-    place: logging.Logger | None = logger
+    place: Any = logging.Logger.manager.loggerDict.get(name)
+    if not isinstance(place, logging.Logger):
+        place = logging.getLogger()  # the record comes from another program
     while place is not None:
         found += place.handlers
         place = place.parent if place.propagate else None
     return bool(found) and all(isinstance(handler, LogForwarder) for handler in found)
+
+
+def _program_name() -> str:
+    """Return the name of the program's file, or of the package that is run by `python -m`."""
+    path = Path(sys.argv[0] if sys.argv else "")
+    return (path.parent.name if path.stem == "__main__" else path.stem) or "python"

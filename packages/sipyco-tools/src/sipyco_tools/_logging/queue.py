@@ -4,32 +4,61 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
+from dataclasses import dataclass
 
 from sipyco_tools._limits import MAX_ATTEMPTS
 from sipyco_tools._logging.text import entry_text
+from sipyco_tools._logging.times import with_time
 
 
-class _Notice(bytes):
-    """An entry that tells of records which were dropped."""
+@dataclass(frozen=True, eq=False, slots=True)
+class QueuedEntry:
+    """The lines of a record, or a notice of those that were dropped.
 
-    records = 0  # how many; they count as dropped again if the notice is dropped itself
+    Args:
+        text: the lines.
+        created: when the record was made, in seconds since 1970; None if that is not known.
+        dropped: how many records a notice tells of. They count as dropped again if the notice is
+            dropped itself.
+    """
 
+    text: bytes
+    created: float | None = None
+    dropped: int = 0
 
-def _records_in(entry: bytes) -> int:
-    return entry.records if isinstance(entry, _Notice) else 1
+    @property
+    def records(self) -> int:
+        """How many records are lost with it."""
+        return self.dropped or 1
+
+    def data(self, times: bool) -> bytes:
+        """Return what is sent: with the time, if the server takes that."""
+        if not times or self.created is None:
+            return self.text
+        return with_time(self.text, self.created)
 
 
 class EntryQueue:
-    """Keeps entries until they are sent. Any thread may put one in; one task takes them out."""
+    """Keeps entries until they are sent. Any thread may put one in; one task takes them out.
+
+    Attributes:
+        sent: how many records were sent.
+        dropped: how many records were dropped since the beginning.
+    """
 
     def __init__(self, size: int, source: str) -> None:
+        self.sent = 0
+        self.dropped = 0
         self._size = size
         self._source = source
-        self._entries: deque[bytes] = deque()
-        self._dropped = 0  # records that were dropped, and not told of
-        self._sending: bytes | None = None  # the entry that was taken
-        self._retried: bytes | None = None  # the entry that was put back last, for another attempt
+        self._entries: deque[QueuedEntry] = deque()
+        self._untold = 0  # records that were dropped, and not told of
+        self._sending: QueuedEntry | None = None  # the entry that was taken
+        self._retried: QueuedEntry | None = (
+            None  # the one that was put back last, to be sent again
+        )
         self._attempts = 0  # to send that
         self._lock = threading.RLock()  # a signal handler may log while its thread is in here
 
@@ -46,9 +75,9 @@ class EntryQueue:
     def unsent(self) -> int:
         """How many records wait, or were dropped and not told of."""
         with self._lock:
-            return sum(map(_records_in, self._entries)) + self._dropped
+            return sum(entry.records for entry in self._entries) + self._untold
 
-    def put(self, entry: bytes) -> None:
+    def put(self, entry: QueuedEntry) -> None:
         """Add an entry; the oldest goes if there are too many."""
         with self._lock:
             self._entries.append(entry)
@@ -58,40 +87,49 @@ class EntryQueue:
     # `with` around it, and Ctrl-C there would leave the lock taken.
     def _drop_oldest(self) -> None:
         while len(self._entries) > self._size:
-            self._dropped += _records_in(self._entries.popleft())
+            self._drop(self._entries.popleft())
 
-    def take(self) -> bytes | None:
+    def _drop(self, entry: QueuedEntry) -> None:
+        self._untold += entry.records
+        if not entry.dropped:
+            self.dropped += 1
+
+    def take(self) -> QueuedEntry | None:
         """Take the entry to send next, if there is one; then call `done`."""
         with self._lock:
-            if self._dropped:
+            if self._untold:
                 self._sending = self._notice()
             elif self._entries:
                 self._sending = self._entries.popleft()
             return self._sending
 
-    def _notice(self) -> bytes:
-        count, self._dropped = self._dropped, 0
+    def _notice(self) -> QueuedEntry:
+        count, self._untold = self._untold, 0
         what = "message was dropped, as it" if count == 1 else "messages were dropped, as they"
         text = f"{count} log {what} could not be sent"
         text = entry_text(logging.WARNING, "sipyco.logs", text)
-        notice = _Notice(f"{self._source}:{text}\n".encode())
-        notice.records = count
-        return notice
+        return QueuedEntry(f"{self._source}:{text}\n".encode(), time.time(), count)
 
     def done(self, sent: bool) -> None:
         """Let go of the entry that was taken, or have it back in its place if it was not sent."""
         entry, self._sending = self._sending, None
-        if entry is not None and not sent:
-            with self._lock:
+        if entry is None:
+            return
+        with self._lock:
+            if not sent:
                 self._entries.appendleft(entry)
+            elif not entry.dropped:
+                self.sent += 1
 
-    def retry(self, entry: bytes) -> None:
+    def retry(self, entry: QueuedEntry) -> None:
         """Put an entry back that was sent and may not have arrived; in the end it is dropped."""
         with self._lock:
+            if not entry.dropped:
+                self.sent -= 1
             self._attempts = self._attempts + 1 if entry is self._retried else 1
             self._retried = entry
             if self._attempts >= MAX_ATTEMPTS or len(self._entries) >= self._size:
-                self._dropped += _records_in(entry)
+                self._drop(entry)
             else:
                 self._entries.appendleft(entry)
 
@@ -99,8 +137,9 @@ class EntryQueue:
         """Forget the entries, and what was dropped; return how many records that were."""
         with self._lock:
             unsent = self.unsent
+            self.dropped += sum(not entry.dropped for entry in self._entries)
             self._entries.clear()
-            self._dropped = 0
+            self._untold = 0
             return unsent
 
     def after_fork(self) -> None:
@@ -108,3 +147,4 @@ class EntryQueue:
         self._lock = threading.RLock()
         self._sending = None
         self.clear()
+        self.sent = self.dropped = 0

@@ -49,7 +49,10 @@ def multiline_log_config(level: int) -> None:
     root = logging.getLogger()
     root.setLevel(level)
     for handler in root.handlers:
-        if isinstance(handler.formatter, MultilineFormatter):
+        # A forwarder has such a formatter, too.
+        if isinstance(handler, logging.StreamHandler) and isinstance(
+            handler.formatter, MultilineFormatter
+        ):
             return
     handler = logging.StreamHandler()
     handler.setFormatter(MultilineFormatter())

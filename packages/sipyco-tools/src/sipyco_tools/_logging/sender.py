@@ -6,18 +6,12 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from typing import Final
 
 from sipyco_rpc.net.errors import reason_of
 from sipyco_rpc.net.keepalive import async_open_connection
 from sipyco_rpc.support.validation import format_address
 from sipyco_tools._logging.connection import LogConnection
 from sipyco_tools._logging.queue import EntryQueue
-
-# Seconds for a tunnel whose server is away to end what it has accepted: at first, where programs
-# want to see their records at once, and after an outage, when more is at stake.
-_PROBATION: Final = 0.1
-_LONG_PROBATION: Final = 0.5
 
 
 class LogSender:
@@ -32,16 +26,19 @@ class LogSender:
         port: int,
         contexts: Callable[[], ssl.SSLContext | None],
         pause: float,
+        offer: bytes,
         queue: EntryQueue,
         log: Callable[..., None],
     ) -> None:
         self.transport: asyncio.WriteTransport | None = None  # of the connection
+        self.connection: LogConnection | None = None
         self.reachable = True  # as far as the log has been told
         self.retrying = False  # whether it waits to try again to connect
         self.loop = asyncio.get_running_loop()
         self._address = host, port
         self._contexts = contexts
         self._pause = pause
+        self._offer = offer
         self._queue = queue
         self._log = log
         self._wake = asyncio.Event()  # there is something to send, or the connection has ended
@@ -93,10 +90,10 @@ class LogSender:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send what there is until the connection ends."""
-        connection = LogConnection(reader, writer, self._wake)
+        connection = self.connection = LogConnection(reader, writer, self._wake)
         self.transport = writer.transport
         try:
-            await connection.begin(_PROBATION if self.reachable else _LONG_PROBATION)
+            await connection.begin(self._offer)
             if not connection.ended and not self.reachable:
                 self.reachable = True
                 where = format_address(*self._address)
@@ -104,7 +101,7 @@ class LogSender:
             await self._send_all(connection)
             in_doubt = await connection.in_doubt()
         finally:
-            self.transport = None
+            self.transport = self.connection = None
             await connection.close()
         self._unreachable(connection.error or EOFError("it closed the connection"))
         if in_doubt is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any, Final
 
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.status import register
 from sipyco_rpc.support.validation import format_address
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_tools._limits import MAX_LOG_LINE, MAX_LOG_LINES, STOP_NOTICE_TIMEOUT
@@ -26,9 +28,14 @@ class Server(AsyncioServer):
         async with Server() as server:
             await server.start("::1", 1066)
 
-    Records are emitted by the logger `fwd`, with their own name and level, and an attribute
+    Records are emitted by the logger `fwd`, with their own name, level and time, and an attribute
     `source`: add a handler to the root logger to write them. What is no record, or too long, ends
     the connection with a warning that says who sent what.
+
+    The time of a record (`created`, which formatters show) is that at which the program made it,
+    by the clock of its computer. Older programs do not send it: then it is the time of arrival,
+    `time_of_arrival` of the record is true, and the logger `sipyco.logs` says so at INFO,
+    once for each connection. `received` is when it arrived, in any case.
 
     Args:
         max_line: longest line to accept, in bytes.
@@ -53,6 +60,7 @@ class Server(AsyncioServer):
             raise ValueError(f"max_lines must be at least 1, got {max_lines}")
         self._max_line = max_line
         self._max_lines = max_lines
+        register("log_servers", self)
         self._started: float | None = None  # in seconds since 1970
         self._received = 0  # records, by connections that have ended
         self._refused = 0  # connections that were dropped for what they sent
@@ -74,15 +82,16 @@ class Server(AsyncioServer):
             `connections`, each with `address`, `since` and `received`; the number of records
             `received` of all; and how many connections were `refused` for what they sent.
         """
-        sockets = () if self.server is None else self.server.sockets
+        server, sessions = self.server, list(self._sessions.items())
+        sockets = () if server is None else server.sockets
         return {
-            "started": self._started if self.server is not None else None,
+            "started": self._started if server is not None else None,
             "addresses": [format_address(*sock.getsockname()[:2]) for sock in sockets],
             "connections": [
                 {"address": address, "since": since, "received": session.received}
-                for session, (address, since) in self._sessions.items()
+                for session, (address, since) in sessions
             ],
-            "received": self._received + sum(session.received for session in self._sessions),
+            "received": self._received + sum(session.received for session, _ in sessions),
             "refused": self._refused,
         }
 
@@ -92,7 +101,12 @@ class Server(AsyncioServer):
         peer = writer.get_extra_info("peername")
         if isinstance(peer, tuple):
             peer = peer[:2]  # IPv6 addresses have more
-        session = LogSession(self._max_line, self._max_lines)
+        session = LogSession(
+            self._max_line,
+            self._max_lines,
+            answer=partial(_answer, writer),
+            untimed=partial(self._say_untimed, peer),
+        )
         sessions = self._sessions
         sessions[session] = slot.peer, time.time()
         try:
@@ -130,9 +144,25 @@ class Server(AsyncioServer):
             async with asyncio.timeout(STOP_NOTICE_TIMEOUT):
                 if writer.can_write_eof():
                     writer.write_eof()
+                    session.answer = None
                 await self._receive(slot, reader, session)
         except OSError:
             pass  # it has gone, or goes on all the same: TimeoutError is an OSError
 
+    def _say_untimed(self, peer: object, source: str) -> None:
+        self._log_limiter.log(
+            logger,
+            logging.INFO,
+            "log messages of %r from %r have the time of their arrival: they come without that at "
+            "which they were made",
+            source,
+            peer,
+        )
+
     def _warn(self, message: str, *args: object) -> None:
         self._log_limiter.log(logger, logging.WARNING, message, *args)
+
+
+def _answer(writer: asyncio.StreamWriter, data: bytes) -> None:
+    if not writer.is_closing():
+        writer.write(data)

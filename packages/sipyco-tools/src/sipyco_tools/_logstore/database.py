@@ -26,7 +26,7 @@ _SYNC_INTERVAL: Final = 5.0  # seconds of records that a loss of power may take
 _JOURNAL_SIZE: Final = 4 * 1024 * 1024  # bytes; what a flood has made of it is given back
 
 _INSERT: Final = """\
-INSERT INTO log (created, received, time_is_arrival, source, level, logger, message)
+INSERT INTO log (created, received, time_of_arrival, source, level, logger, message)
 VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
 _INDEX: Final = """\

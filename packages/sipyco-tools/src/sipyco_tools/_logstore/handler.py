@@ -33,7 +33,9 @@ class QueuedHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Have a record written."""
         try:
-            self._writer.put(row_of(record, time.time(), self._source))
+            received = getattr(record, "received", None)  # of those that a log server has received
+            row = row_of(record, time.time() if received is None else received, self._source)
+            self._writer.put(row)
         except Exception:  # noqa: BLE001  (as handlers do: arguments may not fit the message)
             self.handleError(record)
 

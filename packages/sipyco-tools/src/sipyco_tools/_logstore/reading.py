@@ -19,7 +19,7 @@ from sipyco_tools._logstore.schema import NotALogDatabase
 _BUSY_TIMEOUT: Final = 5.0  # seconds; a server that begins, or recovers from a kill, has it alone
 _AT_ONCE: Final = 100  # rows, which are in memory together
 _ALL: Final = Condition("1")
-_COLUMNS: Final = "created, received, time_is_arrival, source, level, logger, message"
+_COLUMNS: Final = "created, received, time_of_arrival, source, level, logger, message"
 
 
 class CannotRead(Exception):
@@ -166,7 +166,7 @@ class LogReader:
             for number in part:
                 if number in found:
                     row = Row(*found[number])
-                    yield row._replace(time_is_arrival=bool(row.time_is_arrival))
+                    yield row._replace(time_of_arrival=bool(row.time_of_arrival))
 
     def _select(self, sql: str, where: Condition | None = None) -> list[Any]:
         try:

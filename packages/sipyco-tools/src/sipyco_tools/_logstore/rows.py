@@ -24,7 +24,7 @@ class Row(NamedTuple):
     Attributes:
         created: when it was made, in seconds since 1970, by the clock of the program that made it.
         received: when it came here, by the clock of this computer.
-        time_is_arrival: the sender did not tell when it was made: `created` is when it came.
+        time_of_arrival: the sender did not tell when it was made: `created` is when it came.
         source: the program.
         level: as a number.
         logger: its name.
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     created: float
     received: float
-    time_is_arrival: bool
+    time_of_arrival: bool
     source: str
     level: int
     logger: str
@@ -57,7 +57,7 @@ def row_of(record: logging.LogRecord, received: float, source: str = "") -> Row:
         source: of a record that has none.
     """
     created = record.created
-    arrival = bool(getattr(record, "time_is_arrival", False))
+    arrival = bool(getattr(record, "time_of_arrival", False))
     if not (math.isfinite(created) and 0 <= created < _LATEST):
         created, arrival = received, True
     level = record.levelno if isinstance(record.levelno, int) else logging.INFO
@@ -107,7 +107,7 @@ def shown(row: Row, coloured: bool = False, by_arrival: bool = False) -> str:
     level = level_name(row.level)
     first, *more = row.message.replace("\r\n", "\n").split("\n")
     when = local_time(row.received if by_arrival else row.created)
-    if row.time_is_arrival or by_arrival:
+    if row.time_of_arrival or by_arrival:
         when += "~"
     source, name = printable(row.source), printable(row.logger)
     lines = [f"{level}:{name}:{printable(first)}", *(f"    {printable(line)}" for line in more)]

@@ -14,7 +14,7 @@ CREATE TABLE log (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     created REAL NOT NULL,
     received REAL NOT NULL,
-    time_is_arrival INTEGER NOT NULL,
+    time_of_arrival INTEGER NOT NULL,
     source TEXT NOT NULL,
     level INTEGER NOT NULL,
     logger TEXT NOT NULL,

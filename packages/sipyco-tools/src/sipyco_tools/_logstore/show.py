@@ -33,7 +33,7 @@ def json_line(row: Row) -> str:
             "levelno": row.level,
             "created": row.created,
             "received": row.received,
-            "time_is_arrival": row.time_is_arrival,
+            "time_of_arrival": row.time_of_arrival,
         }
     )
 

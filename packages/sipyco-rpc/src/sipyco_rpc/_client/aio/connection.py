@@ -16,6 +16,7 @@ from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
 from sipyco_rpc.wire.frames import FrameError
 
 if TYPE_CHECKING:
+    from sipyco_rpc.support.lost import ConnectionLost
     from sipyco_rpc.wire.messages import Message
     from sipyco_rpc.wire.session import OutgoingMessage
 
@@ -65,7 +66,7 @@ class AsyncioConnection(ConnectionProtocol):
         except MemoryError:
             self._abort(f"there was not enough memory to receive from {self.where}")
 
-    def _fail_waiting(self, error: Callable[[], Exception]) -> None:
+    def _fail_waiting(self, error: Callable[[], ConnectionLost]) -> None:
         waiting, self._waiting = self._waiting, {}
         for reply in waiting.values():
             if not reply.done():
@@ -133,8 +134,7 @@ class AsyncioConnection(ConnectionProtocol):
             *arguments: what it is called with.
 
         Raises:
-            EOFError: the other side closed the connection.
-            ConnectionError: the connection is no more, and why.
+            ConnectionLost: the connection is no more, and why.
             RuntimeError: this is not the event loop that has connected.
         """
         if asyncio.get_running_loop() is not self.loop and self._closed is None:
@@ -147,7 +147,9 @@ class AsyncioConnection(ConnectionProtocol):
                 self._writable.clear()
                 await self._writable.wait()
         if self._closed is not None:
-            raise self._closed()
+            error = self._closed()
+            error.sent = False
+            raise error
         number, pieces = make(*arguments)
         sender.put(pieces, shared=True)  # all or nothing
         if self._closed is not None:
@@ -257,7 +259,7 @@ class RemoteAsyncIterator(RemoteItems, AsyncIterator[Any]):
             StopAsyncIteration: there are no more.
             Exception: what the generator raised.
             TimeoutError: it took too long; one may go on to wait.
-            EOFError, ConnectionError: the connection is no more.
+            ConnectionLost: the connection is no more.
         """
         if self._ended:
             raise StopAsyncIteration

@@ -11,6 +11,7 @@ from sipyco_rpc.limits import CLOSE_TIMEOUT
 from sipyco_rpc.net.errors import closed_by_us, lost_earlier, lost_error
 from sipyco_rpc.net.sender import Sender
 from sipyco_rpc.net.workarounds import abort_tls
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.support.process_bound import (
     after_fork_in_child,
     belongs_to_parent,
@@ -33,10 +34,12 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
     Attributes:
         sock: the socket, or None for what has none; it is the transport's.
         lost: done when the connection has ended.
+        advice: what to do when it has, at the end of errors.
     """
 
     def __init__(self, where: str, incoming: MessageReader) -> None:
         self.where = where
+        self.advice = ""
         self.sock: socket.socket | None = None
         self.loop = asyncio.get_running_loop()
         self.lost = self.loop.create_future()
@@ -48,8 +51,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         self._writable.set()
         # Why there is no connection any more: as the error of those who wait as it ends, and of
         # calls from now on.
-        self._ended: Callable[[], Exception] | None = None
-        self._closed: Callable[[], Exception] | None = None
+        self._ended: Callable[[], ConnectionLost] | None = None
+        self._closed: Callable[[], ConnectionLost] | None = None
         after_fork_in_child(self._after_fork)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -73,7 +76,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         return self._incoming.memory()
 
     def _abort(self, reason: str) -> None:
-        self._end(lambda: ConnectionAbortedError(reason))
+        self._end(lambda: ConnectionLost(f"{reason}{self.advice}"))
         if self.transport is not None:
             self.transport.abort()
 
@@ -83,26 +86,26 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         known, unread, later = self._closed, self._incoming.pending, lost_earlier(self.where, exc)
-        self._end(lambda: lost_error(self.where, exc, unread))
-        self._closed = known or (lambda: ConnectionResetError(later))
+        self._end(lambda: ConnectionLost(f"{lost_error(self.where, exc, unread)}{self.advice}"))
+        self._closed = known or (lambda: ConnectionLost(f"{later}{self.advice}"))
         self._writable.set()
         self._sender.drop()
         if not self.lost.done():
             self.lost.set_result(None)
 
-    def _end(self, error: Callable[[], Exception]) -> None:
+    def _end(self, error: Callable[[], ConnectionLost]) -> None:
         self._ended = self._ended or error
         self._closed = self._closed or error
         self._fail_waiting(error)
 
-    def _fail_waiting(self, error: Callable[[], Exception]) -> None:
+    def _fail_waiting(self, error: Callable[[], ConnectionLost]) -> None:
         raise NotImplementedError
 
     def _after_fork(self) -> asyncio.AbstractEventLoop:
         reason = belongs_to_parent(
             f"the connection to {self.where}", "make another client in this process"
         )
-        self._closed = self._closed or (lambda: ConnectionAbortedError(reason))
+        self._closed = self._closed or (lambda: ConnectionLost(reason))
         self._ended = self._ended or self._closed
         # Nothing is to be done in the loop any more, nor waited for.
         self.lost = self.loop.create_future()
@@ -134,7 +137,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         Args:
             at_once: leave out the farewells of TLS.
         """
-        self._end(lambda: ConnectionAbortedError(closed_by_us(self.where)))
+        self._end(lambda: ConnectionLost(closed_by_us(self.where)))
         self._writable.set()
         if self.transport is None or self.lost.done():
             return

@@ -7,7 +7,8 @@ import time
 
 from sipyco_rpc._client.blocking.lock import CallLock
 from sipyco_rpc._client.blocking.transport import SocketTransport
-from sipyco_rpc.net.errors import closed_by_us, timeout_error
+from sipyco_rpc.net.errors import closed_by_us, protocol_violation, timeout_error
+from sipyco_rpc.support.lost import ConnectionLost, not_sent
 from sipyco_rpc.support.process_bound import after_fork_in_child, belongs_to_parent
 from sipyco_rpc.wire.client_session import ClientSession
 from sipyco_rpc.wire.frames import FrameError
@@ -41,6 +42,7 @@ class RequestChannel:
 
     Attributes:
         timeout: of socket operations, from the next request on.
+        advice: what to do when there is no connection any more, at the end of errors.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class RequestChannel:
         self.session = ClientSession(max_line)
         self.where = where
         self.timeout = timeout
+        self.advice = ""
         self.lock = CallLock()
         self.transport = SocketTransport(sock, where, self.session)
         after_fork_in_child(self._after_fork)
@@ -66,7 +69,7 @@ class RequestChannel:
 
         Raises:
             TimeoutError: an operation took longer than `timeout`, or all of it than the limit.
-            EOFError, ConnectionError: the connection is no more, and why.
+            ConnectionLost: the connection is no more, and why.
         """
         started = time.monotonic()
         timeout, deadline = self.timeout, None
@@ -119,7 +122,7 @@ class RequestChannel:
                 if isinstance(exc, KeyboardInterrupt):
                     raise
                 raise timeout_error(what, self.where, started) from exc
-            except (EOFError, FrameError) as exc:
+            except (ConnectionLost, FrameError) as exc:
                 self._raise_end(what, exc)
         finally:
             release(me)
@@ -161,7 +164,7 @@ class RequestChannel:
                 return self._receive_item(number, timeout, deadline)
             except TimeoutError as exc:
                 raise timeout_error(what, self.where, started) from exc
-            except (EOFError, FrameError) as exc:
+            except (ConnectionLost, FrameError) as exc:
                 self._raise_end(what, exc)
         finally:
             lock.release(me)
@@ -182,7 +185,7 @@ class RequestChannel:
             if session.pending_cancels or session.control_frames:
                 self._try_to_send_control_frames()
             if self.transport.closed is not None:
-                raise EOFError(self.transport.closed)
+                raise ConnectionLost(self.transport.closed)
             if received and timeout is not None:  # which is for each part of a large item
                 deadline = time.monotonic() + timeout  # there is one of the two at most
             limit = _ITEM_TIMEOUT
@@ -227,6 +230,7 @@ class RequestChannel:
         """Close the connection; a call in another thread ends with an error. May be repeated."""
         transport = self.transport
         if transport.closed is None:
+            self.advice = ""
             transport.closed = closed_by_us(self.where)
         transport.wake()
         me, lock = threading.get_ident(), self.lock
@@ -243,6 +247,7 @@ class RequestChannel:
 
     def _after_fork(self) -> None:
         self.lock.after_fork()
+        self.advice = ""
         advice = "make another client in this process"
         self.transport.leave(belongs_to_parent(f"the connection to {self.where}", advice))
 
@@ -262,7 +267,7 @@ class RequestChannel:
 
     def _check_open(self, what: str) -> None:
         if self.transport.closed is not None:
-            raise ConnectionResetError(f"{what}: {self.transport.closed}")
+            raise not_sent(f"{what}: {self.transport.closed}{self.advice}")
 
     def _send(self, pieces: list[Piece], timeout: float | None, deadline: float | None) -> None:
         """Send a message, and before it what the server has yet to be told."""
@@ -287,7 +292,8 @@ class RequestChannel:
             self.session.collect_cancels()
             self.transport.try_to_send(self.session.control_frames)
 
-    def _raise_end(self, what: str, exc: EOFError | FrameError) -> NoReturn:
+    def _raise_end(self, what: str, exc: ConnectionLost | FrameError) -> NoReturn:
         if isinstance(exc, FrameError):
-            self.transport.refuse(exc)
-        raise EOFError(f"{what}: {exc}") from exc
+            self.transport.fail(protocol_violation(self.where, exc))
+            raise ConnectionLost(f"{what}: {self.transport.closed}{self.advice}") from exc
+        raise ConnectionLost(f"{what}: {exc}{self.advice}") from exc.__cause__

@@ -35,7 +35,7 @@ class BlockingConnection(RequestChannel):
     Raises:
         OSError: no connection could be made.
         IncompatibleServer: the other side is not an RPC server.
-        EOFError: it closed the connection before it had greeted.
+        ConnectionLost: it closed the connection before it had greeted.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
             StopIteration: there are no more.
             Exception: what the generator raised.
             TimeoutError: it took too long; one may go on to wait.
-            EOFError, ConnectionError: the connection is no more.
+            ConnectionLost: the connection is no more.
         """
         try:
             return self.value_of(self.next_message())

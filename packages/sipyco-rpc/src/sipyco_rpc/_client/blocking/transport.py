@@ -15,6 +15,7 @@ from sipyco_rpc.net.errors import (
     protocol_violation,
 )
 from sipyco_rpc.net.workarounds import clear_tls_errors
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.wire.frames import FrameError
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
@@ -78,7 +79,7 @@ class SocketTransport:
         Raises:
             TimeoutError: it took too long. If some of it has been sent, the connection is closed;
                 otherwise the pieces are as they were.
-            OSError, EOFError: it is lost.
+            ConnectionLost: there is no connection any more.
         """
         if deadline is not None or timeout != self._timeout:
             self._limit_operation(timeout, deadline)
@@ -99,6 +100,8 @@ class SocketTransport:
                 if not pieces:
                     return
                 self._limit_operation(timeout, deadline)
+        except ConnectionLost:
+            raise  # as something was received, or it is closed
         except OSError as exc:
             if not isinstance(exc, TimeoutError) or exc.errno is not None:
                 self._lost(exc)
@@ -119,7 +122,7 @@ class SocketTransport:
         try:
             self._set_timeout(0)
             del data[: self._socket.send(data)]
-        except EOFError:
+        except ConnectionLost:
             pass  # closed by another thread
         except OSError as exc:
             if not _would_block(exc):
@@ -133,9 +136,7 @@ class SocketTransport:
 
         Raises:
             TimeoutError: nothing came in time.
-            EOFError: the other side has closed the connection.
-            OSError: the connection is lost.
-            ConnectionAbortedError: what came is no message.
+            ConnectionLost: there is no connection any more, or none that keeps to the rules.
         """
         if deadline is not None or timeout != self._timeout:
             self._limit_operation(timeout, deadline)
@@ -154,7 +155,6 @@ class SocketTransport:
             if _would_block(exc):
                 return  # it was not to be waited for
             self._lost(exc)
-            raise
         except MemoryError as exc:
             self.fail(closed_by_us(self._where, "there was not enough memory"))
             raise MemoryError(
@@ -168,7 +168,7 @@ class SocketTransport:
             raise
         if size == 0:
             if self.closed is not None:
-                raise EOFError(self.closed)
+                raise ConnectionLost(self.closed)
             self.fail(lost_earlier(self._where, None))
             raise lost_error(self._where, None, incoming.pending)
 
@@ -257,7 +257,7 @@ class SocketTransport:
     def refuse(self, exc: FrameError) -> NoReturn:
         """Give the connection up, as the other side does not keep to the rules."""
         self.fail(protocol_violation(self._where, exc))
-        raise ConnectionAbortedError(self.closed) from exc
+        raise ConnectionLost(self.closed) from exc
 
     def _fail_in_part(self) -> None:
         self.fail(closed_by_us(self._where, "a request was sent in part"))
@@ -271,9 +271,9 @@ class SocketTransport:
         if self.closed is not None:
             if self._tls:
                 clear_tls_errors()
-            raise EOFError(self.closed) from exc
+            raise ConnectionLost(self.closed) from exc
 
-    def _lost(self, exc: OSError) -> None:
+    def _lost(self, exc: OSError) -> NoReturn:
         """Raise what fits a connection that broke while sending or receiving."""
         self._check_closed(exc)
         reason: BaseException = exc
@@ -285,8 +285,7 @@ class SocketTransport:
             except OSError as alert:
                 reason = alert if is_tls_error(alert) else exc
         self.fail(lost_earlier(self._where, reason))
-        if is_tls_error(reason) or isinstance(exc, (ConnectionError, TimeoutError)):
-            raise lost_error(self._where, reason) from reason
+        raise lost_error(self._where, reason) from reason
 
 
 def _would_block(exc: OSError) -> bool:
