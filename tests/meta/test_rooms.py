@@ -54,7 +54,7 @@ FLOORS: Final[Mapping[str, list[set[str]]]] = {
         {"_limits", "_task_object"},
         {"_cli"},
         {"_certs", "_logging", "_pipes"},
-        {"_rpctool"},
+        {"_logstore", "_rpctool"},
     ],
 }
 FACES: Final = "the faces"

@@ -14,6 +14,10 @@ MAX_LOG_LINES: Final = 10_000  # lines; the traceback of the deepest recursion h
 """Lines of one log message (`max_lines` of a log server). The connection is dropped, likewise; in
 a `LogParser` each further line is a message of its own."""
 
+LOG_DATABASE_SIZE: Final = 1024 * 1024 * 1024  # bytes; millions of records, on any disk
+"""The database of a log server (`--max-size`, `SQLiteHandler(max_size=…)`), about. The oldest
+records are deleted."""
+
 # --- what only protects ---
 
 MAX_LOG_MESSAGE: Final = 16 * 1024 * 1024  # characters; all its lines together
@@ -49,6 +53,24 @@ THREAD_TIMEOUT: Final = 2.5  # seconds; it sends, and closes the connection
 
 STOP_NOTICE_TIMEOUT: Final = 0.5  # seconds; a forwarder keeps what it has not sent
 """A peer that does not see that the log server stops. The connection is closed."""
+
+MAX_WAITING_RECORDS: Final = 100_000  # records; a disk may be full until somebody comes
+"""Records that wait to be written into a file or database, by `sipyco_logserver` or a
+`SQLiteHandler`. The oldest are lost; the log says how many, once it can be written again."""
+
+MAX_WAITING_SIZE: Final = 64 * 1024 * 1024  # bytes; of the memory of a small computer
+"""What these take in memory, about. The oldest are lost, likewise."""
+
+MAX_BATCH: Final = 1000  # records; a kill loses no more than are not yet committed
+"""Records that are committed to a database together. The next ones are committed after them."""
+
+LOG_CLOSE_TIMEOUT: Final = 10.0  # seconds; a disk may hang
+"""The end of `sipyco_logserver`, or of a `SQLiteHandler`, which writes what waits. What was not
+written is said, with the count."""
+
+MAX_DAMAGED: Final = 10  # files; where each new database is damaged as well, the disk is
+"""Databases of logs that were found damaged and set aside, in one directory. No more are made: the
+log says so."""
 
 MAX_PIPE_LINE: Final = 100 * 1024 * 1024  # bytes; a worker sends the arrays of an experiment
 """A line in `pipe_ipc`. `readline` raises `ValueError`."""

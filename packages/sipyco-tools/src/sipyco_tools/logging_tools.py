@@ -15,12 +15,14 @@ from sipyco_tools._logging.records import (
 )
 from sipyco_tools._logging.records import _fwd_logger as _fwd_logger  # programs use it
 from sipyco_tools._logging.server import Server
+from sipyco_tools._logstore.handler import SQLiteHandler
 
 __all__ = [
     "TRACE",
     "LogForwarder",
     "LogParser",
     "MultilineFormatter",
+    "SQLiteHandler",
     "Server",
     "SourceFilter",
     "forward_logs",

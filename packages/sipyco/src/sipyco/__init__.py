@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sipyco import pyon_v1 as pyon_v1
     from sipyco import remote_exec as remote_exec
     from sipyco import sipyco_certs as sipyco_certs
+    from sipyco import sipyco_logs as sipyco_logs
+    from sipyco import sipyco_logserver as sipyco_logserver
     from sipyco import sipyco_rpctool as sipyco_rpctool
     from sipyco import sync_struct as sync_struct
     from sipyco import test as test

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.status import register
+from sipyco_rpc.support.validation import format_address
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_tools._limits import MAX_LOG_LINE, MAX_LOG_LINES, STOP_NOTICE_TIMEOUT
 from sipyco_tools._logging.session import LogSession, Refused
@@ -57,6 +60,40 @@ class Server(AsyncioServer):
             raise ValueError(f"max_lines must be at least 1, got {max_lines}")
         self._max_line = max_line
         self._max_lines = max_lines
+        register("log_servers", self)
+        self._started: float | None = None  # in seconds since 1970
+        self._received = 0  # records, by connections that have ended
+        self._refused = 0  # connections that were dropped for what they sent
+        self._sessions: dict[LogSession, tuple[str, float]] = {}  # of whom, and since when
+
+    def _begin_anew(self) -> None:
+        super()._begin_anew()
+        self._sessions = {}
+
+    def _prepare_start(self, loop: asyncio.AbstractEventLoop) -> None:
+        super()._prepare_start(loop)
+        self._started = time.time()
+
+    def status(self) -> dict[str, Any]:
+        """Tell what it does, in plain values; times are in seconds since 1970.
+
+        Returns:
+            When it was `started` and its `addresses` (None and none while it does not run); its
+            `connections`, each with `address`, `since` and `received`; the number of records
+            `received` of all; and how many connections were `refused` for what they sent.
+        """
+        server, sessions = self.server, list(self._sessions.items())
+        sockets = () if server is None else server.sockets
+        return {
+            "started": self._started if server is not None else None,
+            "addresses": [format_address(*sock.getsockname()[:2]) for sock in sockets],
+            "connections": [
+                {"address": address, "since": since, "received": session.received}
+                for session, (address, since) in sessions
+            ],
+            "received": self._received + sum(session.received for session, _ in sessions),
+            "refused": self._refused,
+        }
 
     def _activity(self) -> str:
         return "receiving log records"
@@ -73,6 +110,8 @@ class Server(AsyncioServer):
             answer=partial(_answer, writer),
             untimed=partial(self._say_untimed, peer),
         )
+        sessions = self._sessions
+        sessions[session] = slot.peer, time.time()
         try:
             try:
                 await self._receive(slot, reader, session)
@@ -80,8 +119,11 @@ class Server(AsyncioServer):
                 await self._drain(slot, reader, writer, session)
                 raise
         except Refused as exc:
+            self._refused += 1
             self._warn("%s, dropping connection to %r: %r", exc, peer, exc.line)
         finally:
+            sessions.pop(session, None)
+            self._received += session.received
             if rest := session.rest():
                 self._warn("the connection to %r ended in the middle of a message: %r", peer, rest)
 

@@ -137,6 +137,7 @@ class LogSession:
     Attributes:
         answer: sends the peer, which is listening, what the server says; None if it cannot.
         banner_received: whether the banner has come.
+        received: how many records have come.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class LogSession:
         untimed: Callable[[str], None] | None = None,
     ) -> None:
         self.banner_received = False
+        self.received = 0
         self.answer = answer
         self._first = True  # entry
         self._untimed = untimed  # until it has been called
@@ -202,6 +204,7 @@ class LogSession:
         if entry.created is None and self._untimed is not None:
             untimed, self._untimed = self._untimed, None
             untimed(entry.source)
+        self.received += 1
         emit_entry(entry, time.time())
 
 

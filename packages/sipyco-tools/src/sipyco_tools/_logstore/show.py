@@ -1,0 +1,110 @@
+"""Shows what a database of logs holds, as `sipyco_logs` was asked to."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sipyco_tools._cli.colour import is_coloured, is_terminal
+from sipyco_tools._cli.output import flush, show, show_error
+from sipyco_tools._logging.text import level_name
+from sipyco_tools._logstore.query import Filter
+from sipyco_tools._logstore.reading import CannotRead, LogReader
+from sipyco_tools._logstore.rows import Row, shown
+
+_POLL: Final = 0.2  # seconds; a person takes it for at once, and it costs nothing
+_RETRY: Final = 1.0  # seconds until a database that is gone is looked for again
+
+
+def json_line(row: Row) -> str:
+    """Return a record as a JSON object in one line, in ASCII."""
+    when = datetime.fromtimestamp(row.created).astimezone()
+    return json.dumps(
+        {
+            "time": when.isoformat(timespec="milliseconds"),
+            "source": row.source,
+            "level": level_name(row.level),
+            "logger": row.logger,
+            "message": row.message,
+            "levelno": row.level,
+            "created": row.created,
+            "received": row.received,
+            "time_of_arrival": row.time_of_arrival,
+        }
+    )
+
+
+class Viewer:
+    """Shows records on standard output.
+
+    Args:
+        wanted: which.
+        as_json: one object in each line.
+    """
+
+    def __init__(self, wanted: Filter, as_json: bool) -> None:
+        self._wanted = wanted
+        self._as_json = as_json
+        self._coloured = is_coloured(sys.stdout)
+
+    def stored(self, reader: LogReader, limit: int | None, last_id: int) -> int:
+        """Show what is there; return how many records that was."""
+        count = 0
+        for row in reader.rows(self._wanted, limit, last_id):
+            self._show(row)
+            count += 1
+        return count
+
+    def follow(self, reader: LogReader, last_id: int) -> None:
+        """Show what comes, until Ctrl-C: also when the database is pruned, or replaced.
+
+        Args:
+            reader: of the database; is closed.
+            last_id: where to begin.
+        """
+        path = reader.path
+        while True:
+            try:
+                self._follow(reader, last_id)
+            except CannotRead as exc:
+                show_error(f"{exc}; waiting for another one")
+            finally:
+                reader.close()
+            reader, last_id = _when_there(path), 0
+
+    def _follow(self, reader: LogReader, shown_id: int) -> None:
+        """Show what comes, until the database is replaced."""
+        replaced = False
+        while not replaced:
+            replaced = reader.was_replaced()  # before: what came until then is still there
+            last_id = reader.last_id()
+            for row in reader.rows_after(self._wanted, shown_id, last_id):
+                self._show(row)
+            flush()
+            shown_id = max(shown_id, last_id)  # it is 0 where all rows are deleted
+            if not replaced:
+                time.sleep(_POLL)
+
+    def _show(self, row: Row) -> None:
+        if self._as_json:
+            show(json_line(row))
+        else:
+            show(shown(row, self._coloured, self._wanted.by_arrival))
+
+
+def _when_there(path: Path) -> LogReader:
+    while True:
+        try:
+            return LogReader(path)
+        except CannotRead:
+            time.sleep(_RETRY)
+
+
+def note(text: str) -> None:
+    """Tell a person something that does not belong to the output."""
+    if is_terminal(sys.stdout):
+        show_error(text)
