@@ -45,12 +45,10 @@ class LastingConnection(Connector):
         self._key = key
         try:
             self._do("connecting", lambda connection: None)
-        except ConnectionLost:
-            if self._attempts.failure is None:
-                raise
-        if self._latest is None:
-            assert self._attempts.failure is not None
-            raise self._attempts.failure  # as a client without `reconnect` does
+        except ConnectionLost as exc:
+            if self._latest is None:
+                # As a client without `reconnect` does.
+                raise self._attempts.failure or exc from None
 
     @property
     def _known(self) -> BlockingConnection:
