@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Self
+from weakref import ref
 
 from sipyco_rpc._client.aio.closing import Closing
-from sipyco_rpc._client.aio.connection import AsyncioConnection
+from sipyco_rpc._client.aio.opening import open_connection
+from sipyco_rpc._client.attempts import checked_reconnect
 from sipyco_rpc._client.remote_method import documented
 from sipyco_rpc._client.signatures import signature_of
 from sipyco_rpc._client.status import ask_status_async, ping_async
 from sipyco_rpc.limits import MAX_LINE
-from sipyco_rpc.net.errors import before_greeting, timeout_error
-from sipyco_rpc.net.keepalive import async_protocol, async_socket
-from sipyco_rpc.net.tls import client_ssl_context
-from sipyco_rpc.support.lost import ConnectionLost
+from sipyco_rpc.net.tls import client_ssl_context, client_ssl_contexts
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.session import AutoTarget
 
 if TYPE_CHECKING:
+    from sipyco_rpc._client.aio.connection import AsyncioConnection
+    from sipyco_rpc._client.aio.lasting import LastingAsyncioConnection
+    from sipyco_rpc._client.attempts import StateCallback
     from sipyco_rpc.net.tls import SimpleSSLConfig
 
 _ADVICE: Final = " (make a new `AsyncioClient`, or use `AsyncioClient(reconnect=…)`)"
@@ -46,14 +46,30 @@ class AsyncioClient(RemoteTarget):
         timeout: for connecting with its handshake, and for each call, in seconds; None for
             none. See `call_timeout` for a limit to single calls.
         max_line: longest reply to accept, in bytes; longer ones raise `LineTooLong`.
+        reconnect: seconds for which `connect_rpc`, and later a call, wait for a server that is
+            away; True for 10, 0 for one attempt. A connection that is lost is made again in the
+            background. None: the client is of no use then. No call waits longer than `timeout` or
+            `call_timeout`, and none is sent twice: one that was under way raises `ConnectionLost`.
+        state_cb: with `reconnect`, a function, or a coroutine function, that is called in the
+            event loop with a bool (whether there is a connection) and a text (why) as that
+            changes. What it raises is logged.
     """
 
-    def __init__(self, timeout: float | None = None, *, max_line: int = MAX_LINE) -> None:
+    def __init__(
+        self,
+        timeout: float | None = None,
+        *,
+        max_line: int = MAX_LINE,
+        reconnect: float | None = None,
+        state_cb: StateCallback | None = None,
+    ) -> None:
         # Every attribute is name-mangled, so that none hides a remote method.
         self.__timeout = checked_timeout(timeout)
         self.__max_line = max_line
+        self.__patience = checked_reconnect(reconnect, state_cb)
+        self.__state_cb = state_cb
         self.__key = object()
-        self.__connection: AsyncioConnection | None = None
+        self.__connection: AsyncioConnection | LastingAsyncioConnection | None = None
         self.__valid_methods: frozenset[str] = frozenset()
 
     __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
@@ -76,46 +92,57 @@ class AsyncioClient(RemoteTarget):
         """
         if self.__connection is not None:
             raise RuntimeError(f"already connected to {self.__connection.where}")
-        context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
-        where = format_address(host, port)
-        started = time.monotonic()
-        sock = await async_socket(host, port, self.__timeout)
-        limit = None if self.__timeout is None else started + self.__timeout - time.monotonic()
-        try:
-            async with asyncio.timeout(limit):
-                connection = await async_protocol(
-                    lambda: AsyncioConnection(where, self.__max_line, self.__timeout, self.__key),
-                    sock,
-                    host,
-                    port,
-                    context,
-                )
-                connection.sock = sock
-                try:
-                    session = connection.session
-                    session.receive_identification(await connection.exchange(session.hello))
-                    self.__connection = connection
-                    if target_name is not None:
-                        await self.__select(connection, target_name)
-                except BaseException as exc:
-                    greeted, self.__connection = self.__connection is not None, None
-                    connection.close(at_once=True)
-                    await connection.wait_closed()
-                    if isinstance(exc, ConnectionLost) and not greeted:
-                        raise before_greeting(exc, context is not None) from exc.__cause__
-                    raise
-        except TimeoutError as exc:
-            raise timeout_error("connecting", where, started) from exc
+        address, tls = (host, port), (ssl_config, local_cert, local_key, peer_cert)
+        if self.__patience is not None:
+            self.__connection = await self.__lasting(address, target_name, tls)
+            return
+        connection = await open_connection(
+            address,
+            target_name,
+            self.__timeout,
+            client_ssl_context(*tls),
+            self.__max_line,
+            self.__timeout,
+            self.__key,
+        )
         connection.advice = _ADVICE
+        self.__valid_methods = connection.session.methods
+        self.__connection = connection
 
-    async def __select(
-        self, connection: AsyncioConnection, target_name: str | type[AutoTarget]
-    ) -> None:
-        session = connection.session
-        session.receive_methods(await connection.exchange(session.select, target_name))
-        self.__valid_methods = session.methods
+    async def __lasting(
+        self, address: tuple[str, int], target_name: str | type[AutoTarget] | None, tls: Any
+    ) -> LastingAsyncioConnection:
+        from sipyco_rpc._client.aio.lasting import LastingAsyncioConnection
 
-    def __connected(self) -> AsyncioConnection:
+        patience, timeout, max_line, key = (
+            self.__patience,
+            self.__timeout,
+            self.__max_line,
+            self.__key,
+        )
+        assert patience is not None
+        contexts, this = client_ssl_contexts(*tls), ref(self)
+
+        def open_one(
+            target_name: str | type[AutoTarget] | None, seconds: float
+        ) -> Coroutine[Any, Any, AsyncioConnection]:
+            return open_connection(
+                address, target_name, seconds, contexts(), max_line, timeout, key
+            )
+
+        def learn(methods: frozenset[str]) -> None:
+            client = this()
+            if client is not None:
+                client.__valid_methods = methods
+
+        where, state_cb = format_address(*address), self.__state_cb
+        connection = LastingAsyncioConnection(
+            where, target_name, open_one, patience, timeout, key, state_cb, learn
+        )
+        await connection.connect()
+        return connection
+
+    def __connected(self) -> AsyncioConnection | LastingAsyncioConnection:
         if self.__connection is None:
             raise ConnectionError("not connected; see `connect_rpc`")
         return self.__connection
@@ -123,7 +150,8 @@ class AsyncioClient(RemoteTarget):
     async def select_rpc_target(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target, once, after connecting with `target_name=None`; see `Client`."""
         connection = self.__connected()
-        await connection.limited("selecting the target", self.__select(connection, target_name))
+        await connection.limited("selecting the target", connection.select(target_name))
+        self.__valid_methods = connection.session.methods
 
     def get_selected_target(self) -> str | None:
         """Return the name of the selected target, or None."""
@@ -194,7 +222,7 @@ class AsyncioClient(RemoteTarget):
 
 
 def _coroutine_function(
-    name: str, connection: AsyncioConnection
+    name: str, connection: AsyncioConnection | LastingAsyncioConnection
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Make a remote method an `async def`, with its signature and docstring if they are known."""
     call = connection.call

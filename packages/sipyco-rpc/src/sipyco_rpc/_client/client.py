@@ -16,6 +16,8 @@ TYPE_CHECKING = False  # what `typing` has, without the time that it takes to lo
 if TYPE_CHECKING:
     from typing import Any, Final, Self
 
+    from sipyco_rpc._client.attempts import StateCallback
+    from sipyco_rpc._client.blocking.lasting import LastingConnection
     from sipyco_rpc.net.tls import SimpleSSLConfig
 
 _ADVICE: Final = " (make a new `Client`, or use `Client(…, reconnect=…)`)"
@@ -50,6 +52,13 @@ class Client(RemoteTarget):
         local_key: path of its private key.
         peer_cert: path of the certificates to trust.
         max_line: longest reply to accept, in bytes; longer ones raise `LineTooLong`.
+        reconnect: seconds for which the constructor, and later a call, wait for a server that is
+            away; True for 10. A call then connects again. With 0 it tries once. None: the client
+            is of no use once its connection is lost. No call waits longer than `timeout` or
+            `call_timeout`, and none is sent twice: one that was under way raises `ConnectionLost`.
+        state_cb: with `reconnect`, a function that is called with a bool (whether there is a
+            connection) and a text (why), in the thread of the call that has noticed the change.
+            It may call methods. What it raises is logged.
 
     Raises:
         OSError: no connection could be made; `TimeoutError` and the errors of TLS among them.
@@ -71,10 +80,37 @@ class Client(RemoteTarget):
         local_key: str | None = None,
         peer_cert: str | None = None,
         max_line: int = MAX_LINE,
+        reconnect: float | None = None,
+        state_cb: StateCallback | None = None,
     ) -> None:
         # Every attribute is name-mangled, so that none hides a remote method.
         self.__valid_methods: frozenset[str] = frozenset()  # programs read this one
         self.__key = object()
+        self.__connection: BlockingConnection | LastingConnection
+        if state_cb is not None or not (reconnect is None or reconnect is False):
+            from weakref import ref
+
+            from sipyco_rpc._client.blocking.opening import lasting_connection
+
+            this = ref(self)
+
+            def learn(methods: frozenset[str]) -> None:
+                client = this()
+                if client is not None:
+                    client.__valid_methods = methods
+
+            self.__connection = lasting_connection(
+                (host, port),
+                target_name,
+                timeout,
+                (ssl_config, local_cert, local_key, peer_cert),
+                max_line,
+                self.__key,
+                reconnect,
+                state_cb,
+                learn,
+            )
+            return
         context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
         self.__connection = BlockingConnection(host, port, timeout, context, max_line, self.__key)
         if target_name is not None:

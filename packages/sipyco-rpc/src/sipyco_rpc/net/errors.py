@@ -25,6 +25,7 @@ __all__ = [
     "protocol_violation",
     "reason_of",
     "timeout_error",
+    "would_block",
 ]
 
 # How a TLS alert begins: what a server with TLS answers to a client without it.
@@ -127,6 +128,15 @@ def is_tls_error(exc: BaseException | None) -> bool:
     """Tell whether an error is one of `ssl`, which a program without TLS does without."""
     ssl = sys.modules.get("ssl")
     return ssl is not None and isinstance(exc, ssl.SSLError)
+
+
+def would_block(exc: OSError) -> bool:
+    """Tell whether an error only says that something would have to be waited for."""
+    # The names are those of `ssl`, which a program without TLS does without.
+    return isinstance(exc, BlockingIOError) or type(exc).__name__ in (
+        "SSLWantReadError",
+        "SSLWantWriteError",
+    )
 
 
 def lost_error(where: str, exc: BaseException | None, unread: Text = b"") -> ConnectionLost:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from sipyco_rpc._client.timeouts import Limit
     from sipyco_rpc.wire.session import AutoTarget
 
 
@@ -30,6 +31,7 @@ class BlockingConnection(RequestChannel):
         ssl_context: for TLS, or None.
         max_line: longest reply to accept, in bytes.
         key: stands for the client in `call_timeout`.
+        limit: of the handshake, as for `exchange`.
 
     Attributes:
         key: as it was given.
@@ -48,6 +50,7 @@ class BlockingConnection(RequestChannel):
         ssl_context: ssl.SSLContext | None,
         max_line: int,
         key: object,
+        limit: Limit = NO_LIMIT,
     ) -> None:
         timeout, where = checked_timeout(timeout), format_address(host, port)
         super().__init__(connect(host, port, timeout, ssl_context), where, timeout, max_line)
@@ -55,19 +58,22 @@ class BlockingConnection(RequestChannel):
         self._listing: dict[str, Any] | None = None
         self._names: dict[str, str] = {}  # of calls, for error messages
         try:
-            self.session.receive_identification(
-                self.exchange("the handshake", NO_LIMIT, self.session.hello)
-            )
+            self._greet(limit)
         except BaseException as exc:
             self.close()
             if isinstance(exc, ConnectionLost):
                 raise before_greeting(exc, ssl_context is not None) from exc.__cause__
             raise
 
-    def select(self, target_name: str | type[AutoTarget]) -> None:
-        """Select a target and learn its methods."""
+    def _greet(self, limit: Limit) -> None:
+        self.session.receive_identification(
+            self.exchange("the handshake", limit, self.session.hello)
+        )
+
+    def select(self, target_name: str | type[AutoTarget], limit: Limit = NO_LIMIT) -> None:
+        """Select a target and learn its methods, within the limit of `exchange`."""
         session = self.session
-        message = self.exchange("selecting the target", NO_LIMIT, session.select, target_name)
+        message = self.exchange("selecting the target", limit, session.select, target_name)
         session.receive_methods(message)
 
     @property
