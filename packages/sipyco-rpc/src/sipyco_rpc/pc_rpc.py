@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sipyco_rpc._client.asyncio_client import AsyncioClient
     from sipyco_rpc._client.best_effort import BestEffortClient
+    from sipyco_rpc._client.progress import call_progress
     from sipyco_rpc._server.loop import simple_server_loop
     from sipyco_rpc._server.server import Server
 
@@ -38,6 +39,7 @@ __all__ = [
     "Server",
     "SimpleSSLConfig",
     "as_interface",
+    "call_progress",
     "call_timeout",
     "simple_server_loop",
 ]
@@ -47,6 +49,7 @@ __all__ = [
 _LAZY = {
     "AsyncioClient": "sipyco_rpc._client.asyncio_client",
     "BestEffortClient": "sipyco_rpc._client.best_effort",
+    "call_progress": "sipyco_rpc._client.progress",
     "Server": "sipyco_rpc._server.server",
     "simple_server_loop": "sipyco_rpc._server.loop",
 }
