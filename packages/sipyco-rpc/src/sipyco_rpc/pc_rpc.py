@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from sipyco_rpc._client.asyncio_client import AsyncioClient
     from sipyco_rpc._client.best_effort import BestEffortClient
+    from sipyco_rpc._client.progress import call_progress
     from sipyco_rpc._server.loop import simple_server_loop
     from sipyco_rpc._server.server import Server
     from sipyco_rpc._server.serving import serve
@@ -47,6 +48,7 @@ __all__ = [
     "ServerThread",
     "SimpleSSLConfig",
     "as_interface",
+    "call_progress",
     "call_timeout",
     "deregister_exception",
     "register_exception",
@@ -60,6 +62,7 @@ __all__ = [
 _LAZY = {
     "AsyncioClient": "sipyco_rpc._client.asyncio_client",
     "BestEffortClient": "sipyco_rpc._client.best_effort",
+    "call_progress": "sipyco_rpc._client.progress",
     "Server": "sipyco_rpc._server.server",
     "ServerThread": "sipyco_rpc._server.thread",
     "serve": "sipyco_rpc._server.serving",

@@ -10,7 +10,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from sipyco_rpc._compat import prepare_tracebacks
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, STOP_TIMEOUT

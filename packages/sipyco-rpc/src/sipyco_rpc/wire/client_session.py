@@ -93,7 +93,8 @@ class ClientSession(ClientHandshake):
         elif make == self.request:
             body = arguments[0]
         else:
-            return make, arguments
+            kept: Callable[..., Any] | None = getattr(make, "kept", None)
+            return (make, arguments) if kept is None else kept(arguments)
         text, buffers = body
         copies = [buffer if is_constant(buffer) else copy_of(buffer) for buffer in buffers]
         return self.request, ((text, copies),)

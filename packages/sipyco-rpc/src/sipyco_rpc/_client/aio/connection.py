@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sipyco_rpc._client.aio.limit import limited
 from sipyco_rpc._client.aio.protocol import ConnectionProtocol
+from sipyco_rpc._client.progress import told_by_loop
 from sipyco_rpc._client.timeouts import limits
 from sipyco_rpc.net.errors import protocol_violation
 from sipyco_rpc.support.process_bound import not_copyable
@@ -87,11 +88,12 @@ class AsyncioConnection(ConnectionProtocol):
     async def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `exchange`, and what the method raised."""
         session = self.session
-        exchange = self.exchange(session.request_call, name, args, kwargs)
         if self._timeout is None and not limits.get():
-            message = await exchange
+            message = await self.exchange(session.request_call, name, args, kwargs)
         else:
-            message = await self.limited(self._what(name), exchange)
+            with told_by_loop(self._key, session, self._sender, self._waiting) as make:
+                exchange = self.exchange(make, name, args, kwargs)
+                message = await self.limited(self._what(name), exchange)
         value = session.receive_reply(message)
         if value is not GENERATOR:
             return value

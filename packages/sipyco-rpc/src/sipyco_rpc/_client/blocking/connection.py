@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sipyco_rpc._client.blocking.channel import RequestChannel
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
-from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits
+from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits, reported
 from sipyco_rpc.net.errors import before_greeting
 from sipyco_rpc.net.keepalive import connect
 from sipyco_rpc.support.lost import ConnectionLost
@@ -98,8 +98,11 @@ class BlockingConnection(RequestChannel):
         """
         session = self.session
         what = self._names.get(name) or self._name(name)
-        limit = limit_of(self.key) if limits.get() else NO_LIMIT
-        reply = self.exchange(what, limit, session.request_call, name, args, kwargs)
+        limit, make = NO_LIMIT, session.request_call
+        if limits.get():
+            limit = limit_of(self.key)
+            make = reported(self.key, session, make)
+        reply = self.exchange(what, limit, make, name, args, kwargs)
         try:
             value = session.receive_reply(reply)
             if value is not GENERATOR:
