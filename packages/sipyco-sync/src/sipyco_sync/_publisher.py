@@ -13,6 +13,7 @@ from sipyco_rpc.support.quoting import excerpt
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import Feed, FeedServer
 from sipyco_sync._limits import MAX_BACKLOG
+from sipyco_sync._mod_errors import error_of_content
 from sipyco_sync._mods import Mod, PreparedPublish
 from sipyco_sync.notifier import Notifier
 
@@ -20,11 +21,17 @@ logger = logging.getLogger("sipyco.sync_struct")
 
 
 def _encode_v2(mod: Mod, plain_float64: bool) -> bytes:
-    return pyon.encode_bytes(mod, plain_float64=plain_float64, end="\n")
+    try:
+        return pyon.encode_bytes(mod, plain_float64=plain_float64, end="\n")
+    except (AssertionError, TypeError, ValueError) as exc:
+        raise error_of_content(exc, mod, pyon.encode) from None
 
 
 def _encode_v1(mod: Mod) -> bytes:
-    return pyon_v1.encode(mod).encode("ascii") + b"\n"
+    try:
+        return pyon_v1.encode(mod).encode("ascii") + b"\n"
+    except (TypeError, ValueError) as exc:
+        raise error_of_content(exc, mod, pyon_v1.encode) from None
 
 
 class _NotifierFeed(Feed):

@@ -147,7 +147,7 @@ class Broadcaster(FeedServer):
             TypeError: it cannot be encoded; whether somebody listens or not.
             RuntimeError: the broadcaster is that of a process from which this one was forked.
         """
-        line = pyon.encode_bytes(obj, end="\n")
+        line = pyon.encode_bytes(obj, end="\n", name="the message")
         channel = self._feeds.get(name)
         if channel is not None:
             channel.put(line)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.session import Body, OutgoingMessage
 
 GENERATOR: Final = object()  # stands for the result of a method whose items are to come
+_ARGUMENTS: Final = "arguments"  # what errors call them
+_UNENCODABLE: Final = (AssertionError, TypeError, ValueError)
 _NO_KWARGS: Final = b',"kwargs":{}}'
 
 
@@ -46,19 +48,21 @@ class ClientSession(ClientHandshake):
         """Give the body of a call.
 
         Raises:
-            TypeError: an argument cannot be encoded.
+            TypeError: an argument cannot be encoded; the text tells its place.
         """
         if kwargs or not self.framed:
-            values = list(args) if self.framed else tuple(args)
-            return self.body(
-                {"action": "call", "name": name, "args": values, "kwargs": dict(kwargs)}
-            )
+            values, named = list(args) if self.framed else tuple(args), dict(kwargs)
+            try:
+                return self.body({"action": "call", "name": name, "args": values, "kwargs": named})
+            except _UNENCODABLE as exc:
+                parts = (_ARGUMENTS, values), (_ARGUMENTS, named)
+                raise self._error_of_part(exc, *parts) from None
         # The same text, of which only a part is new with each call.
         prefix = self._prefixes.get(name)
         if prefix is None:
             prefix = b'{"action":"call","name":%b,"args":' % pyon.encode_bytes(name)
             self._prefixes[name] = prefix
-        text, buffers = self._encode(list(args))
+        text, buffers = self._encode(list(args), _ARGUMENTS)
         return prefix + text + _NO_KWARGS, buffers
 
     def request_call(
@@ -69,7 +73,7 @@ class ClientSession(ClientHandshake):
         if prefix is None or kwargs:
             return self.request(self.call(name, args, kwargs))
         number = self.requests_sent + 1
-        text, buffers = self._encode(list(args))
+        text, buffers = self._encode(list(args), _ARGUMENTS)
         if buffers:
             return number, pack_frame(number, prefix + text + _NO_KWARGS, buffers)
         length = len(prefix) + len(text) + len(_NO_KWARGS)

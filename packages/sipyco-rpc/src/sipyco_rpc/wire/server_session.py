@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LENGTH_OF_OK: Final = len(b'{"status":"ok","ret":}')
 _OF_CALLS: Final = (NextRequest, CancelRequest)  # what is about a call, and has its number
+_RESULT: Final = "the result"  # what errors call it
 _NEEDS_FRAMES: Final = (
     "the method returns a generator; its items can only be sent to clients that select `frames`"
 )
@@ -190,18 +191,22 @@ class ServerSession(Session):
         """Answer a call with what its method has returned.
 
         Raises:
-            TypeError: the value cannot be encoded; `fail` the call instead.
+            TypeError: the value cannot be encoded; the text tells the place of what cannot.
+                `fail` the call instead.
         """
         if self.framed:
             # What is nearly always sent, in fewer steps than `pack_frame` takes.
-            text, buffers = self._encode(value)
+            text, buffers = self._encode(value, _RESULT)
             if buffers:
                 pieces = pack_frame(number, b'{"status":"ok","ret":%b}' % text, buffers)
             else:
                 length = len(text) + _LENGTH_OF_OK
                 pieces = [b'#%d %d\n{"status":"ok","ret":%b}' % (number, length, text)]
         else:
-            pieces = [self.body({"status": "ok", "ret": value})[0]]
+            try:
+                pieces = [self.body({"status": "ok", "ret": value})[0]]
+            except (AssertionError, TypeError, ValueError) as exc:
+                raise self._error_of_part(exc, (_RESULT, value)) from None
         self._size -= self._calls.pop(number)
         return pieces
 
@@ -227,7 +232,7 @@ class ServerSession(Session):
 
     def item(self, number: int, value: Any) -> list[Piece]:
         """Give an item of a generator, of those that were asked for; errors are as for `reply`."""
-        text, buffers = self._encode(value)
+        text, buffers = self._encode(value, "the item")
         self.credit[number] -= 1
         return pack_frame(number, b'{"status":"item","ret":%b}' % text, buffers)
 
