@@ -7,7 +7,15 @@ from typing import Any, NamedTuple, TypeAlias
 from sipyco_rpc.limits import MAX_CREDIT_ASKED
 from sipyco_rpc.support.quoting import short_repr
 
-__all__ = ["CallRequest", "CancelRequest", "ListRequest", "NextRequest", "parse_request"]
+__all__ = [
+    "CallRequest",
+    "CancelRequest",
+    "GetPropertyRequest",
+    "ListRequest",
+    "NextRequest",
+    "SetPropertyRequest",
+    "parse_request",
+]
 
 
 class CallRequest(NamedTuple):
@@ -22,6 +30,19 @@ class ListRequest(NamedTuple):
     """A request for the signatures and docstrings of the target."""
 
 
+class GetPropertyRequest(NamedTuple):
+    """A request for the value of a property."""
+
+    name: str
+
+
+class SetPropertyRequest(NamedTuple):
+    """A request to give a property a value."""
+
+    name: str
+    value: Any
+
+
 class CancelRequest(NamedTuple):
     """A request to end the call of this number."""
 
@@ -32,15 +53,23 @@ class NextRequest(NamedTuple):
     items: int
 
 
-Request: TypeAlias = CallRequest | ListRequest | CancelRequest | NextRequest
+Request: TypeAlias = (
+    CallRequest
+    | ListRequest
+    | GetPropertyRequest
+    | SetPropertyRequest
+    | CancelRequest
+    | NextRequest
+)
 
 
-def parse_request(value: dict[Any, Any], framed: bool) -> Request:
+def parse_request(value: dict[Any, Any], framed: bool, properties: bool = False) -> Request:
     """Make a request of the dictionary that a client has sent.
 
     Args:
         value: the dictionary.
         framed: whether there can be requests about calls that are under way.
+        properties: whether there can be requests about properties.
 
     Raises:
         ValueError: it is not a request; the text says what was expected.
@@ -53,6 +82,13 @@ def parse_request(value: dict[Any, Any], framed: bool) -> Request:
         return _parse_call(value.get("name"), value.get("args"), value.get("kwargs"))
     if action == "get_rpc_method_list":
         return ListRequest()
+    if properties and action == "get_property":
+        return GetPropertyRequest(_property_name(action, value))
+    if properties and action == "set_property":
+        name = _property_name(action, value)
+        if "value" not in value:
+            raise ValueError("`set_property` needs a `value`")
+        return SetPropertyRequest(name, value["value"])
     if framed and action == "next":
         count = value.get("n")
         if type(count) is not int or not 0 < count <= MAX_CREDIT_ASKED:
@@ -60,8 +96,17 @@ def parse_request(value: dict[Any, Any], framed: bool) -> Request:
         return NextRequest(count)
     if framed and action == "cancel":
         return CancelRequest()
-    known = "'call', 'get_rpc_method_list'" + (", 'next', 'cancel'" if framed else "")
+    known = "'call', 'get_rpc_method_list'"
+    known += ", 'get_property', 'set_property'" if properties else ""
+    known += ", 'next', 'cancel'" if framed else ""
     raise ValueError(f"unknown action {short_repr(action)}; there are: {known}")
+
+
+def _property_name(action: str, value: dict[Any, Any]) -> str:
+    name = value.get("name")
+    if not isinstance(name, str):
+        raise ValueError(f"`{action}` needs a `name` that is a string, got {short_repr(name)}")
+    return name
 
 
 def _parse_call(name: object, args: object, kwargs: object) -> CallRequest:

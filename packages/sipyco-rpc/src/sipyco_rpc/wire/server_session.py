@@ -12,7 +12,12 @@ from sipyco_rpc.support.quoting import excerpt, short_message
 from sipyco_rpc.wire.exceptions import pack_exception, without_arguments
 from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.lines import LineTooLong
-from sipyco_rpc.wire.requests import CallRequest, ListRequest, NextRequest, parse_request
+from sipyco_rpc.wire.requests import (
+    CallRequest,
+    CancelRequest,
+    NextRequest,
+    parse_request,
+)
 from sipyco_rpc.wire.server_handshake import ServerHandshake, TargetSelected
 from sipyco_rpc.wire.session import ProtocolError, Session
 
@@ -39,6 +44,7 @@ class ServerSession(Session):
         description: free text for the greeting, or None.
         plain_float64: write `numpy.float64` scalars as plain JSON numbers.
         frames: offer frames.
+        properties: offer requests about properties.
         max_message: longest request to accept, in bytes.
 
     Attributes:
@@ -56,11 +62,14 @@ class ServerSession(Session):
         *,
         plain_float64: bool = False,
         frames: bool = True,
+        properties: bool = False,
         max_message: int = MAX_LINE,
     ) -> None:
         super().__init__(max_message, plain_float64=plain_float64)
         self.credit: dict[int, int] = {}
-        self.handshake = ServerHandshake(self.incoming, target_names, description, frames)
+        self.handshake = ServerHandshake(
+            self.incoming, target_names, description, frames, properties
+        )
         # The calls that have yet to be answered: the bytes of their requests, by their numbers.
         self._calls: dict[int, int] = {}
         self._size = 0  # of all of them
@@ -84,9 +93,15 @@ class ServerSession(Session):
             self._use(event.features)
         return event
 
-    def accept(self, names: Iterable[str]) -> list[Piece]:
-        """Tell the client what methods the target has that it has selected."""
-        return self.pack(0, self.body(set(names)))
+    def accept(self, names: Iterable[str], properties: Iterable[str] = ()) -> list[Piece]:
+        """Tell the client what methods the target has that it has selected, and what properties.
+
+        Of properties only a client hears that has asked for them.
+        """
+        methods = set(names)
+        if not self.has_properties:
+            return self.pack(0, self.body(methods))
+        return self.pack(0, self.body({"methods": methods, "properties": set(properties)}))
 
     def refuse(self, exception: BaseException) -> list[Piece]:
         """Tell the client, if it can be told, why there is no target; the connection is over."""
@@ -130,7 +145,8 @@ class ServerSession(Session):
                     f"a second request with the number {number}: {short_message(exc)}"
                 ) from exc
             raise
-        if type(request) is CallRequest or type(request) is ListRequest:
+        kind = type(request)
+        if kind is not CancelRequest and kind is not NextRequest:  # one that is answered
             if not number:
                 raise ProtocolError("the number of a call is 1 or more, got 0")
             if number in self._calls or number in self.credit:
@@ -140,7 +156,7 @@ class ServerSession(Session):
                 size += sum(map(len, buffers))
             self._calls[number] = size
             self._size += size
-        elif type(request) is NextRequest and number in self.credit:
+        elif isinstance(request, NextRequest) and number in self.credit:
             self.credit[number] += request.items
         return request
 
@@ -170,7 +186,7 @@ class ServerSession(Session):
             name, args, kwargs = value.get("name"), value.get("args"), value.get("kwargs")
             if type(name) is str and type(args) is list and type(kwargs) is dict and not kwargs:
                 return tuple.__new__(CallRequest, (name, args, kwargs))  # as nearly always
-        return parse_request(value, self.framed)
+        return parse_request(value, self.framed, self.has_properties)
 
     # Replies.
 
