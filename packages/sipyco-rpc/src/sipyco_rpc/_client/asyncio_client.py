@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._client.aio.closing import Closing
 from sipyco_rpc._client.aio.connection import AsyncioConnection
-from sipyco_rpc._client.remote_method import documented
+from sipyco_rpc._client.aio.remote_property import RemoteProperty
+from sipyco_rpc._client.remote_method import (
+    check_deletion,
+    check_setting,
+    documented,
+    is_own,
+    no_attribute,
+)
 from sipyco_rpc._client.signatures import signature_of
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.errors import timeout_error
@@ -38,19 +45,25 @@ class AsyncioClient(RemoteTarget):
     for the reply to another. A call that times out or is cancelled never spoils the next one.
     Signatures of methods (`help`, the tab key) are known after `get_rpc_method_list`.
 
+    Properties that the server offers are read by `await psu.voltage` and set by
+    `await psu.voltage.set(12)`. Attributes cannot be set otherwise, but for those of a class that
+    is derived from this one.
+
     Args:
         timeout: for connecting with its handshake, and for each call, in seconds; None for
             none. See `call_timeout` for a limit to single calls.
         max_line: longest reply to accept, in bytes; longer ones raise `LineTooLong`.
     """
 
+    # Every attribute is name-mangled, so that none hides a remote method. A derived class may
+    # set its own before `__init__`.
+    __valid_methods: frozenset[str] = frozenset()
+
     def __init__(self, timeout: float | None = None, *, max_line: int = MAX_LINE) -> None:
-        # Every attribute is name-mangled, so that none hides a remote method.
         self.__timeout = checked_timeout(timeout)
         self.__max_line = max_line
         self.__key = object()
         self.__connection: AsyncioConnection | None = None
-        self.__valid_methods: frozenset[str] = frozenset()
 
     __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
 
@@ -107,6 +120,7 @@ class AsyncioClient(RemoteTarget):
         session = connection.session
         session.receive_methods(await connection.exchange(session.select, target_name))
         self.__valid_methods = session.methods
+        self._RemoteTarget__properties = session.properties
 
     def __connected(self) -> AsyncioConnection:
         if self.__connection is None:
@@ -138,7 +152,8 @@ class AsyncioClient(RemoteTarget):
             raise ValueError("no target is selected; see `select_rpc_target`")
         listing = await connection.list_methods()
         for name in self.__valid_methods:
-            self.__dict__.pop(name, None)  # made without knowing the listing
+            if not is_own(self, name):
+                self.__dict__.pop(name, None)  # made without knowing the listing
         return listing
 
     def close_rpc(self) -> Coroutine[Any, Any, None]:
@@ -150,18 +165,36 @@ class AsyncioClient(RemoteTarget):
         """
         return Closing(lambda: self.__connection)
 
-    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        if name.startswith("__"):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("__", "_AsyncioClient__")):
             raise AttributeError(name)
         if self.__connection is None:
-            raise AttributeError(f"not connected, so there is no method `{name}`")
-        if name not in self.__valid_methods:
-            raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
-        method = self.__dict__[name] = _coroutine_function(name, self.__connection)
-        return method
+            raise AttributeError(
+                f"not connected, so there is no method `{name}`", name=name, obj=self
+            )
+        if name in self.__valid_methods:
+            method = self.__dict__[name] = _coroutine_function(name, self.__connection)
+            return method
+        if name in self._RemoteTarget__properties:
+            return RemoteProperty(name, self.__connection)
+        raise no_attribute(self, name, self.__valid_methods)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._RemoteTarget__properties and not is_own(self, name):
+            raise AttributeError(
+                f"`{name}` is set by `await client.{name}.set(…)`", name=name, obj=self
+            )
+        if not name.startswith("_"):
+            check_setting(self, name, value, AsyncioClient, self.__valid_methods)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        check_deletion(self, name, self.__valid_methods)
+        super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self.__valid_methods})
+        names = self.__valid_methods | self._RemoteTarget__properties
+        return sorted(names.union(super().__dir__()))
 
     def __repr__(self) -> str:
         if self.__connection is None:
@@ -189,4 +222,5 @@ def _coroutine_function(
     if found is not None:
         method.__doc__ = found[1]
     method.__signature__ = signature_of(found)  # type: ignore[attr-defined]
+    method.is_remote = True  # type: ignore[attr-defined]
     return method

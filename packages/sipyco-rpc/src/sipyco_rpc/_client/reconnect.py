@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sipyco_rpc._client.best_effort_iterator import (
     BestEffortIterator,
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.session import AutoTarget
 
 logger = logging.getLogger("sipyco.pc_rpc")
+
+T = TypeVar("T")
 
 _NETWORK_ERRORS: Final = (OSError, EOFError)
 _ATTEMPT_TIMEOUT: Final = 5.0  # seconds, at least, for one attempt in the background
@@ -42,6 +44,7 @@ class ReconnectingConnection:
     Attributes:
         current: the connection; None while there is none.
         methods: the names that may be called; None before the first connection.
+        properties: the names of properties; none before it.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class ReconnectingConnection:
         self.where = where
         self.current: BlockingConnection | None = None
         self.methods: frozenset[str] | None = None
+        self.properties: frozenset[str] = frozenset()
         self._target_name = target_name
         self._open_connection = open_connection
         self._first_timeout = first_timeout
@@ -137,18 +141,34 @@ class ReconnectingConnection:
             self._generators.add(name)
         return result
 
+    def get_property(self, name: str) -> Any:
+        """Ask for a property; give None without a connection."""
+        what = f"reading `{self.selected_target}.{name}`"
+        return self._try(what, lambda connection: connection.get_property(name))
+
+    def set_property(self, name: str, value: Any) -> None:
+        """Give a property a value; do nothing without a connection."""
+        what = f"setting `{self.selected_target}.{name}`"
+        self._try(what, lambda connection: connection.set_property(name, value))
+
     def list_methods(self) -> dict[str, Any] | None:
         """Ask for signatures and docstrings; give None without a connection."""
+        listing = self._try("listing the methods", lambda connection: connection.list_methods())
+        if listing is not None:
+            self._listing = listing
+            self._generators.update(generators_in(listing))
+        return listing
+
+    def _try(self, what: str, request: Callable[[BlockingConnection], T]) -> T | None:
+        """Make a request that is no call; give None where there is no connection for it."""
         connection = self.get()
         if connection is None:
             return None
         try:
-            listing = self._listing = connection.list_methods()
+            return request(connection)
         except _NETWORK_ERRORS as exc:
-            self._note_loss(connection, "listing the methods", exc)
+            self._note_loss(connection, what, exc)
             return None
-        self._generators.update(generators_in(listing))
-        return listing
 
     def close(self) -> None:
         """Close the connection, or stop trying to make one. May be repeated."""
@@ -170,6 +190,7 @@ class ReconnectingConnection:
                 if self._closing.is_set():
                     raise ConnectionAbortedError("the client was closed")
                 self.methods = connection.session.methods
+                self.properties = connection.session.properties
                 self._listing = None
                 self.current = connection
         except BaseException:

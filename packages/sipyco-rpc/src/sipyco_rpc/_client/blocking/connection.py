@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from sipyco_rpc.wire.session import AutoTarget
+    from sipyco_rpc.wire.session import AutoTarget, Body
 
 
 class BlockingConnection(RequestChannel):
@@ -109,6 +109,22 @@ class BlockingConnection(RequestChannel):
         )
         self._listing = session.receive_listing(message)
         return self._listing
+
+    def get_property(self, name: str) -> Any:
+        """Ask for a property; errors are those of `exchange`, and what its getter raised."""
+        return self._ask(f"reading `{self._of(name)}`", self.session.get_property(name))
+
+    def set_property(self, name: str, value: Any) -> None:
+        """Give a property a value; errors are those of `exchange`, and what its setter raised."""
+        self._ask(f"setting `{self._of(name)}`", self.session.set_property(name, value))
+
+    def _of(self, name: str) -> str:
+        return f"{self.session.selected_target}.{name}"
+
+    def _ask(self, what: str, body: Body) -> Any:
+        session = self.session
+        message = self.exchange(what, limit_of(self._key), session.request, body)
+        return session.receive_value(message)
 
     @property
     def listing(self) -> dict[str, Any]:
