@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sipyco_rpc._server.generator import GeneratorTable
 from sipyco_rpc._server.job import NEVER_AWAITABLE, Job, is_awaitable, is_generator
 from sipyco_rpc._server.listing import make_encodable
-from sipyco_rpc.support.quoting import call_text
-from sipyco_rpc.wire.requests import CallRequest, ListRequest, NextRequest
+from sipyco_rpc._server.misfits import note_signature
+from sipyco_rpc.support.quoting import call_text, excerpt, short_repr
+from sipyco_rpc.wire.requests import (
+    CallRequest,
+    GetPropertyRequest,
+    ListRequest,
+    NextRequest,
+    SetPropertyRequest,
+)
 from sipyco_rpc.wire.session import ProtocolError
 
 if TYPE_CHECKING:
@@ -68,6 +75,8 @@ class CallDispatcher:
                 self._call(number, request)
             elif type(request) is ListRequest:
                 self._list(number)
+            elif isinstance(request, (GetPropertyRequest, SetPropertyRequest)):
+                self._access(number, request)
             elif (generator := self.generators.giving.get(number)) is not None:
                 if type(request) is NextRequest:
                     generator.resume_soon()
@@ -135,12 +144,13 @@ class CallDispatcher:
             return
         method = target.method(name)
         lock = target.lock
-        if target.thread_lock is not None and target.runs_in_thread(method):
+        in_thread = target.thread_lock is not None and target.runs_in_thread(method)
+        if in_thread or (lock is not None and lock.locked):
             call = partial(method, *args, **kwargs)
-            self._begin(number, call, target.thread_lock, target.worker()).start()
-            return
-        if lock is not None and lock.locked:
-            self._begin(number, partial(method, *args, **kwargs), lock).start()
+            worker = target.worker() if in_thread else None
+            explain = partial(note_signature, name, method, args, kwargs)
+            lock = target.thread_lock if in_thread else lock
+            self._begin(number, call, lock, worker, explain=explain).start()
             return
         # What nobody contends for needs no lock: nothing else runs until it has returned.
         try:
@@ -148,6 +158,7 @@ class CallDispatcher:
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            note_signature(name, method, args, kwargs, exc)
             self.replies.fail(number, exc)
             return
         if type(outcome[0]) in NEVER_AWAITABLE:
@@ -161,7 +172,27 @@ class CallDispatcher:
         """Tell of the signatures and docstrings; that never waits for calls."""
         target = self._target
         worker = target.worker() if target.lists_in_thread() else None
-        self._begin(number, target.listing, None, worker, self._reply_listing).start()
+        listing = partial(target.listing, self._session.has_properties)
+        self._begin(number, listing, None, worker, self._reply_listing).start()
+
+    def _access(self, number: int, request: GetPropertyRequest | SetPropertyRequest) -> None:
+        """Read or set a property: what does that may take as long as a method."""
+        target, name = self._target, request.name
+        access: Callable[[], Any]
+        if isinstance(request, SetPropertyRequest):
+            if logger.isEnabledFor(_DEBUG):
+                logger.debug("setting %s to %s", excerpt(name), short_repr(request.value))
+            access = partial(target.set_property, name, request.value)
+        else:
+            logger.debug("reading %s", excerpt(name))
+            access = partial(target.get_property, name)
+        if target.property_runs_in_thread(name):
+            job = self._begin(
+                number, access, target.thread_lock, target.worker(), self._reply_value
+            )
+        else:
+            job = self._begin(number, access, target.lock, None, self._reply_value)
+        job.start()
 
     def _begin(
         self,
@@ -170,19 +201,25 @@ class CallDispatcher:
         lock: CallLock | None,
         worker: Worker | None = None,
         reply: Callable[[int, list[Any]], None] | None = None,
+        explain: Callable[[BaseException], None] = lambda exc: None,
     ) -> Job:
-        done = partial(self._done, number, reply or self._reply)
+        done = partial(self._done, number, reply or self._reply, explain)
         job = self.jobs[number] = Job(function, lock, worker, done, self.replies.log_late)
         return job
 
     def _done(
-        self, number: int, reply: Callable[[int, list[Any]], None], outcome: Outcome
+        self,
+        number: int,
+        reply: Callable[[int, list[Any]], None],
+        explain: Callable[[BaseException], None],
+        outcome: Outcome,
     ) -> None:
         """Answer a call that was under way."""
         del self.jobs[number]
         if isinstance(outcome, list):
             reply(number, outcome)
         else:
+            explain(outcome)
             self.replies.fail(number, outcome)
         self.replies.on_put()
 
@@ -196,6 +233,14 @@ class CallDispatcher:
         try:
             self._sender.put(self._session.reply(number, outcome.pop()))
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            self._sender.put(self._session.fail(number, exc))
+
+    def _reply_value(self, number: int, outcome: list[Any]) -> None:
+        """Send the value of a property; there is nobody to ask a generator for its items."""
+        if not is_generator(outcome[0]):
+            self._reply(number, outcome)
+        elif self.replies.open:
+            exc = TypeError("a property has one value, and the getter has returned a generator")
             self._sender.put(self._session.fail(number, exc))
 
     def _reply_listing(self, number: int, outcome: list[Any]) -> None:

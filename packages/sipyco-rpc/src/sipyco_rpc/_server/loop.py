@@ -34,6 +34,7 @@ def simple_server_loop(
     plain_float64: bool = False,
     frames: bool = True,
     allowed_methods: Mapping[str, Iterable[str]] | None = None,
+    properties: bool | Mapping[str, bool | Iterable[str]] = False,
     max_connections: int | None = None,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
     builtin_terminate: bool = True,
@@ -55,6 +56,7 @@ def simple_server_loop(
         plain_float64: as for `Server`.
         frames: as for `Server`.
         allowed_methods: as for `Server`.
+        properties: as for `Server`.
         max_connections: as for `Server`.
         handshake_timeout: as for `Server`.
         builtin_terminate: offer every client the method `terminate`, which ends the program.
@@ -83,6 +85,7 @@ def simple_server_loop(
             plain_float64=plain_float64,
             frames=frames,
             allowed_methods=allowed_methods,
+            properties=properties,
             max_connections=max_connections,
             handshake_timeout=handshake_timeout,
         )

@@ -101,7 +101,9 @@ class ServerSession(Session):
         methods = set(names)
         if not self.has_properties:
             return self.pack(0, self.body(methods))
-        return self.pack(0, self.body({"methods": methods, "properties": set(properties)}))
+        return self.pack(
+            0, self.body({"methods": methods, "properties": set(properties) - methods})
+        )
 
     def refuse(self, exception: BaseException) -> list[Piece]:
         """Tell the client, if it can be told, why there is no target; the connection is over."""
