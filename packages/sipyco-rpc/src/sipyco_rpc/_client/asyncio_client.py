@@ -11,6 +11,7 @@ from sipyco_rpc._client.aio.closing import Closing
 from sipyco_rpc._client.aio.connection import AsyncioConnection
 from sipyco_rpc._client.aio.remote_property import RemoteProperty
 from sipyco_rpc._client.remote_method import (
+    attribute_error,
     check_deletion,
     check_setting,
     documented,
@@ -169,9 +170,8 @@ class AsyncioClient(RemoteTarget):
         if name.startswith(("__", "_AsyncioClient__")):
             raise AttributeError(name)
         if self.__connection is None:
-            raise AttributeError(
-                f"not connected, so there is no method `{name}`", name=name, obj=self
-            )
+            text = f"not connected, so there is no method `{name}`"
+            raise attribute_error(text, name, self)
         if name in self.__valid_methods:
             method = self.__dict__[name] = _coroutine_function(name, self.__connection)
             return method
@@ -181,9 +181,8 @@ class AsyncioClient(RemoteTarget):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._RemoteTarget__properties and not is_own(self, name):
-            raise AttributeError(
-                f"`{name}` is set by `await client.{name}.set(…)`", name=name, obj=self
-            )
+            text = f"`{name}` is set by `await client.{name}.set(…)`"
+            raise attribute_error(text, name, self)
         if not name.startswith("_"):
             check_setting(self, name, value, AsyncioClient, self.__valid_methods)
         super().__setattr__(name, value)

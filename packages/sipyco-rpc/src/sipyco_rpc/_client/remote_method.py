@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget, property_names
 from sipyco_rpc.wire.session import IncompatibleServer
@@ -112,6 +114,23 @@ def _target_of(client: Any) -> str:
     return "a client without a target" if name is None else f"`{name}`"
 
 
+class _Names:
+    """Has the names of a client's attributes, and nothing else."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.__names = names
+
+    def __dir__(self) -> list[str]:
+        return self.__names
+
+
+def attribute_error(text: str, name: str, client: RemoteTarget) -> AttributeError:
+    """Make an error of which Python can say what may have been meant."""
+    # Python 3.15 looks for that in the values, too: a traceback must not ask the server.
+    asks = sys.version_info >= (3, 15) and property_names(client)
+    return AttributeError(text, name=name, obj=_Names(dir(client)) if asks else client)
+
+
 def no_attribute(client: RemoteTarget, name: str, methods: Container[str]) -> AttributeError:
     """Make the error for a name that neither the client has nor its target."""
     if property_names(client):
@@ -120,8 +139,7 @@ def no_attribute(client: RemoteTarget, name: str, methods: Container[str]) -> At
         text = f"{_target_of(client)} has no method `{name}`, and offers no properties"
     if f"get_{name}" in methods:
         text += f"; call `get_{name}`"
-    # Python finds by these what may have been meant.
-    return AttributeError(text, name=name, obj=client)
+    return attribute_error(text, name, client)
 
 
 def check_setting(
@@ -159,7 +177,7 @@ def check_setting(
         if f"set_{name}" in methods:
             text += f": call `set_{name}(…)`"
         text += f"; for attributes of your own, derive a class from {base.__name__}"
-    raise AttributeError(text, name=name, obj=client)
+    raise attribute_error(text, name, client)
 
 
 def check_deletion(client: RemoteTarget, name: str, methods: Container[str]) -> None:
@@ -170,7 +188,7 @@ def check_deletion(client: RemoteTarget, name: str, methods: Container[str]) -> 
     """
     if (name in methods or name in property_names(client)) and not is_own(client, name):
         text = f"`{name}` of {_target_of(client)} cannot be deleted"
-        raise AttributeError(text, name=name, obj=client)
+        raise attribute_error(text, name, client)
 
 
 def as_interface(client: object, interface: Callable[..., T]) -> T:

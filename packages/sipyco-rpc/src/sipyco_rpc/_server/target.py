@@ -173,10 +173,10 @@ class Target:
             raise AttributeError(f"{kind}: `{name}` begins with `_` and cannot be called")
         method = _public_method(self.instance, name)
         if method is _MISSING:
-            if inspect.getattr_static(self.instance, name, _MISSING) is _MISSING:
-                raise AttributeError(f"{kind} has no attribute '{name}'")
             if is_property(self.instance, name):
                 raise AttributeError(self._about_property(name))
+            if inspect.getattr_static(self.instance, name, _MISSING) is _MISSING:
+                raise AttributeError(f"{kind} has no attribute '{name}'")
             raise AttributeError(f"{kind}: `{name}` is not a method")
         if not self.relayed:  # where another connection may have other methods
             self._known.add(name)
