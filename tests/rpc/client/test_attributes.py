@@ -198,7 +198,7 @@ def test_a_traceback_asks_the_server_for_nothing(kind: str) -> None:
     target = Counting()
     with rpc_server({"psu": target}, properties=True) as port:
         assert "has no method or property `bit_length`" in last_line(kind, port, "bit_length")
-        assert "'voltage'" in last_line(kind, port, "votlage")
+        assert "voltage'" in last_line(kind, port, "votlage")
     assert target.read == 0
 
 
