@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import pickle
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,7 @@ from sipyco_rpc.pc_rpc import (
     as_interface,
     call_timeout,
 )
+from sipyco_rpc.support.running_method import running_method
 from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, connected, connection_of, rpc_server
 from support.records import recorded
@@ -568,6 +570,24 @@ def test_what_is_read_and_set_is_in_the_debug_log() -> None:
     texts = [text for _, level, text, _ in records if level == logging.DEBUG]
     assert f"setting voltage to '{'x' * 24}'..." in texts
     assert "reading voltage" in texts
+
+
+class Asking:
+    @property
+    def name(self) -> str | None:
+        return running_method(sys._getframe())
+
+    @name.setter
+    def name(self, value: Any) -> None:
+        raise ValueError(running_method(sys._getframe()))
+
+
+def test_who_waits_for_one_by_a_signal_is_told_its_name() -> None:
+    with rpc_server({"asking": Asking()}, properties=True) as port, Client(HOST, port) as client:
+        assert client.name == "`Asking.name`"
+        with pytest.raises(ValueError) as caught:
+            client.name = 5
+        assert str(caught.value) == "`Asking.name`"
 
 
 def test_an_array_is_set_as_it_was_then() -> None:
