@@ -115,20 +115,20 @@ def _target_of(client: Any) -> str:
 
 
 class _Names:
-    """Has the names of a client's attributes, and nothing else."""
+    """Has the names of a client's attributes, and not the attributes."""
 
-    def __init__(self, names: list[str]) -> None:
-        self.__names = names
+    def __init__(self, client: RemoteTarget) -> None:
+        self.__client = client
 
     def __dir__(self) -> list[str]:
-        return self.__names
+        return dir(self.__client)
 
 
 def attribute_error(text: str, name: str, client: RemoteTarget) -> AttributeError:
     """Make an error of which Python can say what may have been meant."""
     # Python 3.15 looks for that in the values, too: a traceback must not ask the server.
     asks = sys.version_info >= (3, 15) and property_names(client)
-    return AttributeError(text, name=name, obj=_Names(dir(client)) if asks else client)
+    return AttributeError(text, name=name, obj=_Names(client) if asks else client)
 
 
 def no_attribute(client: RemoteTarget, name: str, methods: Container[str]) -> AttributeError:
