@@ -130,6 +130,32 @@ class AsyncioCalls(Served):
         await self.client.close_rpc()
 
 
+@row(dialects=DIALECTS[1:])
+class BlockingProperties(BlockingCalls):
+    """Values that a property is set to, and that are read again."""
+
+    options: ClassVar = {"properties": {"t": ["kept"]}}
+
+    async def carry(self, values: list[Any]) -> list[Any]:
+        def through(value: Any) -> Any:
+            self.client.kept = value
+            return self.client.kept
+
+        return await asyncio.to_thread(lambda: [through(value) for value in values])
+
+
+@row(dialects=DIALECTS[1:])
+class AsyncioProperties(AsyncioCalls):
+    options: ClassVar = {"properties": {"t": ["kept"]}, "threaded": True}
+
+    async def carry(self, values: list[Any]) -> list[Any]:
+        carried = []
+        for value in values:
+            await self.client.kept.set(value)
+            carried.append(await self.client.kept)
+        return carried
+
+
 @row(dialects=DIALECTS)
 class ReconnectingCalls(BlockingCalls):
     """A `Client` that reconnects."""

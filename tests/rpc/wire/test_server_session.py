@@ -35,6 +35,8 @@ BANNER = b"ARTIQ pc_rpc\n"
 FRAMES = b"lda pyon_v2 frames"
 
 LISTING = b'{"action":"get_rpc_method_list"}'
+GET = b'{"action":"get_property","name":"voltage"}'
+SET = b'{"action":"set_property","name":"voltage","value":12}'
 CANCEL = b'{"action":"cancel"}'
 STREAM = b'{"status":"stream"}'
 
@@ -532,7 +534,7 @@ class Conversations(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = selected_session(FRAMES)
+        self.session = selected_session(FRAMES + b" properties", properties=True)
         self.reader = reader()
         self.calls: set[int] = set()
         self.credit: dict[int, int] = {}
@@ -547,7 +549,7 @@ class Conversations(RuleBasedStateMachine):
         [(number, text, buffers)] = self.reader.feed(b"".join(pieces))
         return number, pyon.decode(text, buffers=buffers)["status"]
 
-    @rule(number=NUMBERS, text=st.sampled_from([CALL, LISTING]))
+    @rule(number=NUMBERS, text=st.sampled_from([CALL, LISTING, GET, SET]))
     def asks(self, number: int, text: bytes) -> None:
         if not number or number in self.calls or number in self.credit:
             with pytest.raises(ProtocolError):

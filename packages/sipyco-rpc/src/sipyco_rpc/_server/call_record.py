@@ -90,7 +90,8 @@ class CallRecord:
 
     Args:
         calls: of the target.
-        request: the call.
+        name: of the method, or property.
+        request: the call; of a property, a text that says what is done to it.
         client: who has asked for it.
         running_since: when it was begun, by `perf_counter`; None if that is still to come.
     """
@@ -98,15 +99,16 @@ class CallRecord:
     def __init__(
         self,
         calls: TargetCalls,
-        request: CallRequest,
+        name: str,
+        request: CallRequest | str,
         client: str,
         running_since: float | None = None,
     ) -> None:
         self._calls = calls
-        self._request: CallRequest | str = request
-        self._name = request.name
+        self._request = request
+        self._name = name
         self._client = client
-        self._counts = calls[request.name]
+        self._counts = calls[name]
         self._counts.calls += 1
         self._running_since = running_since
         self._since = perf_counter() if running_since is None else running_since
@@ -147,6 +149,11 @@ class CallRecord:
             self._counts.errors += 1
         if self._running_since is None:
             self._calls.under_way.pop(self, None)
+
+    @property
+    def request(self) -> CallRequest | None:
+        """The call, while it has returned no generator; None of a property."""
+        return None if isinstance(self._request, str) else self._request
 
     def text(self) -> str:
         """Return the call, with its arguments shortened."""

@@ -46,6 +46,7 @@ def simple_server_loop(
     allowed_methods: Mapping[str, Iterable[str]] | None = None,
     status: bool = True,
     error_log_level: int | None = logging.WARNING,
+    properties: bool | Mapping[str, bool | Iterable[str]] = False,
     max_connections: int | None = None,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
     builtin_terminate: bool = True,
@@ -80,6 +81,7 @@ def simple_server_loop(
         allowed_methods: as for `Server`.
         status: as for `Server`.
         error_log_level: as for `Server`; here what methods raise is a warning by default.
+        properties: as for `Server`.
         max_connections: as for `Server`.
         handshake_timeout: as for `Server`.
         builtin_terminate: offer every client the method `terminate`, which ends the program.
@@ -117,6 +119,7 @@ def simple_server_loop(
         frames=frames,
         allowed_methods=allowed_methods,
         status=status,
+        properties=properties,
         error_log_level=error_log_level,
         max_connections=max_connections,
         handshake_timeout=handshake_timeout,

@@ -13,6 +13,7 @@ from sipyco_rpc._server.connection import ServerConnection
 from sipyco_rpc._server.error_log import ErrorLog, checked_level
 from sipyco_rpc._server.listing import document_function
 from sipyco_rpc._server.lock import CallLock
+from sipyco_rpc._server.properties import checked_properties
 from sipyco_rpc._server.service import Service
 from sipyco_rpc._server.status import ConnectionReports, bound_addresses
 from sipyco_rpc._server.target import Target, checked_allowed_methods
@@ -36,9 +37,10 @@ class Server(AsyncioServer):
     """Serve the methods of objects over TCP.
 
     Every public callable of a target can be called: names that start with `_` cannot, and
-    properties are never evaluated. Coroutine methods are awaited. What a generator gives, plain or
-    asynchronous, is sent item by item, as the client asks for it. Without `allow_parallel` one
-    call runs at a time, whatever the number of clients; connecting and listing never wait.
+    properties are never evaluated, unless `properties` offers them. Coroutine methods are awaited.
+    What a generator gives, plain or asynchronous, is sent item by item, as the client asks for it.
+    Without `allow_parallel` one call runs at a time, whatever the number of clients; connecting
+    and listing never wait.
 
     A target may be a client of another server (`Client`, `AsyncioClient`, `BestEffortClient`):
     then its remote methods are offered, generators among them, with their signatures and
@@ -66,6 +68,12 @@ class Server(AsyncioServer):
             connections and process. An allow-list does not stand in the way of that.
         error_log_level: level of `logging` at which the log tells what methods raise: the first
             time with the traceback, then how often. None for not at all.
+        properties: offer clients the properties of the targets, to be read and set as attributes:
+            True for all public ones of all, or for some targets, by their names, True or the names
+            of those that are offered; plain attributes can be named there, too. Getters and
+            setters run when a client asks, as methods do: with the lock, in the thread. Where
+            `allowed_methods` has a list, True means the properties that are on it. Clients that
+            do not know of them never notice.
         max_connections: see `AsyncioServer`; a client is established with its target.
         handshake_timeout: see `AsyncioServer`.
 
@@ -74,7 +82,8 @@ class Server(AsyncioServer):
 
     Raises:
         ValueError: a target name has white space in it; the description is not a string; an
-            allowed method is not there; or with such limits nobody could be served.
+            allowed method, or a property that is to be offered, is not there; or with such limits
+            nobody could be served.
     """
 
     _offers = "call its methods"
@@ -94,6 +103,7 @@ class Server(AsyncioServer):
         allowed_methods: Mapping[str, Iterable[str]] | None = None,
         status: bool = True,
         error_log_level: int | None = logging.INFO,
+        properties: bool | Mapping[str, bool | Iterable[str]] = False,
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
@@ -105,11 +115,13 @@ class Server(AsyncioServer):
         self.targets = targets
         self.description = description
         self.builtin_terminate = builtin_terminate
+        self._properties = checked_properties(targets, properties)
         self._new_session = partial(
             ServerSession,
             plain_float64=plain_float64,
             frames=frames,
             status=status,
+            properties=any(self._properties.values()),
             max_message=max_line,
         )
         self._options = {
@@ -121,7 +133,7 @@ class Server(AsyncioServer):
             "max_line_bytes": max_line,
             "handshake_timeout_seconds": handshake_timeout,
         }
-        self._allowed_methods = checked_allowed_methods(targets, allowed_methods)
+        self._allowed_methods = checked_allowed_methods(targets, allowed_methods, self._properties)
         self.exit_code: str | int | None = None
         self._allow_parallel = allow_parallel
         self._threaded = threaded
@@ -260,6 +272,7 @@ class Server(AsyncioServer):
             thread_lock=lock if self._threaded else None,
             worker=partial(self._worker, name),
             calls=self._calls[name],
+            properties=self._properties.get(name, False),
         )
         logger.debug("%s has selected the target `%s`", peer, name)
         return target

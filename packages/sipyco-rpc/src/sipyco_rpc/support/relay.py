@@ -8,6 +8,15 @@ class RemoteTarget:
 
     __slots__ = ()
 
+    # The names of the remote properties, which are attributes: reading one asks the server.
+    # Mangled by hand, so that it hides no remote method, and has one name in all clients.
+    _RemoteTarget__properties: frozenset[str] = frozenset()
+
+
+def property_names(client: RemoteTarget) -> frozenset[str]:
+    """Give the names of the remote properties of a client, as far as they are known."""
+    return client._RemoteTarget__properties
+
 
 class RemoteItems:
     """What iterators over remote generators have in common: a server passes on what they give."""

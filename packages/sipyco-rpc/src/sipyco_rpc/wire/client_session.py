@@ -28,8 +28,8 @@ _NO_KWARGS: Final = b',"kwargs":{}}'
 class ClientSession(ClientHandshake):
     """The client's side of one connection: calls, and what comes of them.
 
-    After the handshake any number of `call` and `list_methods`, each made a `request` and
-    answered by one message for `receive_reply`. A request is a pair: the number of the message
+    After the handshake any number of `call`, `get_property` and the like, each made a `request`
+    and answered by one message for `receive_reply`. A request is a pair: the number of the message
     that answers it, and what is to be sent, piece by piece.
 
     Args:
@@ -115,6 +115,29 @@ class ClientSession(ClientHandshake):
         """Give the body of the request for the server's status."""
         return self.body({"action": "status"})
 
+    def get_property(self, name: str) -> Body:
+        """Give the body of the request for the value of a property.
+
+        Raises:
+            AttributeError: the target has none of this name, perhaps since a reconnection.
+        """
+        self._check_property(name)
+        return self.body({"action": "get_property", "name": name})
+
+    def set_property(self, name: str, value: Any) -> Body:
+        """Give the body of the request that gives a property a value.
+
+        Raises:
+            AttributeError: the target has none of this name, perhaps since a reconnection.
+            TypeError: the value cannot be encoded.
+        """
+        self._check_property(name)
+        return self.body({"action": "set_property", "name": name, "value": value})
+
+    def _check_property(self, name: str) -> None:
+        if name not in self.properties:
+            raise AttributeError(f"`{self.selected_target}` has no property `{name}`")
+
     def receive_reply(self, message: Message) -> Any:
         """Take the reply to a request.
 
@@ -171,9 +194,16 @@ class ClientSession(ClientHandshake):
             return False
         return not more
 
+    def receive_value(self, message: Message) -> Any:
+        """Take the reply to what returns no generator; errors are those of `receive_reply`."""
+        value = self.receive_reply(message)
+        if value is GENERATOR:
+            raise IncompatibleServer("expected a value, got the beginning of a generator")
+        return value
+
     def receive_listing(self, message: Message) -> dict[str, Any]:
         """Take the reply to `list_methods`; errors are those of `receive_reply`."""
-        listing = self.receive_reply(message)
+        listing = self.receive_value(message)
         if not isinstance(listing, dict) or not isinstance(listing.get("methods"), dict):
             raise IncompatibleServer(
                 f"expected a listing of methods, got {excerpt(text_of(message))}"

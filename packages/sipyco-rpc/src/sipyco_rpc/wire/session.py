@@ -25,6 +25,7 @@ __all__ = ["AutoTarget", "IncompatibleServer", "ProtocolError", "Session"]
 BANNER: Final = b"ARTIQ pc_rpc\n"  # the name that the protocol has had since 2015
 PYON_V2: Final = "pyon_v2"
 FRAMES: Final = "frames"
+PROPERTIES: Final = "properties"
 
 
 class AutoTarget:
@@ -60,6 +61,7 @@ class Session:
     Attributes:
         incoming: makes messages of what the other side sends.
         framed: whether messages are frames: numbered, with arrays as raw memory.
+        has_properties: whether there can be requests about properties.
     """
 
     _where = ""  # for errors that the other side is told
@@ -68,6 +70,7 @@ class Session:
         _load_codec()
         self.incoming = MessageReader(max_message)
         self.framed = False
+        self.has_properties = False
         self._dialect = "PYON v1"
         self._plain_float64 = plain_float64
 
@@ -80,6 +83,7 @@ class Session:
         """Speak and understand what was agreed upon, from now on."""
         if PYON_V2 in features:
             self._dialect = "PYON v2"
+        self.has_properties = PROPERTIES in features
         if FRAMES in features:
             self.framed = True
             self.incoming.expect_frames()

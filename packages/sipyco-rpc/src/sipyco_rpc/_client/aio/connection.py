@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sipyco_rpc._client.aio.limit import limited
@@ -84,6 +84,10 @@ class AsyncioConnection(ConnectionProtocol):
         """Select a target and learn its methods; errors are those of `exchange`."""
         session = self.session
         session.receive_methods(await self.exchange(session.select, target_name))
+
+    async def ask(self, what: str, question: Callable[[AsyncioConnection], Awaitable[Any]]) -> Any:
+        """Ask the server something, as a connection does that is made again when it breaks."""
+        return await question(self)
 
     async def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `exchange`, and what the method raised."""

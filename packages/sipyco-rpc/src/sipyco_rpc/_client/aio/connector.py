@@ -19,6 +19,7 @@ from sipyco_rpc.support.process_bound import after_fork_in_child
 if TYPE_CHECKING:
     from sipyco_rpc._client.aio.connection import AsyncioConnection
     from sipyco_rpc._client.attempts import StateCallback
+    from sipyco_rpc.wire.client_session import ClientSession
     from sipyco_rpc.wire.session import AutoTarget
 
 logger = logging.getLogger("sipyco.pc_rpc")
@@ -38,7 +39,7 @@ class AsyncioConnector:
         key: stands for the client in `call_timeout`.
         state_cb: is called in the loop, and awaited if it is a coroutine function, when there is a
             connection and when it is no more.
-        methods_cb: is called with the names of the methods of each connection.
+        session_cb: is called with the session of each connection, once it has its target.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class AsyncioConnector:
         timeout: float | None,
         key: object,
         state_cb: StateCallback | None,
-        methods_cb: Callable[[frozenset[str]], None],
+        session_cb: Callable[[ClientSession], None],
     ) -> None:
         self.where = where
         self.loop = asyncio.get_running_loop()
@@ -62,7 +63,7 @@ class AsyncioConnector:
         self._timeout = timeout
         self._key = key
         self._state_cb = state_cb
-        self._methods_cb = methods_cb
+        self._session_cb = session_cb
         self._attempts = Attempts()
         self._closed = False
         self._forked = False
@@ -166,7 +167,7 @@ class AsyncioConnector:
             self._target_name = connection.session.selected_target
         self._current = self._latest = connection
         self._attempts.succeeded()
-        self._methods_cb(connection.session.methods)
+        self._session_cb(connection.session)
         connection.lost.add_done_callback(partial(_note_end, ref(self), connection))
         self._wake()
         await self._notify(True, f"connected to {self.where}")

@@ -64,15 +64,20 @@ class LastingAsyncioConnection(AsyncioConnector):
         """The address of this end of the connection, also when that is closed."""
         return self._known.local_host
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request that is made now is sent before anything else can be done."""
+        return self._current is not None and self._current.is_ready
+
     async def select(self, target_name: str | type[AutoTarget]) -> None:
         """Select a target, which is selected again by each connection."""
 
         async def select(connection: AsyncioConnection) -> None:
             await connection.select(target_name)
             self._target_name = connection.session.selected_target
-            self._methods_cb(connection.session.methods)
+            self._session_cb(connection.session)
 
-        await self._do("selecting the target", select)
+        await self.ask("selecting the target", select)
 
     async def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `AsyncioConnection.call`.
@@ -81,7 +86,7 @@ class LastingAsyncioConnection(AsyncioConnector):
             ConnectionLost: there was no connection in time, or it was lost during the call.
             AttributeError: the server has come back without the method.
         """
-        ready = self._current is not None and self._current.is_ready
+        ready = self.is_ready
         if not ready:
             # It has to wait, and the caller goes on: what it has given now is what is sent.
             args, kwargs = captured((args, kwargs), {})
@@ -92,7 +97,7 @@ class LastingAsyncioConnection(AsyncioConnector):
                 raise AttributeError(f"`{session.selected_target}` has no method `{name}`")
             return await connection.call(name, args, kwargs)
 
-        return await self._do(f"call of `{self.session.selected_target}.{name}`", call, ready)
+        return await self.ask(f"call of `{self.session.selected_target}.{name}`", call, ready)
 
     async def list_methods(self) -> dict[str, Any]:
         """Ask for signatures and docstrings; errors are those of `call`."""
@@ -100,17 +105,24 @@ class LastingAsyncioConnection(AsyncioConnector):
         async def list_methods(connection: AsyncioConnection) -> dict[str, Any]:
             return await connection.list_methods()
 
-        listing: dict[str, Any] = await self._do("listing the methods", list_methods)
+        listing: dict[str, Any] = await self.ask("listing the methods", list_methods)
         return listing
 
     async def limited(self, what: str, work: Any) -> Any:
         """Do something in the time that a call may take; errors are those of `limited`."""
         return await limited(what, self.where, self._timeout, self._key, work)
 
-    async def _do(
+    async def ask(
         self, what: str, act: Callable[[AsyncioConnection], Awaitable[Any]], ready: bool = False
     ) -> Any:
-        """Do something with a connection; again if nothing of it was sent."""
+        """Do something with a connection; again if nothing of it was sent.
+
+        Args:
+            what: what is done, for error messages.
+            act: does it.
+            ready: it is done at once, if the connection has not broken; what cannot be noticed
+                without waiting is noticed later.
+        """
         connection = self._current
         if connection is not None:
             if not ready:

@@ -15,10 +15,12 @@ TYPE_CHECKING = False  # what `typing` has, without the time that it takes to lo
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
 
     from sipyco_rpc._client.timeouts import Limit
-    from sipyco_rpc.wire.session import AutoTarget
+    from sipyco_rpc.wire.session import AutoTarget, Body
+
+    T = TypeVar("T")
 
 
 class BlockingConnection(RequestChannel):
@@ -125,6 +127,26 @@ class BlockingConnection(RequestChannel):
         )
         self._listing = session.receive_listing(message)
         return self._listing
+
+    def get_property(self, name: str) -> Any:
+        """Ask for a property; errors are those of `exchange`, and what its getter raised."""
+        return self._ask(f"reading `{self._of(name)}`", self.session.get_property(name))
+
+    def set_property(self, name: str, value: Any) -> None:
+        """Give a property a value; errors are those of `exchange`, and what its setter raised."""
+        self._ask(f"setting `{self._of(name)}`", self.session.set_property(name, value))
+
+    def _of(self, name: str) -> str:
+        return f"{self.session.selected_target}.{name}"
+
+    def ask(self, what: str, question: Callable[[BlockingConnection], T]) -> T:
+        """Ask the server something, as a connection does that is made again when it breaks."""
+        return question(self)
+
+    def _ask(self, what: str, body: Body) -> Any:
+        session = self.session
+        message = self.exchange(what, limit_of(self.key), session.request, body)
+        return session.receive_value(message)
 
     @property
     def listing(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sipyco_rpc._client.attempts import StateCallback
     from sipyco_rpc._client.blocking.channel import RequestChannel
     from sipyco_rpc._client.blocking.connection import BlockingConnection
+    from sipyco_rpc.wire.client_session import ClientSession
     from sipyco_rpc.wire.session import AutoTarget
 
     # Makes a connection within seconds, and calls a function with it before the handshake.
@@ -43,7 +44,7 @@ class Connector:
         timeout: of operations on the socket, in seconds, or None.
         state_cb: is called, in the thread that notices it, when there is a connection and when it
             is no more.
-        methods_cb: is called with the names of the methods of each connection.
+        session_cb: is called with the session of each connection, once it has its target.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Connector:
         patience: float,
         timeout: float | None,
         state_cb: StateCallback | None,
-        methods_cb: Callable[[frozenset[str]], None],
+        session_cb: Callable[[ClientSession], None],
     ) -> None:
         self.where = where
         self._target_name = target_name
@@ -62,7 +63,7 @@ class Connector:
         self._patience = patience
         self._timeout = timeout
         self._state_cb = state_cb
-        self._methods_cb = methods_cb
+        self._session_cb = session_cb
         self._attempts = Attempts()
         self._lock = CallLock()  # of the thread that connects, or calls the callback
         self._closed = False
@@ -182,7 +183,7 @@ class Connector:
             raise
         self._opening = None
         self._attempts.succeeded()
-        self._methods_cb(connection.session.methods)
+        self._session_cb(connection.session)
         notify(self._state_cb, True, f"connected to {self.where}")
         return connection
 

@@ -44,7 +44,7 @@ class LastingConnection(Connector):
         super().__init__(where, *arguments)
         self._key = key
         try:
-            self._do("connecting", lambda connection: None)
+            self.ask("connecting", lambda connection: None)
         except ConnectionLost as exc:
             if self._latest is None:
                 # As a client without `reconnect` does.
@@ -83,9 +83,9 @@ class LastingConnection(Connector):
         def select(connection: BlockingConnection) -> None:
             connection.select(target_name)
             self._target_name = connection.session.selected_target
-            self._methods_cb(connection.session.methods)
+            self._session_cb(connection.session)
 
-        self._do("selecting the target", select)
+        self.ask("selecting the target", select)
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `BlockingConnection.call`.
@@ -102,14 +102,27 @@ class LastingConnection(Connector):
                 raise AttributeError(f"`{session.selected_target}` has no method `{name}`")
             return connection.call(name, args, kwargs, iterator)
 
-        return self._do(f"call of `{self.session.selected_target}.{name}`", call)
+        return self.ask(f"call of `{self.session.selected_target}.{name}`", call)
 
     def list_methods(self) -> dict[str, Any]:
         """Ask for signatures and docstrings; errors are those of `call`."""
-        return self._do("listing the methods", BlockingConnection.list_methods)
+        return self.ask("listing the methods", BlockingConnection.list_methods)
 
-    def _do(self, what: str, act: Callable[[BlockingConnection], T]) -> T:
-        """Do something with a connection; again if nothing of it was sent."""
+    def get_property(self, name: str) -> Any:
+        """Ask for a property; errors are those of `call`."""
+        return self.ask(f"reading `{name}`", lambda connection: connection.get_property(name))
+
+    def set_property(self, name: str, value: Any) -> None:
+        """Give a property a value; errors are those of `call`."""
+        self.ask(f"setting `{name}`", lambda connection: connection.set_property(name, value))
+
+    def ask(self, what: str, act: Callable[[BlockingConnection], T]) -> T:
+        """Do something with a connection; again if nothing of it was sent.
+
+        Args:
+            what: what is done, for error messages.
+            act: does it.
+        """
         connection = self._current
         started = time.monotonic()
         if connection is None or connection.transport.closed is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sipyco_rpc._client.attempts import StateCallback
     from sipyco_rpc._client.blocking.connection import BlockingConnection
+    from sipyco_rpc.wire.client_session import ClientSession
     from sipyco_rpc.wire.session import AutoTarget
 
 
@@ -27,7 +28,7 @@ def lasting_connection(
     key: object,
     reconnect: float | None,
     state_cb: StateCallback | None,
-    methods_cb: Callable[[frozenset[str]], None],
+    session_cb: Callable[[ClientSession], None],
 ) -> LastingConnection:
     """Connect for a `Client`, whose parameters these are; see `LastingConnection`."""
     timeout, patience = checked_timeout(timeout), checked_reconnect(reconnect, state_cb)
@@ -41,5 +42,5 @@ def lasting_connection(
 
     where = format_address(*address)
     return LastingConnection(
-        key, where, target_name, open_connection, patience, timeout, state_cb, methods_cb
+        key, where, target_name, open_connection, patience, timeout, state_cb, session_cb
     )
