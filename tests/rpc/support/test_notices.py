@@ -20,6 +20,13 @@ announce(logger, "serving %s", "lda")
 logger.info("something else")
 """
 
+TWO_HANDLERS = """
+logging.basicConfig()
+logging.root.setLevel(logging.INFO)
+logging.root.handlers[0].setLevel("{}")
+logging.root.addHandler(logging.StreamHandler(open("/dev/null", "w")))
+"""
+
 SETUPS = {
     "nothing": ("", "serving lda\n"),
     "default": ("logging.basicConfig()", "INFO:sipyco.pc_rpc:serving lda\n"),
@@ -41,6 +48,14 @@ SETUPS = {
     "elsewhere": (
         "logging.root.addHandler(logging.StreamHandler(open('/dev/null', 'w')))",
         "serving lda\n",
+    ),
+    "elsewhere from INFO on, here from WARNING on": (
+        TWO_HANDLERS.format("WARNING"),
+        "INFO:sipyco.pc_rpc:serving lda\n",
+    ),
+    "elsewhere from INFO on, here from ERROR on": (
+        TWO_HANDLERS.format("ERROR"),
+        "",
     ),
     "a logger on its own": (
         "logger.propagate = False; logging.basicConfig(); logger.addHandler(logging.Handler(50))",

@@ -12,24 +12,30 @@ __all__ = ["announce", "say"]
 
 
 def announce(logger: logging.Logger, message: str, *args: object) -> None:
-    """Log a line at INFO, or write it to standard error where that would not be shown.
+    """Log a line at INFO, and see to it that it is shown to whoever starts the program.
 
-    It is shown once. Standard output never has it: programs parse that. In a program that has
-    warnings silenced, as `-q` does, it is not written at all.
+    Where the program writes its log to standard error, and that leaves out such records, it has
+    this one all the same; where no handler takes it, it is written there as it is. It is shown
+    once. Standard output never has it: programs parse that. In a program that has warnings
+    silenced, as `-q` does, it is not written at all.
 
     Args:
         logger: its logger.
         message: as for `Logger.info`.
         *args: as for `Logger.info`.
     """
-    if _shows(logger, logging.INFO):
+    logged = _shows(logger, logging.INFO)
+    if logged:
         logger.info(message, *args, stacklevel=2)
-    elif _shows(logger, logging.WARNING):
-        record = logger.makeRecord(logger.name, logging.INFO, "", 0, message, args, None)
-        for handler in _handlers(logger):
-            if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+    elif not _shows(logger, logging.WARNING):
+        return
+    record = logger.makeRecord(logger.name, logging.INFO, "", 0, message, args, None)
+    for handler in _handlers(logger):
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            if not logged or logging.INFO < handler.level <= logging.WARNING:
                 handler.handle(record)  # in the format that the program has there
-                return
+            return
+    if not logged:
         say(record.getMessage(), sys.stderr)
 
 
