@@ -9,7 +9,7 @@ from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.wire.frames import FrameError
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.messages import MessageReader
-from sipyco_rpc.wire.requests import CallRequest, CancelRequest, ListRequest
+from sipyco_rpc.wire.requests import CallRequest, CancelRequest, NextRequest, Request
 from sipyco_rpc.wire.server_handshake import BannerReceived, State
 from sipyco_rpc.wire.server_session import ServerSession
 from sipyco_rpc.wire.session import ProtocolError
@@ -47,7 +47,7 @@ class _Shell:
         self._session = session
         self._replies = MessageReader()
         self._requests: deque[Any] = deque()  # those that have to wait
-        self._calls: dict[int, CallRequest | ListRequest] = {}
+        self._calls: dict[int, Request] = {}
         self._credit: dict[int, int] = {}  # of generators
 
     def receive(self, data: bytes) -> None:
@@ -102,7 +102,7 @@ class _Shell:
             assert not under_way, "an answer that would be taken for that of a call"
             self._fail(number, exc)
             return
-        if isinstance(request, (CallRequest, ListRequest)):
+        if not isinstance(request, (CancelRequest, NextRequest)):
             assert number > 0
             assert not under_way, "two calls have one number"
             self._calls[number] = request
