@@ -13,8 +13,8 @@ from sipyco_rpc.wire.requests import (
     CallRequest,
     CancelRequest,
     GetPropertyRequest,
-    ListRequest,
     NextRequest,
+    Request,
     SetPropertyRequest,
 )
 from sipyco_rpc.wire.server_handshake import BannerReceived, State
@@ -61,7 +61,7 @@ class _Shell:
         self._session = session
         self._replies = MessageReader()
         self._requests: deque[Any] = deque()  # those that have to wait
-        self._calls: dict[int, _Answered] = {}
+        self._calls: dict[int, Request] = {}
         self._credit: dict[int, int] = {}  # of generators
 
     def receive(self, data: bytes) -> None:

@@ -15,11 +15,11 @@ from sipyco_rpc._server.listing import document_function
 from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.properties import checked_properties
 from sipyco_rpc._server.service import Service
-from sipyco_rpc._server.status import ConnectionReports, bound_addresses
+from sipyco_rpc._server.status import ConnectionReports
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, LOGGED_CALLS, MAX_LINE, MAX_REASON
-from sipyco_rpc.net.listening import port_of
+from sipyco_rpc.net.listening import bound_addresses, port_of
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.support.status import component_status, process_status, versions
