@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.wire.frames import FrameError
@@ -26,7 +26,6 @@ __all__ = ["one_input"]
 _LIMITS: Final = (2**27, 200)  # bytes of a request
 _NAMES: Final = {"f", "items"}
 _PROPERTIES: Final = {"voltage"}
-_Answered: TypeAlias = CallRequest | ListRequest | GetPropertyRequest | SetPropertyRequest
 
 
 def one_input(data: bytes) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc._client.blocking import connector
 from sipyco_rpc.pc_rpc import (
     AutoTarget,
     Client,
@@ -22,6 +23,7 @@ from sipyco_rpc.pc_rpc import (
     IncompatibleServer,
     call_timeout,
 )
+from support.addresses import dead_address
 from support.forks import in_child
 from support.peers import DEADLINE, HOST, Peer, handshake, rpc_server, scripted_server, until
 from support.programs import free_port
@@ -264,6 +266,23 @@ def test_close_rpc_ends_the_waiting_of_all_threads() -> None:
         client.close_rpc()
     where = f"the connection to {HOST} port {port}"
     assert errors == [f"call of `t.echo`: {where} was closed by this program"] * 3
+
+
+def test_close_rpc_ends_an_attempt_to_reach_a_host_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connector, "ATTEMPT", 1000.0)
+    port = free_port()
+    with server_at(port, {"t": Target()}):
+        client = Client(HOST, port, reconnect=1000)
+
+    def call() -> None:
+        with pytest.raises(ConnectionLost, match="closed by this program"):
+            client.echo(1)
+
+    with dead_address(HOST, port), later(call):
+        until(lambda: waits(client))
+        client.close_rpc()
 
 
 def test_close_rpc_ends_a_handshake_with_a_server_that_is_silent() -> None:

@@ -34,6 +34,7 @@ class BlockingConnection(RequestChannel):
         max_line: longest reply to accept, in bytes.
         key: stands for the client in `call_timeout`.
         limit: of the handshake, as for `exchange`.
+        abandoned: tells whether the connection is not wanted any more, while it is being made.
 
     Attributes:
         key: as it was given.
@@ -53,9 +54,11 @@ class BlockingConnection(RequestChannel):
         max_line: int,
         key: object,
         limit: Limit = NO_LIMIT,
+        abandoned: Callable[[], bool] | None = None,
     ) -> None:
         timeout, where = checked_timeout(timeout), format_address(host, port)
-        super().__init__(connect(host, port, timeout, ssl_context), where, timeout, max_line)
+        sock = connect(host, port, timeout, ssl_context, abandoned)
+        super().__init__(sock, where, timeout, max_line)
         self.key = key
         self._listing: dict[str, Any] | None = None
         self._names: dict[str, str] = {}  # of calls, for error messages

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.client_session import ClientSession
     from sipyco_rpc.wire.session import AutoTarget
 
-    # Makes a connection within seconds, and calls a function with it before the handshake.
+    # Makes a connection within seconds; calls a function with it before the handshake, and asks
+    # another one, now and then, whether it is not wanted any more.
     Opening: TypeAlias = Callable[
-        [float, Callable[[BlockingConnection], None]], BlockingConnection
+        [float, Callable[[BlockingConnection], None], Callable[[], bool]], BlockingConnection
     ]
 
 _ADVICE: Final = " (the next call connects again)"
@@ -168,7 +169,8 @@ class Connector:
 
     def _attempt(self, deadline: float) -> BlockingConnection:
         """Make a connection, select the target, and say so."""
-        connection = self._open_connection(deadline - time.monotonic(), self._begin)
+        seconds = deadline - time.monotonic()
+        connection = self._open_connection(seconds, self._begin, lambda: self._closed)
         try:
             if self._target_name is not None:
                 connection.select(self._target_name, (True, deadline - time.monotonic()))

@@ -36,9 +36,14 @@ def lasting_connection(
     contexts = client_ssl_contexts(*tls)
 
     def open_connection(
-        seconds: float, begin: Callable[[BlockingConnection], None]
+        seconds: float,
+        begin: Callable[[BlockingConnection], None],
+        abandoned: Callable[[], bool],
     ) -> BlockingConnection:
-        return WaryConnection(begin, *address, seconds, contexts(), max_line, key, (True, seconds))
+        limit = (True, seconds)
+        return WaryConnection(
+            begin, *address, seconds, contexts(), max_line, key, limit, abandoned
+        )
 
     where = format_address(*address)
     return LastingConnection(
