@@ -7,6 +7,7 @@ import sys
 import traceback
 from typing import Final
 
+from sipyco_pyon import pyon
 from sipyco_rpc.pc_rpc import Client, SimpleSSLConfig
 from sipyco_tools._cli import arguments
 from sipyco_tools._cli.output import FAILED, OutputError, run_command, show, show_error
@@ -86,6 +87,7 @@ def _main() -> None:
     if args.json and args.action in (None, "interactive"):
         parser.error("--json goes with list-targets, list-methods and call, not with a prompt")
     try:
+        pyon.register_standard_types()  # whatever a server has
         config = SimpleSSLConfig(*args.ssl) if args.ssl else None
         with Client(args.server, args.port, None, args.timeout, config) as client:
             args.run(client, args)
