@@ -21,6 +21,7 @@ API: dict[str, str] = {
         load_file(filename, **json_kwargs)
         register(types, *, name, encode, decode)
         deregister(types, name)
+        register_standard_types(*classes, **named)
         wrap(o)
     """,
     "pyon_v1": """

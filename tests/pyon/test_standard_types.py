@@ -416,6 +416,7 @@ def test_a_name_may_be_given() -> None:
     with pytest.raises(AssertionError, match="the name `datetime` is taken already"):
         pyon.register_standard_types(datetime=Fit)
     other = dataclasses.make_dataclass("Colour", ["x"])
+    other.__module__ = "elsewhere"
     with pytest.raises(AssertionError, match="the name `Colour` is taken already"):
         pyon.register_standard_types(other)
 
@@ -432,7 +433,9 @@ def test_it_may_be_called_again() -> None:
 
 def test_a_class_that_is_defined_anew_takes_the_place_of_the_former() -> None:
     def cell() -> type[Any]:
-        return dataclasses.make_dataclass("Cell", ["x"], namespace={"__module__": __name__})
+        made = dataclasses.make_dataclass("Cell", ["x"])
+        made.__module__ = __name__
+        return made
 
     former, latter = cell(), cell()
     pyon.register_standard_types(former)

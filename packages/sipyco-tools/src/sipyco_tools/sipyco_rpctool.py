@@ -8,6 +8,7 @@ import sys
 import traceback
 from typing import Final
 
+from sipyco_pyon import pyon
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.pc_rpc import Client, LineTooLong, SimpleSSLConfig
 from sipyco_tools._cli import arguments
@@ -112,6 +113,7 @@ def _main() -> None:
     if args.json and args.action in (None, "interactive"):
         parser.error("--json goes with the other actions, and not with a prompt")
     try:
+        pyon.register_standard_types()  # whatever a server has
         _run(args)
     except UsageError as exc:
         if args.json:
