@@ -4,10 +4,12 @@ import argparse
 import os
 from typing import Any
 
-from sipyco_tools import sipyco_certs, sipyco_rpctool
+from sipyco_tools import sipyco_certs, sipyco_logs, sipyco_logserver, sipyco_rpctool
 
 PARSERS = {
     "<!-- options of sipyco_certs -->": sipyco_certs.get_argparser,
+    "<!-- options of sipyco_logs -->": sipyco_logs.get_argparser,
+    "<!-- options of sipyco_logserver -->": sipyco_logserver.get_argparser,
     "<!-- options of sipyco_rpctool -->": sipyco_rpctool.get_argparser,
 }
 

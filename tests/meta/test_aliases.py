@@ -29,6 +29,8 @@ PAIRS = {
     "logging_tools": "sipyco_tools.logging_tools",
     "logs": "sipyco_tools.logging_tools",
     "sipyco_certs": "sipyco_tools.sipyco_certs",
+    "sipyco_logs": "sipyco_tools.sipyco_logs",
+    "sipyco_logserver": "sipyco_tools.sipyco_logserver",
     "sipyco_rpctool": "sipyco_tools.sipyco_rpctool",
 }
 
@@ -116,7 +118,12 @@ def test_they_run_as_programs(tmp_path: Path) -> None:
     assert '"tuple"' in path.read_text()
     done = subprocess.run(convert, capture_output=True, text=True)
     assert "FileExistsError" in done.stderr
-    for name, word in (("sipyco_rpctool", "list-targets"), ("sipyco_certs", "--check")):
+    for name, word in (
+        ("sipyco_rpctool", "list-targets"),
+        ("sipyco_certs", "--check"),
+        ("sipyco_logs", "--since"),
+        ("sipyco_logserver", "--max-size"),
+    ):
         tool = [sys.executable, "-W", "error", "-m", f"sipyco.{name}", "--help"]
         assert word in subprocess.run(tool, capture_output=True, text=True, check=True).stdout
 

@@ -100,7 +100,9 @@ API: dict[str, str] = {
         LogParser.stream_task(stream)
         Server.start(host, port, ssl_config=None, *, local_cert=None, local_key=None, peer_cert=None)
         Server.stop()
+        Server.status()
         SourceFilter(local_level, local_source)
+        SQLiteHandler(path, *, max_size=..., max_age=None, source=None)
         LogForwarder(host, port, reconnect_timer=5.0, queue_size=1000, ssl_config=None, *, local_cert=None, local_key=None, peer_cert=None)
         LogForwarder.start()
         LogForwarder.stop()
@@ -160,6 +162,14 @@ API: dict[str, str] = {
         ChildComm.close()
     """,
     "sipyco_certs": """
+        get_argparser()
+        main()
+    """,
+    "sipyco_logs": """
+        get_argparser()
+        main()
+    """,
+    "sipyco_logserver": """
         get_argparser()
         main()
     """,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import pytest
 
+from sipyco_rpc.support import status
 from sipyco_tools.common_args import bind_address_from_args, simple_network_args
 from sipyco_tools.logging_tools import Server
 from support.feeds import RawPeer, comes_true, serving
@@ -193,3 +195,41 @@ def test_a_host_without_ipv6_listens_on_what_it_has(
 
     asyncio.run(main())
     assert caplog.messages == ["not listening on ::1: this host has no such address"]
+
+
+def test_it_tells_what_it_does() -> None:
+    async def main() -> None:
+        server = Server()
+        assert server.status() == {
+            "started": None,
+            "addresses": [],
+            "connections": [],
+            "received": 0,
+            "refused": 0,
+        }
+        before = time.time()
+        with recorded() as records:
+            async with serving(server) as port:
+                with RawPeer(port, BANNER + b"s:INFO:n:1\ns:INFO:n:2\n") as peer:
+                    own = peer.socket.getsockname()[1]
+                    await comes_true(lambda: len(records) == 2)
+                    assert server in component_servers()
+                    told = server.status()
+                    [connection] = told["connections"]
+                    assert before <= told["started"] <= connection["since"] <= time.time()
+                    assert connection["address"] == f"{HOST} port {own}"
+                    assert connection["received"] == told["received"] == 2
+                    assert told["addresses"] == [f"{HOST} port {port}"]
+                with RawPeer(port, BANNER + b"s:INFO:n:3\nwrong\n"):
+                    await comes_true(lambda: server.status()["refused"] == 1)
+                await comes_true(lambda: server.status()["connections"] == [])
+                assert server.status()["received"] == 3
+        assert server.status()["started"] is None
+        assert server.status()["received"] == 3
+
+    asyncio.run(main())
+
+
+def component_servers() -> list[object]:
+    """Return the log servers of which the status of the process tells."""
+    return [weak() for kind, weak in status._components.values() if kind == "log_servers"]

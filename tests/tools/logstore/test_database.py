@@ -389,6 +389,32 @@ def test_a_file_that_is_removed_is_made_anew(
 
 
 @POSIX
+def test_a_file_that_is_moved_away_keeps_what_it_has(path: Path, opened: LogDatabase) -> None:
+    opened.write([row(1)])
+    with closing(sqlite3.connect(path)) as reader:  # keeps its journal from going
+        reader.execute("SELECT * FROM log").fetchall()
+        path.rename(path.with_name("moved.db"))
+        opened.write([row(2)])
+    assert stored(path.with_name("moved.db")) == [1.0]
+    assert stored(path) == [2.0]
+    assert is_whole(path)
+
+
+@POSIX
+def test_the_journal_of_a_file_that_was_removed_belongs_to_nobody(
+    path: Path, opened: LogDatabase
+) -> None:
+    opened.write(rows(1, 100))
+    journal = path.with_name("logs.db-wal").read_bytes()
+    opened.close()
+    path.unlink()
+    path.with_name("logs.db-wal").write_bytes(journal)  # as a kill leaves it
+    opened.open()
+    opened.write([row(200)])
+    assert stored(path) == [200.0]
+
+
+@POSIX
 def test_a_file_that_is_replaced_by_something_else_is_not_written(
     path: Path, opened: LogDatabase
 ) -> None:

@@ -160,12 +160,25 @@ class LogDatabase:
                 found = None
             if found == self._file:
                 return
-            self._let_go()
+            self._leave_file(removed=found is None)
             logger.warning("%s was removed or replaced: beginning it anew", self.what)
         try:
             self.open()
         except schema.NotALogDatabase as exc:
             raise SinkError(str(exc)) from exc
+
+    def _leave_file(self, removed: bool) -> None:
+        """Let go of a file that is not in its place, without leaving its journal to the next."""
+        assert self._connection is not None
+        try:
+            # What was committed goes into the file, wherever it is now.
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            busy = 1
+        self._let_go()
+        if removed and not busy:
+            for suffix in ("-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
     def _commit(self, rows: Sequence[Row]) -> None:
         connection = self._connection
