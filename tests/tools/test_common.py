@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -301,3 +302,52 @@ def test_coroutines_run_at_exit_and_the_latest_comes_first() -> None:
         "of a loop: True",
         "of the current loop: True",
     ]
+
+
+PROGRAM = """
+import argparse, asyncio
+from sipyco_tools.common_args import (
+    bind_address_from_args, init_logger_from_args, simple_network_args, verbosity_args
+)
+from sipyco_tools.logging_tools import Server
+
+async def serve(args):
+    async with Server() as server:
+        await server.start(bind_address_from_args(args), args.port, local_cert=args.cert,
+            local_key=args.cert, peer_cert=args.cert)
+
+parser = argparse.ArgumentParser()
+simple_network_args(parser, 1066)
+verbosity_args(parser)
+parser.add_argument("--cert")
+args = parser.parse_args()
+init_logger_from_args(args)
+asyncio.run(serve(args))
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["-vv"]])
+def test_a_program_with_common_options_that_cannot_listen_says_so_in_one_line(
+    options: list[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_program("-p", str(port), *options)
+    assert done.returncode == 1
+    line = f"Address already in use: could not listen on 127.0.0.1 port {port} ("
+    assert line in done.stderr
+    assert ("Traceback" in done.stderr) == bool(options)  # who wants to see all of it does
+    if not options:
+        assert done.stderr.startswith(f"-c: {line}")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_program_with_common_options_whose_certificate_is_missing_says_so_in_one_line() -> None:
+    done = run_program("--cert", "nowhere.pem")
+    expected = "-c: No such file or directory: our certificate (local_cert): nowhere.pem\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
+def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.support.one_line import tell_in_one_line
 from sipyco_rpc.support.validation import checked_port
 from sipyco_tools._cli.arguments import LOG_PORT, Address, add_ssl_option, listening_port
 from sipyco_tools._cli.arguments import log_server as log_server_address
@@ -72,6 +73,7 @@ def init_logger_from_args(args: argparse.Namespace) -> None:
         OSError: a certificate of `--log-server-ssl` cannot be used.
         SystemExit: that was given without `--log-server`.
     """
+    tell_in_one_line()
     level = logging.WARNING + args.quiet * 10 - args.verbose * 10
     multiline_log_config(level)
     server, paths = getattr(args, "log_server", None), getattr(args, "log_server_ssl", None)
@@ -109,6 +111,7 @@ def simple_network_args(
     Raises:
         ValueError: a default cannot be a port; or there are several, and `port_file` is set.
     """
+    tell_in_one_line()
     group = parser.add_argument_group("network server")
     group.add_argument(
         "--bind",

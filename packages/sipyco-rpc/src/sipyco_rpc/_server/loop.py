@@ -16,6 +16,7 @@ from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE, STOP_SIGNAL_TIMEOUT
 from sipyco_rpc.net.signals import Terminated
 from sipyco_rpc.net.systemd import ServiceManager
 from sipyco_rpc.support.notices import announce
+from sipyco_rpc.support.one_line import tell_in_one_line
 from sipyco_rpc.support.validation import checked_timeout
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def simple_server_loop(
         KeyboardInterrupt: a second Ctrl-C ended a method; so does `SystemExit` for other signals.
     """
 
+    tell_in_one_line()
     server = ProgramServer(
         targets,
         description,

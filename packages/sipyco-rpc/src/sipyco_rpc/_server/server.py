@@ -16,6 +16,7 @@ from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.properties import checked_properties
 from sipyco_rpc._server.service import Service
 from sipyco_rpc._server.status import ConnectionReports
+from sipyco_rpc._server.surprises import check_targets, log_surprises
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, LOGGED_CALLS, MAX_LINE, MAX_REASON
@@ -108,6 +109,7 @@ class Server(AsyncioServer):
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
+        check_targets(targets)
         check_target_names(targets)
         if description is not None and not isinstance(description, str):
             raise ValueError(f"a description is a str or None, got {description!r}")
@@ -134,6 +136,7 @@ class Server(AsyncioServer):
             "handshake_timeout_seconds": handshake_timeout,
         }
         self._allowed_methods = checked_allowed_methods(targets, allowed_methods, self._properties)
+        log_surprises(targets, self._allowed_methods, builtin_terminate)
         self.exit_code: str | int | None = None
         self._allow_parallel = allow_parallel
         self._threaded = threaded

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
@@ -21,7 +20,7 @@ from sipyco_rpc.net.listening import (
     checked_addresses,
     describe_listening,
     listen,
-    unresolved,
+    not_listening,
     usable,
     warn_if_exposed,
 )
@@ -186,8 +185,8 @@ class Listener:
             self.server = await listen(
                 lambda: Accepted(accept), usable(host) if isinstance(host, list) else host, port
             )
-        except socket.gaierror as exc:
-            raise await unresolved(host, port, exc) from exc
+        except OSError as exc:
+            raise await not_listening(host, port, exc) from exc
         tls = contexts() is not None
         if not tls:
             warn_if_exposed(self.server.sockets, self._offers)

@@ -6,13 +6,28 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import os
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
+from sipyco_rpc.support.one_line import in_one_line
 from sipyco_rpc.support.validation import check_host, checked_port, format_address
 
 logger = logging.getLogger("sipyco.tools")
+
+# Why an address cannot be listened on, and what to do.
+_REASONS: Final = {
+    errno.EADDRINUSE: "another program has this port, perhaps this one, started before: "
+    "`{tool}` tells which",
+    errno.EACCES: "the system keeps ports below 1024 for itself: take one from 1024 to 65535",
+    errno.EADDRNOTAVAIL: "this computer has no such address: take one of its own",
+}
+_TOOLS: Final = {
+    "linux": "ss -ltnp 'sport = :{port}'",
+    "darwin": "lsof -nP -iTCP:{port} -sTCP:LISTEN",
+}
 
 # What a host without IPv6 answers when it is to listen on `::1`.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
@@ -33,6 +48,8 @@ def checked_addresses(
     """
     if isinstance(host, str) or host is None:
         check_host(host or None)
+    elif not isinstance(host, Iterable):
+        check_host(host)  # refuses it
     else:
         host = list(host)
         for each in host:
@@ -40,6 +57,34 @@ def checked_addresses(
         if not host:
             raise ValueError("there is no address to listen on: the list of hosts is empty")
     return host, checked_port(0 if port is None else port, listening=True)
+
+
+async def not_listening(host: str | list[str] | None, port: int, exc: OSError) -> OSError:
+    """Give the error of a server that cannot listen: which address it is, and who may have it."""
+    if isinstance(exc, socket.gaierror):
+        return in_one_line(await unresolved(host, port, exc))
+    if exc.errno not in _REASONS:
+        return exc
+    where = " and ".join(format_address(each, port) for each in _failing(host, port, exc.errno))
+    tool = _TOOLS.get(sys.platform, "netstat -ano").format(port=port)
+    reason = _REASONS[exc.errno].format(tool=tool)
+    words = os.strerror(exc.errno)
+    return in_one_line(type(exc)(exc.errno, f"{words}: could not listen on {where} ({reason})"))
+
+
+def _failing(host: str | list[str] | None, port: int, number: int) -> list[str]:
+    """Find which of several addresses it is; all of them, if that cannot be found any more."""
+    hosts = [each or "all addresses" for each in (host if isinstance(host, list) else [host])]
+    if len(hosts) == 1:
+        return hosts
+    for each in hosts:
+        family = socket.AF_INET6 if ":" in each else socket.AF_INET
+        try:
+            socket.create_server((each, port), family=family).close()
+        except OSError as exc:
+            if exc.errno == number:
+                return [each]
+    return hosts
 
 
 async def unresolved(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sipyco_rpc.support.one_line import in_one_line
+
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import ssl
@@ -51,7 +53,8 @@ def _read(path: Path, role: str) -> bytes:
     except OSError as exc:
         if exc.errno is None:
             raise
-        raise type(exc)(exc.errno, f"{exc.strerror}: {role}", exc.filename) from None
+        text = f"{exc.strerror}: {role}"
+        raise in_one_line(type(exc)(exc.errno, text, exc.filename)) from None
 
 
 def _no_password() -> bytes:
@@ -98,4 +101,4 @@ def _explained(exc: ssl.SSLError, text: str) -> ssl.SSLError:
     """Give an error of the same class, with the same attributes, and a text that helps."""
     error = type(exc)(exc.errno, f"{text} ({exc})")
     vars(error).update(vars(exc))
-    return error
+    return in_one_line(error)
