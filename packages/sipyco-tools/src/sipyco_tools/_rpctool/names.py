@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import Client
 from sipyco_tools._cli.output import show
+from sipyco_tools._rpctool.progress import progress_shown
 
 _WIDTH: Final = 38  # of the signatures in the list of methods, beyond which a line is its own
 
@@ -38,7 +39,7 @@ class RemoteName:
         self._method = method
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with _connection():
+        with _connection(), progress_shown():
             result = self._method(*args, **kwargs)
         return _items(result) if isinstance(result, Iterator) else result
 
