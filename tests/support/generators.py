@@ -44,7 +44,7 @@ class Items(GeneratorTable):
         self.given.extend(outcome)
         self.left -= 1
 
-    def ended(self, number: int, exc: BaseException | None) -> None:
+    def ended(self, number: int, exc: BaseException | None, record: CallRecord) -> None:
         self.ends.append(exc)
 
     def failed(self, outcome: Outcome) -> None:

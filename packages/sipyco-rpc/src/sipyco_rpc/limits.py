@@ -143,6 +143,14 @@ SUMMARY_INTERVAL: Final = 10.0  # seconds; summaries shall not flood the log eit
 """The time in which so many log records may come. After it, and at the end, a record says how many
 more there were, and gives the latest."""
 
+MAX_SUMMARY_INTERVAL: Final = 600.0  # seconds; who looks for an error wants to know it goes on
+"""The time between two records about an error of a method that repeats; at first it is ten
+seconds, and doubles. When there was none for so long, the next one has its traceback again."""
+
+MAX_ERROR_KINDS: Final = 100  # kinds; the place in the source and the class make one
+"""Errors of the methods of one server that are counted by their kind. The one that is known for
+the longest time is forgotten, and has its traceback the next time."""
+
 STOP_TIMEOUT: Final = 2.0  # seconds; `stop` takes about one more for the connections
 """Handlers, after `stop` of a server has cancelled them. They are left behind, and connections
 aborted."""

@@ -204,14 +204,9 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _refuse_target(self, name: str, exc: BaseException) -> None:
         """Tell the client, if it can be told, that there is no target for it."""
         if not self._service.exits(exc, f"making the target `{name}`"):
-            logger.error(
-                "error while serving %s: the target `%s` could not be made",
-                self._slot.peer,
-                name,
-                exc_info=exc,
-            )
             if reply := self._session.refuse(exc):
                 self._sender.put(reply)
+            self._service.error_log.not_made(name, self._slot.peer, exc)
         self._end()
 
     # Requests.

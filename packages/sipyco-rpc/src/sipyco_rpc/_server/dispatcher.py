@@ -35,6 +35,10 @@ logger = logging.getLogger("sipyco.pc_rpc")
 _DEBUG: Final = logging.DEBUG
 
 
+def _listing_text() -> str:
+    return "get_rpc_method_list()"
+
+
 class CallDispatcher:
     """Calls the methods of a target for one client, and answers.
 
@@ -102,7 +106,7 @@ class CallDispatcher:
         except ProtocolError:
             raise
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            self._sender.put(self._session.fail(number, exc))
+            self.replies.refuse(number, exc)
 
     def drop_waiting(self) -> None:
         """Drop the calls that wait for the lock: nobody waits for them any more, it seems."""
@@ -180,12 +184,19 @@ class CallDispatcher:
             counts.ran(perf_counter() - started)
             counts.calls += 1
             counts.errors += 1
-            self.replies.fail(number, exc)
+            self.replies.fail(number, exc, partial(call_text, *request))
             return
         if type(outcome[0]) in NEVER_AWAITABLE:
-            counts.ran(perf_counter() - started)
+            seconds = perf_counter() - started
+            counts.seconds += seconds
+            if seconds > counts.longest:
+                counts.longest = seconds
             counts.calls += 1
-            self._sender.put(self._session.reply(number, outcome.pop()))
+            try:
+                self._sender.put(self._session.reply(number, outcome.pop()))
+            except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+                counts.errors += 1
+                self.replies.unsendable(number, exc, partial(call_text, *request))
             return
         record = CallRecord(target.calls, request, self.replies.client, started)
         if is_awaitable(outcome[0]):
@@ -222,9 +233,11 @@ class CallDispatcher:
             else:
                 self._reply(number, outcome, record)
         else:
+            call = _listing_text
             if record is not None:
+                call = record.text
                 record.end(outcome)
-            self.replies.fail(number, outcome)
+            self.replies.fail(number, outcome, call)
         self.replies.on_put()
 
     def _reply(self, number: int, outcome: list[Any], record: CallRecord) -> None:
@@ -237,7 +250,7 @@ class CallDispatcher:
                 self._sender.put(self._session.reply(number, outcome.pop()))
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
             record.end(exc)
-            self._sender.put(self._session.fail(number, exc))
+            self.replies.unsendable(number, exc, record.text)
         else:
             record.end()
 
@@ -248,4 +261,4 @@ class CallDispatcher:
             encodable = make_encodable(listing, self._session.encodable)
             self._sender.put(self._session.reply(number, encodable))
         except Exception as exc:  # noqa: BLE001  (the other server of a relay may say anything)
-            self._sender.put(self._session.fail(number, exc))
+            self.replies.unsendable(number, exc, _listing_text)

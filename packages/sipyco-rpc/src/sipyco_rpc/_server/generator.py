@@ -53,7 +53,7 @@ class GeneratorTable:
             if close is not None:
                 close()
             record.end(exc)
-            self._sender.put(self._session.fail(number, exc))
+            self._replies.unsendable(number, exc, record.text)
             return
         record.generates()
         served = ServedGenerator(number, generator, self._target, self, record)
@@ -86,16 +86,16 @@ class GeneratorTable:
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
             record.end(exc)
             generator = self.giving.pop(number)
-            self._sender.put(self._session.fail(number, exc))
+            self._replies.unsendable(number, exc, record.text)
             generator.cancel()
         self._replies.on_put()
 
-    def ended(self, number: int, exc: BaseException | None) -> None:
+    def ended(self, number: int, exc: BaseException | None, record: CallRecord) -> None:
         """Tell the client of the end, unless it has been told; None if there are no more items."""
         if self.giving.pop(number, None) is None:
             return
         if exc is not None:
-            self._replies.fail(number, exc)
+            self._replies.fail(number, exc, record.text)
         elif self._replies.open:
             self._sender.put(self._session.end_stream(number))
         self._replies.on_put()
@@ -222,7 +222,7 @@ class ServedGenerator:
         if not self._ended:
             self._ended = True
             self._record.end(exc)
-            self._table.ended(self._number, exc)
+            self._table.ended(self._number, exc, self._record)
 
     def _stepped(self, outcome: Outcome) -> None:
         self.job = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,8 +57,14 @@ class Replies:
         self._service = service
         self._process = os.getpid()
 
-    def fail(self, number: int, exc: BaseException) -> None:
-        """Answer a call with what its method, or generator, has raised."""
+    def fail(self, number: int, exc: BaseException, call: Callable[[], str]) -> None:
+        """Answer a call with what its method, or generator, has raised.
+
+        Args:
+            number: of the call.
+            exc: what it raised.
+            call: gives its text, with the arguments shortened, for the log.
+        """
         if os.getpid() != self._process:
             # The method has forked, and this is how its child ends.
             if isinstance(exc, SystemExit):
@@ -72,12 +79,28 @@ class Replies:
             self.log_late(exc)
         if not self.open:
             return
+        told = exc
         if isinstance(exc, StopIteration):
             # What awaiting a method that raises it has always given.
-            stopped, exc = exc, RuntimeError("coroutine raised StopIteration")
-            exc.__cause__ = stopped
-            exc.__traceback__ = stopped.__traceback__  # for clients that know of no causes
+            told = RuntimeError("coroutine raised StopIteration")
+            told.__cause__ = exc
+            told.__traceback__ = exc.__traceback__  # for clients that know of no causes
+        self.sender.put(self.session.fail(number, told))
+        if not self.client_left:
+            self._service.error_log.raised(partial(self._named, call), self.client, exc)
+
+    def unsendable(self, number: int, exc: BaseException, call: Callable[[], str]) -> None:
+        """Answer a call whose value, or item, cannot be sent; arguments are those of `fail`."""
         self.sender.put(self.session.fail(number, exc))
+        self._service.error_log.unsendable(partial(self._named, call), self.client, exc)
+
+    def refuse(self, number: int, exc: BaseException) -> None:
+        """Answer a request that is none, or names no method."""
+        self.sender.put(self.session.fail(number, exc))
+        self._service.error_log.refused(self.client, exc)
+
+    def _named(self, call: Callable[[], str]) -> str:
+        return f"`{self._target_name}.{call()}`"
 
     def log_late(self, outcome: Outcome) -> None:
         """Say in the log what a method has raised that nobody may be waiting for."""

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc._server.call_record import TargetCalls
 from sipyco_rpc._server.connection import ServerConnection
+from sipyco_rpc._server.error_log import ErrorLog, checked_level
 from sipyco_rpc._server.listing import document_function
 from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.service import Service
-from sipyco_rpc._server.status import ConnectionReports, bound_addresses
+from sipyco_rpc._server.status import ConnectionReports
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
+from sipyco_rpc.net.listening import bound_addresses
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.status import component_status, process_status, versions
 from sipyco_rpc.wire.lines import LineReader
@@ -61,6 +63,8 @@ class Server(AsyncioServer):
             built-in `terminate` is not one of theirs.
         status: tell clients who ask (`get_rpc_status`) what the server knows of itself: its calls,
             connections and process. An allow-list does not stand in the way of that.
+        error_log_level: level of `logging` at which the log tells what methods raise: the first
+            time with the traceback, then how often. None for not at all.
         max_connections: see `AsyncioServer`; a client is established with its target.
         handshake_timeout: see `AsyncioServer`.
 
@@ -87,6 +91,7 @@ class Server(AsyncioServer):
         frames: bool = True,
         allowed_methods: Mapping[str, Iterable[str]] | None = None,
         status: bool = True,
+        error_log_level: int | None = logging.INFO,
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
@@ -118,6 +123,7 @@ class Server(AsyncioServer):
         self.exit_code: str | int | None = None
         self._allow_parallel = allow_parallel
         self._threaded = threaded
+        self._error_log_level = checked_level(error_log_level)
         self._begin_calls()
 
     @staticmethod
@@ -138,6 +144,7 @@ class Server(AsyncioServer):
         shared = CallLock()
         self._locks = {name: CallLock() if self._threaded else shared for name in self.targets}
         self._calls = {name: TargetCalls() for name in self.targets}
+        self._error_log = ErrorLog(self._error_log_level)
         self._reports = ConnectionReports()
         self._workers: dict[str, Worker] = {}
         # Those that were stopped: what they still do, a driver that is stuck, is done first.
@@ -150,6 +157,10 @@ class Server(AsyncioServer):
         super()._begin_anew()
         self._begin_calls()
         self._former = former
+
+    def _flush_logs(self) -> None:
+        super()._flush_logs()
+        self._error_log.flush()
 
     def _after_fork(self) -> asyncio.AbstractEventLoop | None:
         loop = super()._after_fork()
@@ -172,7 +183,9 @@ class Server(AsyncioServer):
             self._workers.clear()
 
     def _new_handler(self, slot: ConnectionSlot) -> ServerConnection:
-        service = Service(self._log_limiter, self._make_target, self._exits, self._status)
+        service = Service(
+            self._log_limiter, self._error_log, self._make_target, self._exits, self._status
+        )
         session = self._new_session(self.targets, self.description)
         handler = ServerConnection(session, slot, service)
         self._reports.add(slot, handler.report)

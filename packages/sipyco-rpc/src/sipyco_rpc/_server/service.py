@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sipyco_rpc._server.error_log import ErrorLog
     from sipyco_rpc._server.target import Target
     from sipyco_rpc.support.log_limiter import LogLimiter
 
@@ -17,6 +18,7 @@ class Service:
 
     Args:
         log_limiter: for what is said about clients.
+        error_log: for what goes wrong in calls.
         make_target: gives the target of a name that a client has selected; may raise anything.
         exits: is called with what a method or a target's constructor has raised, and with what
             to call it; tells whether that ends the server.
@@ -24,6 +26,7 @@ class Service:
     """
 
     log_limiter: LogLimiter
+    error_log: ErrorLog
     make_target: Callable[[str], Target]
     exits: Callable[[BaseException, str], bool]
     status: Callable[[], dict[str, Any]]
