@@ -7,12 +7,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sipyco_tools._rpctool.stubs import class_name, source_of
 from support.peers import DEADLINE, HOST, rpc_server
+
+if TYPE_CHECKING:  # annotations are texts, of which the client may know more or less
+    from collections.abc import Iterator
+
+    from drivers import Unknown  # type: ignore[import-not-found]
 
 COMMAND = [sys.executable, "-m", "sipyco_tools.sipyco_rpctool", HOST]
 
@@ -23,7 +28,7 @@ class Psu:
     Of the "lab", with \\ and """ and µ.
     '''
 
-    def set_voltage(self, voltage: float, *, unit: str = "V", mode: Unknown | None = None) -> None:  # type: ignore[name-defined]
+    def set_voltage(self, voltage: float, *, unit: str = "V", mode: Unknown | None = None) -> None:
         """Set it.
 
         In steps.
@@ -32,7 +37,7 @@ class Psu:
     def plain(self, x, y=1, *args, **kwargs):  # type: ignore[no-untyped-def]
         pass
 
-    def readings(self, count: int = 3) -> "Iterator[float]":  # type: ignore[name-defined]  # noqa: F821, UP037
+    def readings(self, count: int = 3) -> Iterator[float]:
         yield 1.0
 
 

@@ -59,6 +59,11 @@ def list_methods(client: Client, args: argparse.Namespace) -> None:
         if docstring is not None:
             show(textwrap.indent(docstring, "    "))
         show()
+    for name, found in sorted(listing.get("properties", {}).items()):
+        show(f"{name}: property{'' if found['settable'] else ', read only'}")
+        if found["docstring"] is not None:
+            show(textwrap.indent(found["docstring"], "    "))
+        show()
 
 
 def signature_text(name: str, argspec: Mapping[str, Any]) -> str:

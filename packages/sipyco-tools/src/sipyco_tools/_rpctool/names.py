@@ -111,7 +111,8 @@ class Help:
         lines += [
             "",
             "help(NAME) shows all of one. Lines are Python: x = NAME(...), loops, imports;",
-            "`np` is NumPy, `_` the last value that was shown. Ctrl-D leaves.",
+            "`np` is NumPy, `_` the last value that was shown, `client` the connection, whose",
+            "attributes are the properties: client.voltage = 12. Ctrl-D leaves.",
         ]
         return "\n".join(lines)
 
@@ -126,7 +127,7 @@ def _beside(text: str, remark: str) -> str:
 
 def names_of(client: Client, listing: Mapping[str, Any]) -> dict[str, Any]:
     """Give the names of the prompt for a target; those of methods go before all others."""
-    names: dict[str, Any] = {"__name__": "__main__"}
+    names: dict[str, Any] = {"__name__": "__main__", "client": client}
     names["help"] = Help(client.get_selected_target(), listing.get("docstring"), names)
     names.update({name: RemoteName(name, getattr(client, name)) for name in listing["methods"]})
     return names
