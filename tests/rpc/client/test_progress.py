@@ -257,10 +257,10 @@ def test_parts_of_messages_are_reported_as_they_come() -> None:
     assert set(told) == {(1, 2, None)}
     reader.expect_frames()
     del told[:]
-    assert reader.feed(b"#7 2 3\n[1") == []
+    assert reader.feed(b"#7 3 3\n[1") == []
     reader.feed(b"]ab")
     assert [message[0] for message in reader.feed(b"c")] == [7]
-    assert told[-1] == (7, 5, 5)
+    assert told[-1] == (7, 6, 6)
     assert [part[0] for part in told] == [7] * len(told)
     reader.feed(b"#8 2\n[]")  # all of it at once
     assert told[-1][0] == 7

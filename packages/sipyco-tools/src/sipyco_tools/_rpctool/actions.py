@@ -82,6 +82,23 @@ def _add_calls(add: _Adder) -> None:
     )
     call.add_argument("method", metavar="METHOD", help="the method to call")
     _add_arguments(call)
+    get = add(
+        "get",
+        "properties:get",
+        "read properties",
+        "Print the values of properties, if the server offers any.",
+    )
+    get.add_argument("names", metavar="NAME", nargs="+", help="of a property")
+    assign = add(
+        "set",
+        "properties:set_",
+        "set properties",
+        "Give properties their values, one after another.",
+        "example:\n  sipyco_rpctool ::1 3253 set voltage=12 'label=\"left arm\"'",
+    )
+    assign.add_argument(
+        "assignments", metavar="NAME=EXPRESSION", nargs="+", help="a property and its new value"
+    )
     add(
         "interactive",
         "methods:interactive",

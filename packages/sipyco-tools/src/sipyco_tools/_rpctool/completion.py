@@ -133,10 +133,13 @@ def _names(
     parser: CommandLineParser, done: list[str], action: str, typed: Sequence[str]
 ) -> list[str]:
     """Give the names of a live server that may come after an action and what was typed of it."""
-    if action not in ("call", "bench"):
+    if action not in ("bench", "call", "get", "set"):
         return []
     with _client(parser, done[: len(done) - len(typed)], AutoTarget) as client:
-        methods = client.get_rpc_method_list()["methods"]
+        listing = client.get_rpc_method_list()
+    if action in ("get", "set"):
+        return [name + ("=" if action == "set" else "") for name in listing.get("properties", ())]
+    methods = listing["methods"]
     if not typed:
         return sorted(methods)
     argspec = methods[typed[0]][0]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sipyco_rpc.arguments import formatargspec
 from sipyco_rpc.pc_rpc import AutoTarget, Client
 from sipyco_tools._cli.output import flush, show
+from sipyco_tools._cli.progress_bar import ProgressBar
+from sipyco_tools._rpctool.progress import progress_shown
 from sipyco_tools._rpctool.values import each, json_text, parse_arguments, show_value
 
 
@@ -57,6 +59,11 @@ def list_methods(client: Client, args: argparse.Namespace) -> None:
         if docstring is not None:
             show(textwrap.indent(docstring, "    "))
         show()
+    for name, found in sorted(listing.get("properties", {}).items()):
+        show(f"{name}: property{'' if found['settable'] else ', read only'}")
+        if found["docstring"] is not None:
+            show(textwrap.indent(found["docstring"], "    "))
+        show()
 
 
 def signature_text(name: str, argspec: Mapping[str, Any]) -> str:
@@ -70,7 +77,13 @@ def call(client: Client, args: argparse.Namespace) -> None:
     """Call a method, and print what it returns."""
     select(client, args)
     positional, named = parse_arguments(args.args)
-    for value in each(getattr(client, args.method)(*positional, **named)):
+    with progress_shown() as bar:
+        _show_values(each(getattr(client, args.method)(*positional, **named)), args, bar)
+
+
+def _show_values(values: Iterator[Any], args: argparse.Namespace, bar: ProgressBar) -> None:
+    for value in values:
+        bar.clear()
         if args.json:
             show(json_text({"result": value}))
         elif value is not None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import Client
 from sipyco_tools._cli.output import show
+from sipyco_tools._rpctool.progress import progress_shown
 
 _WIDTH: Final = 38  # of the signatures in the list of methods, beyond which a line is its own
 
@@ -38,7 +39,7 @@ class RemoteName:
         self._method = method
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with _connection():
+        with _connection(), progress_shown():
             result = self._method(*args, **kwargs)
         return _items(result) if isinstance(result, Iterator) else result
 
@@ -110,7 +111,8 @@ class Help:
         lines += [
             "",
             "help(NAME) shows all of one. Lines are Python: x = NAME(...), loops, imports;",
-            "`np` is NumPy, `_` the last value that was shown. Ctrl-D leaves.",
+            "`np` is NumPy, `_` the last value that was shown, `client` the connection, whose",
+            "attributes are the properties: client.voltage = 12. Ctrl-D leaves.",
         ]
         return "\n".join(lines)
 
@@ -125,7 +127,7 @@ def _beside(text: str, remark: str) -> str:
 
 def names_of(client: Client, listing: Mapping[str, Any]) -> dict[str, Any]:
     """Give the names of the prompt for a target; those of methods go before all others."""
-    names: dict[str, Any] = {"__name__": "__main__"}
+    names: dict[str, Any] = {"__name__": "__main__", "client": client}
     names["help"] = Help(client.get_selected_target(), listing.get("docstring"), names)
     names.update({name: RemoteName(name, getattr(client, name)) for name in listing["methods"]})
     return names
