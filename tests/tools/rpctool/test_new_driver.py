@@ -38,7 +38,7 @@ def test_name_and_port_are_in_them(tmp_path: Path) -> None:
     texts = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     assert "class IonPump:" in texts["driver.py"]
     assert '"""Driver and network service of an ion pump."""' in texts["__init__.py"]
-    assert "simple_network_args(parser, 3300, ssl=True)" in texts["__main__.py"]
+    assert "simple_network_args(parser, 3300, ssl=True, port_file=True)" in texts["__main__.py"]
     assert "ExecStart=/usr/local/bin/ion_pump " in texts["ion_pump.service"]
     assert not [name for name, text in texts.items() if "$" in text]
 

@@ -45,9 +45,9 @@ class StartDriver(Protocol):
 
         Args:
             command: the program and its arguments, or one string as for a shell. `{port}` in it
-                stands for the port, and `{port_file}` for a file to which the driver writes it. If
-                neither is there, `--port 0 --port-file PATH` is added, for programs with the
-                common options.
+                stands for the port, and `{port_file}` for a file to which the driver writes it, as
+                `--port 0 --port-file PATH` has it. If neither is there, `--port` with one that is
+                free is added.
             port: TCP port on localhost; 0 for one that is free.
             target_name: the target to select.
             timeout: of the client, in seconds; None for none.

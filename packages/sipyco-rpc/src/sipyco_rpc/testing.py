@@ -39,8 +39,8 @@ class DriverProcess(subprocess.Popen[bytes]):
     """A driver as a child process. Its output is shown on standard error, as it comes.
 
     In the command, `{port}` stands for the port, and `{port_file}` for the path of a file to which
-    the driver is to write the port that it has got. If the port is 0 and neither is there,
-    `--port 0 --port-file PATH` is added, which are among the common options.
+    the driver is to write the port that it has got, as `--port 0 --port-file PATH` has it. If the
+    port is 0 and neither is there, `--port` with one that is free is added.
 
     Args:
         name: for error messages.
@@ -63,10 +63,10 @@ class DriverProcess(subprocess.Popen[bytes]):
         self._port_file = Path(self._directory.name) / "port"
         self._output: deque[str] = deque(maxlen=_LINES_KEPT)
         text = " ".join(command)
-        if port == 0 and "{port}" in text:
+        if port == 0 and "{port_file}" not in text:
             port = _free_port()
-        elif port == 0 and "{port_file}" not in text:
-            command = [*command, "--port", "0", "--port-file", "{port_file}"]
+            if "{port}" not in text:
+                command = [*command, "--port", "{port}"]
         self.port = port
         places = {"{port}": str(port), "{port_file}": str(self._port_file)}
         try:
