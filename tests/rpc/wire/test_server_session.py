@@ -35,6 +35,8 @@ BANNER = b"ARTIQ pc_rpc\n"
 FRAMES = b"lda pyon_v2 frames"
 
 LISTING = b'{"action":"get_rpc_method_list"}'
+PING = b'{"action":"ping"}'
+STATUS = b'{"action":"status"}'
 CANCEL = b'{"action":"cancel"}'
 STREAM = b'{"status":"stream"}'
 
@@ -545,7 +547,7 @@ class Conversations(RuleBasedStateMachine):
         [(number, text, buffers)] = self.reader.feed(b"".join(pieces))
         return number, pyon.decode(text, buffers=buffers)["status"]
 
-    @rule(number=NUMBERS, text=st.sampled_from([CALL, LISTING]))
+    @rule(number=NUMBERS, text=st.sampled_from([CALL, LISTING, PING, STATUS]))
     def asks(self, number: int, text: bytes) -> None:
         if not number or number in self.calls or number in self.credit:
             with pytest.raises(ProtocolError):
