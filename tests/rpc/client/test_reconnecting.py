@@ -119,7 +119,8 @@ def test_the_constructor_raises_what_a_plain_client_does_when_its_time_is_over()
 def test_a_call_raises_when_its_time_is_over_and_says_that_it_was_not_sent() -> None:
     port = free_port()
     with server_at(port, {"t": Target()}):
-        client = Client(HOST, port, reconnect=0.05)
+        client = Client(HOST, port, reconnect=DEADLINE)
+    vars(client)["_Client__connection"]._patience = 0.05
     with client:
         for _ in range(2):
             with pytest.raises(ConnectionLost) as caught:
@@ -141,7 +142,8 @@ def outcome(client: Client) -> Any:
 def test_with_0_a_call_tries_once() -> None:
     port = free_port()
     with server_at(port, {"t": Target()}):
-        client = Client(HOST, port, reconnect=0)
+        client = Client(HOST, port, reconnect=DEADLINE)
+    vars(client)["_Client__connection"]._patience = 0
     with client:
         with pytest.raises(ConnectionLost, match=rf"no connection to {HOST} port {port}: "):
             client.echo(1)
