@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from sipyco_rpc._client import asyncio_client
+from sipyco_rpc._client.aio import opening
 from sipyco_rpc._server.connection import ServerConnection
 from sipyco_rpc.pc_rpc import AsyncioClient, Server
 from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
@@ -475,7 +475,7 @@ async def memory_client(
     client = AsyncioClient()
     try:
         with (
-            mock.patch.object(asyncio_client, "async_socket", open_socket),
+            mock.patch.object(opening, "async_socket", open_socket),
             mock.patch.object(loop, "create_connection", connect),
         ):
             yield client, ours, theirs

@@ -11,7 +11,7 @@ from unittest import mock
 
 from dev.fuzz.memory import MemoryTransport, deliver, loop, reads, run, settle
 from dev.fuzz.servers import check_error
-from sipyco_rpc._client import asyncio_client
+from sipyco_rpc._client.aio import opening
 from sipyco_rpc.pc_rpc import AsyncioClient, AutoTarget
 
 __all__ = ["one_input"]
@@ -40,7 +40,7 @@ async def _conversation(options: int, said: list[bytes]) -> None:
 
     client = AsyncioClient(max_line=_LIMITS[options & 1])
     with (
-        mock.patch.object(asyncio_client, "async_socket", open_socket),
+        mock.patch.object(opening, "async_socket", open_socket),
         mock.patch.object(loop(), "create_connection", connect),
     ):
         program = asyncio.ensure_future(_use(client, options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import logging
 import os
@@ -11,7 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -116,7 +119,8 @@ def test_the_constructor_raises_what_a_plain_client_does_when_its_time_is_over()
 def test_a_call_raises_when_its_time_is_over_and_says_that_it_was_not_sent() -> None:
     port = free_port()
     with server_at(port, {"t": Target()}):
-        client = Client(HOST, port, reconnect=0.05)
+        client = Client(HOST, port, reconnect=DEADLINE)
+    vars(client)["_Client__connection"]._patience = 0.05
     with client:
         for _ in range(2):
             with pytest.raises(ConnectionLost) as caught:
@@ -138,7 +142,8 @@ def outcome(client: Client) -> Any:
 def test_with_0_a_call_tries_once() -> None:
     port = free_port()
     with server_at(port, {"t": Target()}):
-        client = Client(HOST, port, reconnect=0)
+        client = Client(HOST, port, reconnect=DEADLINE)
+    vars(client)["_Client__connection"]._patience = 0
     with client:
         with pytest.raises(ConnectionLost, match=rf"no connection to {HOST} port {port}: "):
             client.echo(1)
@@ -474,6 +479,33 @@ def test_a_server_relays_a_client_that_reconnects() -> None:
         with server_at(port, {"t": Target("second")}), Client(HOST, relay) as client:
             assert client.who() == "second"
             assert client.get_rpc_method_list()["methods"].keys() == {"echo", "items", "who"}
+
+
+def test_a_certificate_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.pem")
+    with pytest.raises(FileNotFoundError):
+        Client(
+            HOST,
+            free_port(),
+            reconnect=1000,
+            local_cert=missing,
+            local_key=missing,
+            peer_cert=missing,
+        )
+
+
+def test_a_client_that_is_dropped_leaves_nothing_for_the_garbage_collector() -> None:
+    with rpc_server({"t": Target()}) as port:
+        client = Client(HOST, port, reconnect=DEADLINE)
+        lasting = ref(vars(client)["_Client__connection"])
+        gc.disable()
+        try:
+            client.echo(1)
+            client.close_rpc()
+            del client
+            assert lasting() is None
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize(

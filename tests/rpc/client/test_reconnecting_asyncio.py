@@ -165,9 +165,10 @@ def test_a_call_raises_when_its_time_is_over_and_says_that_it_was_not_sent() -> 
 
     async def main() -> None:
         for seconds, within in ((0.05, " within 0.05 s"), (0, "")):
-            async with AsyncioClient(reconnect=seconds) as client:
+            async with AsyncioClient(reconnect=DEADLINE) as client:
                 async with serving(port, Target()):
                     await client.connect_rpc(HOST, port)
+                vars(client)["_AsyncioClient__connection"]._patience = seconds
                 text = rf"call of `t\.echo`: no connection to {HOST} port {port}{within}: "
                 for _ in range(2):
                     with pytest.raises(ConnectionLost, match=text) as caught:

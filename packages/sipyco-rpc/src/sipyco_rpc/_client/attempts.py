@@ -104,10 +104,13 @@ class Attempts:
 def is_hopeless(exc: BaseException | None) -> bool:
     """Tell whether the server is there and says no, so that nobody need wait for the next attempt.
 
-    It may be another server, have other targets or another certificate.
+    It may be another server, have other targets or another certificate. Or a file of ours is
+    missing.
     """
     if exc is None:
         return False
+    if getattr(exc, "filename", None) is not None:
+        return True
     remote = hasattr(exc, "parent_traceback")  # what the server raised when it made the target
     return remote or is_tls_error(exc) or not isinstance(exc, (OSError, EOFError))
 

@@ -99,7 +99,6 @@ class AsyncioConnector:
         elif self._latest is not None:
             self._latest.check_loop()
         started = time.monotonic()
-        deadline = started + (self._patience or SHORTEST)
         while not self._closed:
             current, attempts = self._current, self._attempts
             if current is not None and current.is_open:
@@ -107,9 +106,10 @@ class AsyncioConnector:
             failed = attempts.failed_at >= started
             if failed and attempts.failure is not None and is_hopeless(attempts.failure):
                 raise attempts.failure.with_traceback(None)
-            left = deadline - time.monotonic()
             tried = failed or attempts.pause > 0
-            if left <= 0 or (tried and not self._patience):
+            patience = self._patience if tried else max(self._patience, SHORTEST)
+            left = started + patience - time.monotonic()
+            if left <= 0:
                 raise attempts.away(what, self.where, self._patience)
             self._begin()
             await self._news(left)

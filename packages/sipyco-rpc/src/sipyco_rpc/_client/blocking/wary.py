@@ -36,6 +36,7 @@ class WaryConnection(BlockingConnection):
 
     def _greet(self, limit: Limit) -> None:
         self._begin(self)
+        del self._begin  # which has this connection in the end: a circle
         super()._greet(limit)
 
     def exchange(
