@@ -118,7 +118,7 @@ def _pack_alone(exc: BaseException, levels: int) -> dict[str, Any]:
                     for key, value in vars(exc).items()
                     if classes.is_attribute(cls, key) and _can_travel(value, levels)
                 }
-                if attributes and _can_travel(attributes, levels):
+                if attributes and (not levels or _can_travel(attributes, levels)):
                     packed["attributes"] = attributes
             message = f"{name}: {message}" if message else name
     packed["message"] = message
