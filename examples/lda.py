@@ -159,7 +159,7 @@ def get_argparser() -> argparse.ArgumentParser:
     instrument.add_argument(
         "-d", "--device", metavar="HOST:PORT", help="address of the instrument"
     )
-    simple_network_args(parser, 3253, ssl=True)
+    simple_network_args(parser, 3253, ssl=True, port_file=True)
     verbosity_args(parser)
     return parser
 
@@ -183,6 +183,7 @@ def main() -> None:
         description="digital attenuator",
         threaded=True,  # a slow instrument keeps nobody from connecting
         ssl_config=SimpleSSLConfig(*args.ssl) if args.ssl else None,
+        port_file=args.port_file,
     )
 
 

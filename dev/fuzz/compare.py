@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Final
@@ -11,6 +11,9 @@ from typing import Any, Final
 __all__ = ["canonical", "outcome"]
 
 _PLAIN: Final = frozenset({bool, bytes, int, str, type(None)})
+
+# The modules of standard types whose `repr` tells all of them.
+_WITH_REPR: Final = frozenset({"datetime", "decimal", "pathlib", "uuid", "zoneinfo"})
 
 
 def canonical(value: Any) -> Any:
@@ -39,6 +42,16 @@ def canonical(value: Any) -> Any:
         return (cls.__name__, *pairs)
     if cls is slice:
         return ("slice", *map(canonical, (value.start, value.stop, value.step)))
+    if cls is frozenset:
+        return ("frozenset", *sorted([canonical(item) for item in value], key=repr))
+    if cls is deque:
+        return ("deque", value.maxlen, *[canonical(item) for item in value])
+    if cls is bytearray:
+        return ("bytearray", bytes(value))
+    if cls is range:
+        return ("range", value.start, value.stop, value.step)
+    if cls.__module__.partition(".")[0] in _WITH_REPR:
+        return (cls.__name__, repr(value))
     if type(value) is Fraction:
         return ("Fraction", value.numerator, value.denominator)
     if cls.__module__ == "numpy":

@@ -14,7 +14,10 @@ __all__ = ["AsyncioCaller"]
 
 
 class AsyncioCaller(Caller):
-    """Two tasks that share an `AsyncioClient`, and make another one when it breaks."""
+    """Two tasks that share an `AsyncioClient`, and make another one when it breaks.
+
+    Some have one that connects again by itself.
+    """
 
     def __init__(self, situation: Situation) -> None:
         super().__init__(situation)
@@ -50,7 +53,8 @@ class AsyncioCaller(Caller):
         async with self._lock:
             if self._client is None:
                 token = self._begin("connect")
-                client = AsyncioClient(TIMEOUT)
+                again = TIMEOUT if self._situation.alternative else None
+                client = AsyncioClient(TIMEOUT, reconnect=again)
                 try:
                     await client.connect_rpc(self._situation.host, self._situation.port, NAME)
                 except Exception as exc:  # noqa: BLE001  (it is judged)
@@ -68,7 +72,8 @@ class AsyncioCaller(Caller):
         except Exception as exc:  # noqa: BLE001  (it is judged)
             if not self._patience(operation, exc):
                 self._give_reason(operation.token, exc)
-            if not isinstance(exc, TimeoutError) and self._client is client:
+            lost = not isinstance(exc, TimeoutError) and not self._situation.alternative
+            if lost and self._client is client:
                 self._client = None
                 began = time.monotonic()
                 await client.close_rpc()

@@ -63,7 +63,10 @@ def _invoke(client: Any, operation: Operation) -> Any:
 
 
 class BlockingCaller(_ThreadedCaller):
-    """Two threads that share a `Client`, and make another one when it breaks."""
+    """Two threads that share a `Client`, and make another one when it breaks.
+
+    Some have one that connects again by itself.
+    """
 
     def __init__(self, situation: Situation) -> None:
         super().__init__(situation)
@@ -76,7 +79,11 @@ class BlockingCaller(_ThreadedCaller):
                 token = self._begin("connect")
                 try:
                     self._client = Client(
-                        self._situation.host, self._situation.port, NAME, timeout=TIMEOUT
+                        self._situation.host,
+                        self._situation.port,
+                        NAME,
+                        timeout=TIMEOUT,
+                        reconnect=TIMEOUT if self._situation.alternative else None,
                     )
                 except Exception as exc:  # noqa: BLE001  (it is judged)
                     self._give_reason(token, exc)
@@ -98,7 +105,8 @@ class BlockingCaller(_ThreadedCaller):
         except Exception as exc:  # noqa: BLE001  (it is judged)
             if not self._patience(operation, exc):
                 self._give_reason(operation.token, exc)
-            if not isinstance(exc, TimeoutError):  # after one the client is still of use
+            # After one that took too long the client is still of use.
+            if not isinstance(exc, TimeoutError) and not self._situation.alternative:
                 self._drop(client)
         else:
             self._settle(operation, answer)

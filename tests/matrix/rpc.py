@@ -15,12 +15,13 @@ from sipyco_rpc.pc_rpc import (
     AsyncioClient,
     BestEffortClient,
     Client,
+    ConnectionLost,
     Server,
 )
 from sipyco_rpc.support.memory import MIB
 from sipyco_rpc.wire.server_handshake import ServerHandshake
 from support.feeds import port_of
-from support.peers import HOST
+from support.peers import DEADLINE, HOST
 
 DIALECTS = ("v1", "v2", "frames")
 GENERATORS = ("plain", "async")  # in frames: there are none without
@@ -127,6 +128,65 @@ class AsyncioCalls(Served):
 
     async def disconnect(self) -> None:
         await self.client.close_rpc()
+
+
+@row(dialects=DIALECTS[1:])
+class BlockingProperties(BlockingCalls):
+    """Values that a property is set to, and that are read again."""
+
+    options: ClassVar = {"properties": {"t": ["kept"]}}
+
+    async def carry(self, values: list[Any]) -> list[Any]:
+        def through(value: Any) -> Any:
+            self.client.kept = value
+            return self.client.kept
+
+        return await asyncio.to_thread(lambda: [through(value) for value in values])
+
+
+@row(dialects=DIALECTS[1:])
+class AsyncioProperties(AsyncioCalls):
+    options: ClassVar = {"properties": {"t": ["kept"]}, "threaded": True}
+
+    async def carry(self, values: list[Any]) -> list[Any]:
+        carried = []
+        for value in values:
+            await self.client.kept.set(value)
+            carried.append(await self.client.kept)
+        return carried
+
+
+@row(dialects=DIALECTS)
+class ReconnectingCalls(BlockingCalls):
+    """A `Client` that reconnects."""
+
+    comes_back = True
+
+    async def connect(self, port: int, tls: dict[str, Any]) -> None:
+        self.client = await asyncio.to_thread(Client, HOST, port, "t", reconnect=DEADLINE, **tls)
+
+    async def carry(self, values: list[Any]) -> list[Any]:
+        try:
+            return await super().carry(values)
+        except ConnectionLost:
+            return []
+
+
+@row(dialects=DIALECTS)
+class ReconnectingAsyncioCalls(AsyncioCalls):
+    """An `AsyncioClient` that reconnects."""
+
+    comes_back = True
+
+    async def connect(self, port: int, tls: dict[str, Any]) -> None:
+        self.client = AsyncioClient(reconnect=DEADLINE)
+        await self.client.connect_rpc(HOST, port, "t", **tls)
+
+    async def carry(self, values: list[Any]) -> list[Any]:
+        try:
+            return await super().carry(values)
+        except ConnectionLost:
+            return []
 
 
 @row(dialects=DIALECTS)

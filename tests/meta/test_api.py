@@ -21,6 +21,7 @@ API: dict[str, str] = {
         load_file(filename, **json_kwargs)
         register(types, *, name, encode, decode)
         deregister(types, name)
+        register_standard_types(*classes, **named)
         wrap(o)
     """,
     "pyon_v1": """
@@ -53,6 +54,8 @@ API: dict[str, str] = {
     "packed_exceptions": """
         current_exc_packed()
         raise_packed_exc(pack)
+        register_exception(exception_class=None, *, name=None)
+        deregister_exception(exception_class)
     """,
     "fire_and_forget": """
         FFProxy(target)

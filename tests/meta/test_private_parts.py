@@ -22,7 +22,8 @@ FOREIGN = {
 }
 
 # Documented under such names: of named tuples, whose fields have the others, of `os` and `sys`.
-PUBLIC = {"_asdict", "_exit", "_fields", "_is_gil_enabled", "_jit", "_make", "_replace"}
+PUBLIC = {"_asdict", "_current_frames", "_exit", "_fields", "_is_gil_enabled", "_jit", "_make"}
+PUBLIC |= {"_replace"}
 
 
 def is_private(name: str) -> bool:

@@ -38,6 +38,9 @@ MAY_IMPORT: Final = {
     "sipyco": {"sipyco_pyon", "sipyco_rpc", "sipyco_sync", "sipyco_tools", "sipyco"},
 }
 
+# What a module may do without, and says how to install it: an extra of its distribution.
+OPTIONAL: Final = {"sipyco_tools._rpctool.feeds": "sipyco_sync"}
+
 # Lowest first. Rooms of one floor do not know each other. Modules that are in no room and not
 # named here are the faces: they are above all of it, and may know each other.
 FLOORS: Final[Mapping[str, list[set[str]]]] = {
@@ -50,8 +53,8 @@ FLOORS: Final[Mapping[str, list[set[str]]]] = {
     "sipyco_tools": [
         {"_limits", "_task_object"},
         {"_cli"},
-        {"_certs", "_logging", "_pipes", "_rpctool"},
-        {"_logstore"},
+        {"_certs", "_logging", "_pipes"},
+        {"_logstore", "_rpctool"},
     ],
 }
 FACES: Final = "the faces"
@@ -61,6 +64,7 @@ MOST_LINES: Final = 300
 HEAVY_USERS: Final = {
     "numpy": {"sipyco_pyon._numpy", "sipyco_tools._rpctool.values"},  # there: `np` for arguments
     "cryptography": {"sipyco_tools._certs.certificates"},
+    "rich": {"sipyco_tools._cli.terminal"},
 }
 
 every_module = pytest.mark.parametrize("module", MODULES)
@@ -74,7 +78,7 @@ def test_distributions_import_downwards_and_nothing_private(module: str) -> None
     own = distribution_of(module)
     for name in imported_names(tree_of(module)):
         top, *rest = name.split(".")
-        if not top.startswith("sipyco") or top == own:
+        if not top.startswith("sipyco") or top in (own, OPTIONAL.get(module)):
             continue
         assert top in MAY_IMPORT[own], (
             f"{module} imports {name}, but {own} may import {sorted(MAY_IMPORT[own])} only: "
@@ -85,6 +89,16 @@ def test_distributions_import_downwards_and_nothing_private(module: str) -> None
             f"{module} imports {name}, which is private to {top}: use its public modules, or make "
             "a public one of it, with its line in docs/reference/building_blocks.md"
         )
+
+
+@pytest.mark.parametrize("module", OPTIONAL)
+def test_what_is_optional_is_an_extra_and_loaded_when_it_is_used(module: str) -> None:
+    own, needed = distribution_of(module), OPTIONAL[module]
+    project = tomllib.loads((PACKAGES / own.replace("_", "-") / "pyproject.toml").read_text())
+    extras = itertools.chain(*project["project"]["optional-dependencies"].values())
+    assert any(extra.startswith(needed.replace("_", "-")) for extra in extras)
+    at_once = [node for node in tree_of(module).body if isinstance(node, ast.ImportFrom)]
+    assert not [node for node in at_once if (node.module or "").startswith(needed)]
 
 
 def test_what_other_distributions_use_is_documented() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_pyon._base64_extract import extract_base64
-from sipyco_pyon._writer import SHORT_DATA
+from sipyco_pyon._pieces import SHORT_DATA
 
 np = pytest.importorskip("numpy")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sipyco_pyon import pyon
-from sipyco_pyon._writer import SHORT_DATA
+from sipyco_pyon._pieces import SHORT_DATA
 from sipyco_pyon.limits import MAX_BUFFERS
 from support.environment import as_installed
 

@@ -40,7 +40,10 @@ def test_a_longer_integer_is_refused_in_reading(module: ModuleType, text: str) -
 
 @BOTH
 def test_a_longer_integer_is_refused_in_writing(module: ModuleType) -> None:
-    for value, digits in [(10**DIGITS, "100001"), ([-1 << 10_000_000], "about 3010298")]:
+    for value, digits in [
+        (10**DIGITS, "100001"),
+        ([-1 << 10_000_000], r"about 3010298; it is the value\[0\]"),
+    ]:
         for pretty in (False, True):
             with pytest.raises(ValueError, match=f"at most 100000 digits, got {digits}$"):
                 module.encode(value, pretty=pretty)
@@ -151,7 +154,7 @@ def test_the_name_of_an_unknown_type_is_escaped_and_cut() -> None:
     with pytest.raises(TypeError) as caught:
         pyon.decode(document)
     name = r"\x1b[2J\r\u202e" + "x" * 54
-    assert str(caught.value) == f"Object of type `{name}` is not PYON decodable"
+    assert str(caught.value).startswith(f"Object of type `{name}` is not PYON decodable; ")
 
 
 NESTED: dict[str, Callable[[int], str]] = {

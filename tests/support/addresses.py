@@ -21,6 +21,8 @@ def dead_address(address: str, port: int) -> Iterator[None]:
     """Have an address give no answer at all: its queue of connections is full, and stays so."""
     with ExitStack() as sockets:
         listening = sockets.enter_context(socket.socket())
+        # A server may have been there just now.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((address, port))
         except OSError as exc:

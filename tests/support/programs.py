@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,3 +56,20 @@ def end(process: subprocess.Popen[str], number: signal.Signals) -> int:
     process.send_signal(number)
     process.communicate(timeout=DEADLINE)
     return process.returncode
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Wait for the end of a process of which lines were read; give its status, and what is left.
+
+    `communicate` does not know what a stream has read ahead.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        outputs = [
+            pool.submit(stream.read) for stream in (process.stdout, process.stderr) if stream
+        ]
+        try:
+            stdout, stderr = (output.result(DEADLINE) for output in outputs)
+            return process.wait(DEADLINE), stdout, stderr
+        except TimeoutError:
+            process.kill()  # which ends the reading as well
+            raise

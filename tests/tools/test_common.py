@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from sipyco_rpc.pc_rpc import Client
 from sipyco_tools import common_args
 from sipyco_tools.asyncio_tools import BackgroundTaskPool, Condition, TaskObject
 from sipyco_tools.logging_tools import (
@@ -20,7 +23,23 @@ from sipyco_tools.logging_tools import (
     multiline_log_config,
     parse_log_message,
 )
-from support.environment import without_durations
+from support.environment import as_installed, without_durations
+from support.peers import DEADLINE, HOST, until
+
+SERVICE = """
+import argparse
+from sipyco_rpc.pc_rpc import simple_server_loop
+from sipyco_tools.common_args import *
+
+parser = argparse.ArgumentParser()
+simple_network_args(parser, 3253, port_file=True)
+verbosity_args(parser)
+args = parser.parse_args()
+init_logger_from_args(args)
+simple_server_loop(
+    {"t": object()}, bind_address_from_args(args), args.port, port_file=args.port_file
+)
+"""
 
 
 def parse(*arguments: str, ports: common_args.Ports = 3253) -> argparse.Namespace:
@@ -40,6 +59,51 @@ def test_network_options() -> None:
     assert common_args.bind_address_from_args(parse("--bind", "*")) is None
     args = parse("--port-notify", "7", ports=[("notify", "sync", 3250), ("control", "rpc", 3251)])
     assert (args.port_notify, args.port_control) == (7, 3251)
+
+
+def test_a_port_file_is_an_option_of_programs_that_want_it() -> None:
+    parser = argparse.ArgumentParser()
+    common_args.simple_network_args(parser, 0, port_file=True)
+    assert parser.parse_args([]).port_file is None
+    assert parser.parse_args(["--port-file", "p"]).port_file == "p"
+    assert "port_file" not in vars(parse())
+    with pytest.raises(ValueError, match="for programs with one port"):
+        common_args.simple_network_args(argparse.ArgumentParser(), [("a", "b", 1)], port_file=True)
+
+
+def test_a_program_with_the_common_options_says_when_it_is_ready(tmp_path: Path) -> None:
+    for options, start in (
+        ([], "INFO:sipyco.pc_rpc:"),
+        (["-v"], "INFO:sipyco.pc_rpc:"),
+        (["-q"], None),
+    ):
+        path = tmp_path / "port"
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVICE, "-p", "0", "--port-file", str(path), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=as_installed(),
+        )
+        try:
+            until(lambda: path.exists() or process.poll() is not None)
+            port = int(path.read_text())
+            with Client(HOST, port) as client:
+                client.terminate()
+                peer = client.get_local_host()
+            stdout, stderr = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
+            process.communicate()
+        assert (process.returncode, stdout) == (0, "")
+        lines = without_durations(stderr).splitlines()
+        if start is None:
+            assert lines == []
+            continue
+        assert len(lines) == 2
+        assert lines[0].startswith(f"{start}serving t on {HOST} port {port} ")
+        assert lines[0].endswith("(this computer only, no TLS)")
+        assert lines[1].startswith(f"{start}stopping: `terminate` called by {peer} port ")
 
 
 def test_a_port_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,3 +302,52 @@ def test_coroutines_run_at_exit_and_the_latest_comes_first() -> None:
         "of a loop: True",
         "of the current loop: True",
     ]
+
+
+PROGRAM = """
+import argparse, asyncio
+from sipyco_tools.common_args import (
+    bind_address_from_args, init_logger_from_args, simple_network_args, verbosity_args
+)
+from sipyco_tools.logging_tools import Server
+
+async def serve(args):
+    async with Server() as server:
+        await server.start(bind_address_from_args(args), args.port, local_cert=args.cert,
+            local_key=args.cert, peer_cert=args.cert)
+
+parser = argparse.ArgumentParser()
+simple_network_args(parser, 1066)
+verbosity_args(parser)
+parser.add_argument("--cert")
+args = parser.parse_args()
+init_logger_from_args(args)
+asyncio.run(serve(args))
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["-vv"]])
+def test_a_program_with_common_options_that_cannot_listen_says_so_in_one_line(
+    options: list[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_program("-p", str(port), *options)
+    assert done.returncode == 1
+    line = f"Address already in use: could not listen on 127.0.0.1 port {port} ("
+    assert line in done.stderr
+    assert ("Traceback" in done.stderr) == bool(options)  # who wants to see all of it does
+    if not options:
+        assert done.stderr.startswith(f"-c: {line}")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_program_with_common_options_whose_certificate_is_missing_says_so_in_one_line() -> None:
+    done = run_program("--cert", "nowhere.pem")
+    expected = "-c: No such file or directory: our certificate (local_cert): nowhere.pem\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
+def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)

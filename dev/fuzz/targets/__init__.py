@@ -39,7 +39,7 @@ class Target(NamedTuple):
 
 
 _ALL: Final = (
-    Target("pyon", "pyon.decode, with buffers and without", "sipyco_pyon"),
+    Target("pyon", "pyon.decode, with buffers and standard types and without", "sipyco_pyon"),
     Target("pyon_v1", "pyon_v1.decode", "sipyco_pyon"),
     Target("frames", "MessageReader and LineReader: lines, frames", "sipyco_rpc"),
     Target("server", "all that a client may send to an RPC server", "sipyco_rpc"),

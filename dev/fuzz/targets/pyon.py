@@ -1,17 +1,28 @@
-"""`pyon.decode`: any text, with buffers and without."""
+"""`pyon.decode`: any text, with buffers and without, with the standard types and without."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from dev.fuzz.compare import canonical, outcome
+from dev.fuzz.standard_types import standard_types
 from sipyco_pyon import pyon
+from sipyco_pyon._registry import STANDARD_TAGS
+
+_TAGS: Final = [tag.encode() for tag in STANDARD_TAGS]
 
 __all__ = ["one_input"]
 
 
 def one_input(data: bytes) -> None:
     """Read a text; what comes behind a byte 0xFF that ends it is a buffer each."""
+    _read(data)
+    if any(tag in data for tag in _TAGS):
+        with standard_types():
+            _read(data)
+
+
+def _read(data: bytes) -> None:
     text, *buffers = data.split(b"\xff")
     if buffers:
         _with_buffers(text, buffers)

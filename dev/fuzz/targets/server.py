@@ -21,7 +21,8 @@ __all__ = ["one_input"]
 
 _LIMITS: Final = (2**27, 200)  # bytes of a request
 _BANNER: Final = b"ARTIQ pc_rpc\n"
-_PUBLIC: Final = frozenset({"echo", "fail", "wait", "items", "more_items", "coroutine", "block"})
+_METHODS: Final = frozenset({"echo", "fail", "wait", "items", "more_items", "coroutine", "block"})
+_PROPERTIES: Final = frozenset({"voltage", "temperature"})
 
 
 class _Target:
@@ -80,6 +81,27 @@ class _Target:
         return lambda: None
 
     attribute = 3
+    _volts: Any = 1
+
+    @property
+    def voltage(self) -> Any:
+        """In volts."""
+        self.called.append("voltage")
+        return self._volts
+
+    @voltage.setter
+    def voltage(self, volts: Any) -> None:
+        self.called.append("voltage")
+        if isinstance(volts, str):
+            raise ValueError(volts)
+        self._volts = volts
+
+    @property
+    async def temperature(self) -> Any:
+        """Given in the next pass of the loop."""
+        self.called.append("temperature")
+        await asyncio.sleep(0)
+        return 21.5
 
 
 def one_input(data: bytes) -> None:
@@ -96,6 +118,7 @@ async def _conversation(options: int, said: list[bytes]) -> None:
         builtin_terminate=bool(options & 1),
         allow_parallel=bool(options & 2),
         frames=not options & 4,
+        properties={"thing": _PROPERTIES},
         max_line=_LIMITS[options >> 3 & 1],
     )
     slow = bool(options & 16)
@@ -154,7 +177,8 @@ def _check(
     log: list[logging.LogRecord],
     ended: bool,
 ) -> None:
-    assert set(target.called) <= _PUBLIC, target.called
+    may_run = _METHODS | _PROPERTIES if session.has_properties else _METHODS
+    assert set(target.called) <= may_run, target.called
     texts = [record.getMessage() for record in log]
     assert not [text for text in texts if text.startswith("error while serving")], texts
     if calls is not None:
@@ -188,7 +212,12 @@ def _check_answers(said: bytes, answers: bytes, session: ServerSession, to_the_e
     decoder = pyon_v1 if session._dialect == "PYON v1" else pyon
     names, *replies = [_value(message, decoder) for message in messages]
     assert names[0] == (0 if session.framed else 1)
-    assert isinstance(names[1], set) or names[1] == {}
+    if session.has_properties:
+        methods, properties = names[1]["methods"], names[1]["properties"]
+        assert isinstance(methods, set)
+        assert properties in (set(), _PROPERTIES)
+    else:
+        assert isinstance(names[1], set) or names[1] == {}
     for _, reply in replies:
         status = reply["status"]
         if status == "failed":

@@ -9,7 +9,14 @@ from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.wire.frames import FrameError
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.messages import MessageReader
-from sipyco_rpc.wire.requests import CallRequest, CancelRequest, ListRequest
+from sipyco_rpc.wire.requests import (
+    CallRequest,
+    CancelRequest,
+    GetPropertyRequest,
+    NextRequest,
+    Request,
+    SetPropertyRequest,
+)
 from sipyco_rpc.wire.server_handshake import BannerReceived, State
 from sipyco_rpc.wire.server_session import ServerSession
 from sipyco_rpc.wire.session import ProtocolError
@@ -18,6 +25,7 @@ __all__ = ["one_input"]
 
 _LIMITS: Final = (2**27, 200)  # bytes of a request
 _NAMES: Final = {"f", "items"}
+_PROPERTIES: Final = {"voltage"}
 
 
 def one_input(data: bytes) -> None:
@@ -29,7 +37,12 @@ def one_input(data: bytes) -> None:
         return
     options, stream = data[0], data[1:]
     shell = _Shell(
-        ServerSession(["t"], frames=not options & 1, max_message=_LIMITS[options >> 1 & 1])
+        ServerSession(
+            ["t"],
+            frames=not options & 1,
+            properties=True,
+            max_message=_LIMITS[options >> 1 & 1],
+        )
     )
     step = options >> 2 or len(data)
     try:
@@ -47,7 +60,7 @@ class _Shell:
         self._session = session
         self._replies = MessageReader()
         self._requests: deque[Any] = deque()  # those that have to wait
-        self._calls: dict[int, CallRequest | ListRequest] = {}
+        self._calls: dict[int, Request] = {}
         self._credit: dict[int, int] = {}  # of generators
 
     def receive(self, data: bytes) -> None:
@@ -66,7 +79,10 @@ class _Shell:
                 assert event.name == "t"
                 if session.framed:
                     self._replies.expect_frames()
-                assert self._sent(session.accept(_NAMES))[1] == _NAMES
+                said: Any = _NAMES
+                if session.has_properties:
+                    said = {"methods": _NAMES, "properties": _PROPERTIES}
+                assert self._sent(session.accept(_NAMES, _PROPERTIES))[1] == said
             if session.handshake.state is State.REQUESTS:
                 while (message := session.incoming.next()) is not None:
                     self._requests.append(message)
@@ -102,7 +118,9 @@ class _Shell:
             assert not under_way, "an answer that would be taken for that of a call"
             self._fail(number, exc)
             return
-        if isinstance(request, (CallRequest, ListRequest)):
+        if isinstance(request, (GetPropertyRequest, SetPropertyRequest)):
+            assert self._session.has_properties
+        if not isinstance(request, (CancelRequest, NextRequest)):
             assert number > 0
             assert not under_way, "two calls have one number"
             self._calls[number] = request
@@ -124,6 +142,8 @@ class _Shell:
                 self._credit[number] = 0
             elif isinstance(request, CallRequest):
                 reply = self._session.reply(number, request.args)
+            elif isinstance(request, SetPropertyRequest):
+                reply = self._session.reply(number, request.value)
             else:
                 reply = self._session.reply(number, {"docstring": None, "methods": {}})
         except (TypeError, ValueError) as exc:

@@ -41,7 +41,7 @@ def test_the_list_names_every_target(capsys: pytest.CaptureFixture[str]) -> None
     assert cli.main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(TARGETS)
-    assert lines[0] == "pyon            pyon.decode, with buffers and without"
+    assert lines[0] == "pyon            pyon.decode, with buffers and standard types and without"
 
 
 def test_an_input_that_breaks_the_contract_is_shown_as_a_literal(

@@ -54,6 +54,10 @@ class Display(GatedTarget):
     async def later(self) -> None:
         raise AssertionError
 
+
+class Closable(Display):
+    """Has a method that servers say is not to be called by clients."""
+
     def close_rpc(self) -> None:
         self.shown.append("closed")
 
@@ -191,7 +195,7 @@ def test_nothing_is_lost_when_the_proxy_is_closed_at_once() -> None:
 
 
 def test_leaving_the_block_waits_and_leaves_the_target_as_it_is() -> None:
-    display = Display()
+    display = Closable()
     with FFProxy(display) as proxy:
         proxy.show(1)
     assert display.shown == [(1,)]

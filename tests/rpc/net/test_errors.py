@@ -11,6 +11,7 @@ from sipyco_rpc.net import errors
 from sipyco_rpc.support.lost import ConnectionLost
 
 WHERE = "lab port 3253"
+REFUSED = "(does the server use TLS, or refuse this client? its log says why)"
 CLOSED = f"the other side closed the connection to {WHERE} before a full line"
 
 
@@ -72,14 +73,20 @@ def test_what_took_too_long_is_told_with_its_seconds() -> None:
     [
         (
             ConnectionResetError(),
-            f"{WHERE} closed the connection during the TLS handshake (does it use TLS?)",
+            f"{WHERE} closed the connection during the TLS handshake {REFUSED}",
         ),
-        (ConnectionResetError(104, "reset"), f"reset: lost in the TLS handshake with {WHERE}"),
+        (
+            ConnectionResetError(104, "reset"),
+            f"reset: lost in the TLS handshake with {WHERE} {REFUSED}",
+        ),
         (
             ssl.SSLEOFError(8, "EOF occurred"),
-            f"EOF occurred: lost in the TLS handshake with {WHERE}",
+            f"EOF occurred: lost in the TLS handshake with {WHERE} {REFUSED}",
         ),
-        (ssl.SSLZeroReturnError(6, "closed"), f"closed: lost in the TLS handshake with {WHERE}"),
+        (
+            ssl.SSLZeroReturnError(6, "closed"),
+            f"closed: lost in the TLS handshake with {WHERE} {REFUSED}",
+        ),
     ],
 )
 def test_a_connection_that_is_lost_in_the_tls_handshake_is_a_lost_one(
@@ -96,6 +103,21 @@ def test_an_alert_in_the_tls_handshake_is_a_lost_connection_and_other_errors_of_
     alert.reason = "TLSV1_ALERT_UNKNOWN_CA"
     lost = errors.handshake_error(alert, WHERE)
     assert type(lost) is ConnectionLost
-    assert str(lost) == f"the other side ended the TLS connection to {WHERE}: {alert}"
+    assert str(lost) == (
+        f"the other side ended the TLS connection to {WHERE}: {alert} "
+        "(it refuses the certificate of this client: has its peer_cert this one?)"
+    )
     refused = ssl.SSLCertVerificationError(1, "self-signed certificate")
-    assert errors.handshake_error(refused, WHERE) is refused
+    refused.reason, refused.verify_code = "CERTIFICATE_VERIFY_FAILED", 18
+    error = errors.handshake_error(refused, WHERE)
+    assert type(error) is ssl.SSLCertVerificationError
+    assert str(error) == (
+        f"self-signed certificate: could not connect to {WHERE} (the server's certificate is not "
+        "among those of peer_cert of this client: put a copy of it there)"
+    )
+    assert (error.errno, vars(error)["reason"], vars(error)["verify_code"]) == (
+        1,
+        "CERTIFICATE_VERIFY_FAILED",
+        18,
+    )
+    assert error.__notes__ == [f"while connecting to {WHERE}"]

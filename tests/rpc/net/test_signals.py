@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, simple_server_loop
 from support.environment import without_durations
 from support.feeds import port_of
 from support.peers import DEADLINE, HOST, until
-from support.programs import free_port
+from support.programs import ended, free_port
 
 PROGRAM = """
 import sys, time
@@ -145,18 +146,24 @@ class Program:
             pass
         return line
 
+    def wait_until_ready(self) -> None:
+        assert self.error_line() == (
+            f"serving t, made, leaving on {HOST} port {self.port} (this computer only, no TLS)\n"
+        )
+
     def end(self) -> tuple[int, str, str]:
         """Wait for the status, and what is left of both outputs."""
-        stdout, stderr = self.process.communicate(timeout=DEADLINE)
+        status, stdout, stderr = ended(self.process)
         self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
-        return self.process.returncode, stdout, without_durations(stderr)
+        return status, stdout, without_durations(stderr)
 
 
 @contextmanager
 def program(*arguments: Any) -> Iterator[Program]:
     running = Program(*arguments)
     try:
+        running.wait_until_ready()
         yield running
     finally:
         running.process.kill()
@@ -164,11 +171,11 @@ def program(*arguments: Any) -> Iterator[Program]:
 
 
 BLOCKING = {
-    "plain": "`t.plain`",
-    "coroutine": "`Target.coroutine`",
-    "generator": "`Target.generator`",
-    "async_generator": "`Target.async_generator`",
-    "made": "the constructor of the target `made`",
+    "plain": "`t.plain` (called by",
+    "coroutine": "`t.coroutine` (called by",
+    "generator": "`t.generator` (called by",
+    "async_generator": "`t.async_generator` (called by",
+    "made": "the constructor of the target `made` (for",
 }
 
 
@@ -184,13 +191,20 @@ def test_the_first_signal_says_what_it_waits_for_and_the_second_ends_it(
         running.wait_for("begun")
         running.process.send_signal(signal.SIGINT)
         running.wait_for("Caught Ctrl-C, terminating...")
-        assert running.error_line() == (
-            f"waiting for {BLOCKING[method]} to return; a second signal ends it now\n"
+        since = "" if method == "made" else r", running for \d+\.\d s"
+        assert re.fullmatch(
+            rf"waiting for {re.escape(BLOCKING[method])} {HOST} port \d+{since}\) to return; "
+            "a second signal ends it now\n",
+            running.error_line(),
         )
         running.process.send_signal(signal.SIGINT)
         status, stdout, stderr = running.end()
         assert (status, stdout) == (-signal.SIGINT, "cleaned up\n")
         assert "KeyboardInterrupt" in stderr
+        assert "stopping: Ctrl-C\n" in stderr
+        assert re.search(
+            rf"{re.escape(BLOCKING[method])} .*\) was ended by a second signal", stderr
+        )
         assert "does not end" not in stderr  # what the server says of a connection that resists
 
 
@@ -224,7 +238,9 @@ def test_a_method_in_a_thread_holds_nothing_up(loop_of: str) -> None:
     with program(loop_of, "threaded", "plain") as running:
         running.wait_for("begun")
         running.process.send_signal(signal.SIGTERM)
-        assert running.end() == (0, "Caught SIGTERM, terminating...\nreturned\n", "")
+        status, stdout, stderr = running.end()
+        assert (status, stdout) == (0, "Caught SIGTERM, terminating...\nreturned\n")
+        assert stderr.startswith("stopping: SIGTERM\n")
 
 
 LEAVING = ["leave", "leave_async", "leave_generator", "leave_async_generator"]
@@ -242,7 +258,8 @@ LEAVING = ["leave", "leave_async", "leave_generator", "leave_async_generator"]
 )
 def test_sys_exit_in_a_method_gives_the_status(method: str, threaded: str, loop_of: str) -> None:
     with program(loop_of, threaded, method, 3) as running:
-        assert running.end() == (3, "ready\n", "")
+        left = "stopping: a method of `t` raised SystemExit\n"
+        assert running.end() == (3, "ready\n", left)
 
 
 @pytest.mark.parametrize(
@@ -256,12 +273,16 @@ def test_sys_exit_in_a_method_gives_the_status(method: str, threaded: str, loop_
 )
 def test_sys_exit_is_that_of_python(args: tuple[Any, ...], end: tuple[int, str, str]) -> None:
     with program("asyncio", "plain", "leave", *args) as running:
-        assert running.end() == end
+        status, stdout, stderr = running.end()
+        first, rest = stderr.split("\n", 1)
+        assert first == "stopping: a method of `t` raised SystemExit"
+        assert (status, stdout, rest) == end
 
 
 def test_sys_exit_in_a_constructor() -> None:
     with program("asyncio", "plain", "leaving") as running:
-        assert running.end() == (3, "ready\n", "")
+        left = "stopping: making the target `leaving` raised SystemExit\n"
+        assert running.end() == (3, "ready\n", left)
 
 
 def test_a_server_tells_the_code_of_sys_exit() -> None:

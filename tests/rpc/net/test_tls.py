@@ -137,7 +137,7 @@ def test_a_tls_client_of_a_plain_server(call: Call, caplog: pytest.LogCaptureFix
     with rpc_server({"t": Target()}) as port:
         with pytest.raises((ssl.SSLError, ConnectionResetError, EOFError)):
             call(port, **options(client, server))
-        until(lambda: "a TLS handshake?" in caplog.text)
+        until(lambda: "got a TLS handshake: the client uses TLS" in caplog.text)
 
 
 def test_best_effort_over_tls() -> None:

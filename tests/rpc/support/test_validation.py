@@ -264,3 +264,37 @@ def test_the_longest_timeout_can_be_waited_for() -> None:
         with BestEffortClient(HOST, port, "t", 2_000_000, 100_000) as best:
             assert best.echo(1) == 1
         asyncio.run(main(port))
+
+
+SWAPPED = "are host and port swapped"
+
+
+@connecting
+@pytest.mark.parametrize(("host", "port"), [(3253, "::1"), (3253, HOST), (3253, 3253)])
+def test_host_and_port_in_the_wrong_order_are_told_from_a_mistake_in_one(
+    connect: Connect, host: Any, port: Any
+) -> None:
+    with pytest.raises(ValueError, match=f"got 3253: {SWAPPED}"):
+        connect(host, port)
+
+
+@pytest.mark.parametrize("port", ["::1", "127.0.0.1", "lab.example", "localhost"])
+def test_a_host_in_the_place_of_a_port_is_recognised(port: str) -> None:
+    with pytest.raises(ValueError, match=f"got '{port}': {SWAPPED}"):
+        checked_port(port)
+
+
+@pytest.mark.parametrize("port", ["http", "", "70000", -1, None])
+def test_other_things_in_the_place_of_a_port_are_not(port: Any) -> None:
+    with pytest.raises(ValueError, match="a port is") as caught:
+        checked_port(port)
+    assert SWAPPED not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", [3253, 0])
+def test_a_server_that_is_to_listen_on_a_number_asks_likewise(host: Any) -> None:
+    async def main() -> None:
+        await Server({"t": object()}).start(host, "::1")  # type: ignore[arg-type]
+
+    with pytest.raises(ValueError, match=f"got {host}: {SWAPPED}"):
+        asyncio.run(main())

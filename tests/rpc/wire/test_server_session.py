@@ -35,6 +35,8 @@ BANNER = b"ARTIQ pc_rpc\n"
 FRAMES = b"lda pyon_v2 frames"
 
 LISTING = b'{"action":"get_rpc_method_list"}'
+GET = b'{"action":"get_property","name":"voltage"}'
+SET = b'{"action":"set_property","name":"voltage","value":12}'
 CANCEL = b'{"action":"cancel"}'
 STREAM = b'{"status":"stream"}'
 
@@ -127,7 +129,9 @@ def test_what_is_not_the_banner_is_found_at_the_first_byte_that_differs(said: by
 
 
 def test_a_tls_handshake_is_recognised() -> None:
-    with pytest.raises(ProtocolError, match=r"TLS handshake\?"):
+    with pytest.raises(
+        ProtocolError, match="got a TLS handshake: the client uses TLS, and this server does not"
+    ):
         give(ServerSession([]), b"\x16\x03\x01\x02\x00")
 
 
@@ -530,7 +534,7 @@ class Conversations(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = selected_session(FRAMES)
+        self.session = selected_session(FRAMES + b" properties", properties=True)
         self.reader = reader()
         self.calls: set[int] = set()
         self.credit: dict[int, int] = {}
@@ -545,7 +549,7 @@ class Conversations(RuleBasedStateMachine):
         [(number, text, buffers)] = self.reader.feed(b"".join(pieces))
         return number, pyon.decode(text, buffers=buffers)["status"]
 
-    @rule(number=NUMBERS, text=st.sampled_from([CALL, LISTING]))
+    @rule(number=NUMBERS, text=st.sampled_from([CALL, LISTING, GET, SET]))
     def asks(self, number: int, text: bytes) -> None:
         if not number or number in self.calls or number in self.credit:
             with pytest.raises(ProtocolError):

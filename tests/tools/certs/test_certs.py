@@ -178,20 +178,21 @@ def test_it_says_what_goes_where(tmp_path: Path) -> None:
     done = certs(directory, "--host", "192.168.1.100", "--host", "MyLab.example", "--days", 100)
     both = "192.168.1.100, mylab.example"
     lines = done.out.splitlines()
-    assert lines[:11] == [
+    assert lines[:12] == [
         f"in {directory.resolve()}:",
         "made server.key, server.pem",
         "made client.key, client.pem, and put client into clients.pem",
         "",
-        "the server needs server.key, server.pem and clients.pem:",
+        "the server needs server.pem, server.key and clients.pem:",
         '  local_cert="server.pem", local_key="server.key", peer_cert="clients.pem"',
-        "client needs client.key, client.pem and server.pem:",
+        "  --ssl server.pem server.key clients.pem",
+        "client needs client.pem, client.key and server.pem:",
         '  local_cert="client.pem", local_key="client.key", peer_cert="server.pem"',
         "  sipyco_rpctool --ssl client.pem client.key server.pem HOST PORT ...",
         "each key is for its owner alone; the .pem files are no secret",
         "",
     ]
-    assert [re.sub(DATE, "DATE", line) for line in lines[11:]] == [
+    assert [re.sub(DATE, "DATE", line) for line in lines[12:]] == [
         "ok  client.pem: client: until DATE, 99 days",
         "ok  clients.pem: client: until DATE, 99 days",
         f"ok  server.pem: server at 192.168.1.100: until DATE, 99 days, for {both}",

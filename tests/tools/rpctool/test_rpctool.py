@@ -155,7 +155,11 @@ def test_what_a_generator_gives_is_printed_item_by_item(port: int) -> None:
             1,
             ": IncompatibleServer: no target `x`; valid target name(s): aux lda",
         ),
-        (("call", "fail"), 1, ": ValueError: Server has multiple targets: aux lda"),
+        (
+            ("call", "fail"),
+            1,
+            ": ValueError: Server has multiple targets: aux lda; choose one with -t TARGET",
+        ),
         (("call", "-t", "lda", "echo", "hello"), 2, "'\"hello\"'"),
         (("call", "-t", "lda", "echo", "1 +"), 2, "argument '1 +' is not a Python expression"),
         (("call", "-t", "lda", "echo", "a=1", "a=2"), 2, "'a' is given twice"),
@@ -318,7 +322,7 @@ def test_the_prompt_completes_names(port: int, tmp_path: Any) -> None:
         stdin=child,
         stdout=child,
         stderr=child,
-        env={**os.environ, "HOME": str(tmp_path), "TERM": "dumb"},
+        env={**os.environ, "HOME": "", "XDG_STATE_HOME": str(tmp_path), "TERM": "dumb"},
     )
     os.close(child)
     received = bytearray()
@@ -340,4 +344,4 @@ def test_the_prompt_completes_names(port: int, tmp_path: Any) -> None:
         process.kill()
         process.wait()
         os.close(parent)
-    assert "echo(12345)" in (tmp_path / ".sipyco_rpctool_history").read_text()
+    assert "echo(12345)" in (tmp_path / "sipyco" / "rpctool_history").read_text()

@@ -63,7 +63,7 @@ def prompt(monkeypatch: pytest.MonkeyPatch) -> Prompt:
             return line
 
         monkeypatch.setattr(builtins, "input", read)
-        shell.run(Lda(), dict.fromkeys(METHODS))  # type: ignore[arg-type]
+        shell.run(Lda(), {"docstring": None, "methods": dict.fromkeys(METHODS)})  # type: ignore[arg-type]
         return prompts
 
     return run

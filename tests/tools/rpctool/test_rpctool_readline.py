@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sipyco_tools._rpctool import shell
+from sipyco_tools._rpctool import editing
 
 
 @pytest.mark.parametrize(
@@ -36,5 +36,5 @@ def test_the_tab_key_completes(
     module.read_history_file = lambda path: None
     module.parse_and_bind = commands.append
     monkeypatch.setitem(sys.modules, "readline", module)
-    assert shell._set_up_readline(["echo"]) is module
+    assert editing.set_up_readline({"echo": None}) is module
     assert commands == [bound]

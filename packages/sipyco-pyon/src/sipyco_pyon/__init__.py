@@ -18,6 +18,7 @@ from sipyco_pyon.pyon import (
     load_file,
     new_buffer,
     register,
+    register_standard_types,
     store_file,
     wrap,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "load_file",
     "new_buffer",
     "register",
+    "register_standard_types",
     "store_file",
     "wrap",
 ]

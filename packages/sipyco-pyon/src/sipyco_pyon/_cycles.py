@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from typing import Any, Final
 
-from sipyco_pyon._registry import _encoders, further_numpy_kind, is_built_in
+from sipyco_pyon._refusals import place_of
+from sipyco_pyon._registry import VALUE, _encoders, further_numpy_kind, is_built_in
 from sipyco_pyon.limits import MAX_HOOK_CALLS
 
 _END: Final = object()
 
 
 class _Search:
-    """A walk through a structure that does not need the stack."""
+    """A walk through a structure that does not need the stack.
+
+    Attributes:
+        path: what contains what was found, from outside, and that itself.
+    """
 
     def __init__(self, default: Callable[[Any], Any] | None) -> None:
+        self.path: list[Any] = []
         self._default = default
         self._hook_calls = 0
 
@@ -32,6 +39,8 @@ class _Search:
                     done.update([path.popitem()])
                 continue
             if id(item) in path:
+                containers = list(path.values())
+                self.path = containers[: [id(each) for each in containers].index(id(item)) + 1]
                 return item
             if id(item) not in done and (inner := self._inside(item)) is not None:
                 path[id(item)] = item
@@ -58,16 +67,42 @@ class _Search:
 
 
 def circular_reference_error(
-    value: Any, default: Callable[[Any], Any] | None = None
+    value: Any, default: Callable[[Any], Any] | None = None, name: str = VALUE
 ) -> ValueError | None:
     """Make the error of a structure that contains itself, or give None if it does not.
 
     Values of an unknown type are looked at as what `default` gives to write in their place.
     """
+    search = _Search(default)
     try:
-        found = _Search(default).find(value)
+        found = search.find(value)
     except Exception:  # noqa: BLE001  (of a hook: then what has happened before is the error)
         return None
     if found is _END:
         return None
-    return ValueError(f"a `{type(found).__name__}` contains itself: it cannot be PYON encoded")
+    text = f"a `{type(found).__name__}` contains itself: it cannot be PYON encoded"
+    places = _places(search.path)
+    if places or name != VALUE:
+        text += f"; it is {place_of(name, places)}"
+    return ValueError(text)
+
+
+def _places(path: list[Any]) -> list[tuple[Any, Any, Any]]:
+    """Give the parts of a place, as `place_of` takes them."""
+    places: list[tuple[Any, Any, Any]] = []
+    registered: Any = None
+    for outer, inner in pairwise(path):
+        if isinstance(outer, dict):
+            keys = [key for key, item in outer.items() if item is inner]
+            places.append(("value", outer, keys[0]) if keys else ("key", outer, inner))
+        elif isinstance(outer, (list, tuple)):
+            places.append((registered or "item", outer, inner))
+        elif type(outer) is set:
+            places.append(("set", outer, inner))
+        elif type(outer) is slice:
+            places.append(("slice", [outer.start, outer.stop, outer.step], inner))
+        else:  # a hook has given what is inside, as arguments if its class is registered
+            registered = _encoders.get(type(outer))
+            continue
+        registered = None
+    return places[::-1]

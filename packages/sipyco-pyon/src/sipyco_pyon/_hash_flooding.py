@@ -220,6 +220,8 @@ def _comparison_cost(key: Any) -> int:
     cls = type(key)
     if cls is tuple:
         return 1 + sum([_comparison_cost(item) for item in key])
+    if cls is frozenset:
+        return 1 + sum([_comparison_cost(item) for item in key])
     if cls is slice:  # can be a key from Python 3.12 on
         return 1 + sum([_comparison_cost(bound) for bound in (key.start, key.stop, key.step)])
     if cls in _SECRET:

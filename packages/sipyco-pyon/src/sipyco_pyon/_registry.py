@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 TAG: Final = "__jsonclass__"
 
+VALUE: Final = "the value"  # what errors call what was to be written
+
 # The tags with a meaning of their own; `buffer` stands for memory beside the text.
 RESERVED: Final = frozenset(
     {
@@ -19,6 +21,18 @@ RESERVED: Final = frozenset(
         *("nparray", "npscalar", "set", "slice", "tuple"),
     }
 )
+
+# What `register_standard_types` adds: the classes as they are imported. Tags are the last part.
+STANDARD_TYPES: Final = frozenset(
+    {
+        *("builtins.bytearray", "builtins.frozenset", "builtins.range", "collections.deque"),
+        *("datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta"),
+        *("datetime.timezone", "decimal.Decimal", "pathlib.PosixPath", "pathlib.PurePosixPath"),
+        *("pathlib.PureWindowsPath", "pathlib.WindowsPath", "uuid.UUID", "zoneinfo.ZoneInfo"),
+    }
+)
+
+STANDARD_TAGS: Final = frozenset([name.rpartition(".")[2] for name in STANDARD_TYPES])
 
 # Names of the NumPy scalar types that are supported; programs iterate over this.
 _numpy_scalar = {
@@ -34,11 +48,27 @@ _BUILT_IN: Final[frozenset[type]] = frozenset(
 
 
 class RegisteredType:
-    """A type that was registered."""
+    """A type that was registered.
 
-    def __init__(self, name: str, encode: Callable[[Any], Any]) -> None:
+    Args:
+        name: its tag.
+        encode: gives the arguments.
+        built_in: whether it is one of the standard types, and no program's own.
+        content: what the only argument has in it, for errors: "field"s by their names, "item"s by
+            their indices, or those of a "set".
+    """
+
+    def __init__(
+        self,
+        name: str,
+        encode: Callable[[Any], Any],
+        built_in: bool = False,
+        content: str | None = None,
+    ) -> None:
         self.name = name
         self.encode = encode
+        self.built_in = built_in
+        self.content = content
 
 
 _encoders: dict[type, RegisteredType] = {}
@@ -107,21 +137,6 @@ def further_numpy_kind(cls: type) -> str | None:
     return None
 
 
-def advice(value: object) -> str:
-    """Tell what to do with a value of NumPy that cannot be encoded, as the end of a message."""
-    numpy: Any = sys.modules.get("numpy")
-    if numpy is None or not hasattr(numpy, "ndarray"):
-        return ""
-    bases = type(value).__mro__
-    if numpy.ndarray in bases:
-        if any(base.__name__ == "MaskedArray" for base in bases):
-            return ": it would lose its mask; send `.filled(…)`, or `.data` and `.mask`"
-        return ": it would arrive as a plain array; send `numpy.asarray(…)`"
-    if numpy.generic in bases:
-        return ": send what Python has, as `float(…)` or `str(…)` gives it"
-    return ""
-
-
 def is_fraction(cls: type) -> bool:
     """Tell whether a class is `Fraction`, without importing that for it."""
     module = sys.modules.get("fractions")
@@ -152,7 +167,8 @@ def register(
     taken = [cls for cls in classes if cls in _encoders or is_built_in(cls)]
     if taken:
         raise AssertionError(f"registered already: {safe_repr(taken)}")
-    if name in _decoders or name in RESERVED:
+    switched_on = any(known.built_in for known in _encoders.values())
+    if name in _decoders or name in RESERVED or (switched_on and name in STANDARD_TAGS):
         raise AssertionError(f"the name `{name}` is taken already")
     for cls in classes:
         _encoders[cls] = RegisteredType(name, encode)
@@ -172,7 +188,8 @@ def deregister(types: Iterable[type], name: str) -> None:
     """
     classes = dict.fromkeys(types)
     for cls in classes:
-        if cls not in _encoders and is_built_in(cls):
+        registered = _encoders.get(cls)
+        if is_built_in(cls) if registered is None else registered.built_in:
             raise AssertionError(f"{cls.__name__} is built in, not registered as `{name}`")
         if _encoders[cls].name != name:
             raise AssertionError(

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from sipyco_pyon._base64 import b64decode
 from sipyco_pyon._hash_flooding import HashFloodingGuard
-from sipyco_pyon._registry import TAG, _decoders
+from sipyco_pyon._registry import STANDARD_TAGS, TAG, _decoders
 from sipyco_pyon.limits import UNCHECKED_KEYS
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
@@ -60,7 +60,23 @@ _BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
     "slice": slice,
     "tuple": tuple,
 }
-_HASHING: Final = frozenset({"OrderedDict", "dict", "set"})
+_HASHING: Final = frozenset({"OrderedDict", "dict", "frozenset", "set"})
+
+
+def add_built_in(name: str, decode: Callable[..., Any]) -> None:
+    """Have values of one more tag rebuilt, as those of the others are, from its arguments."""
+    _BUILT_IN[name] = decode
+
+
+def _unknown_tag(name: str) -> TypeError:
+    """Make the error of a tag that is not known here."""
+    if name in STANDARD_TAGS:
+        advice = "the other side uses standard types: call `pyon.register_standard_types()` here"
+    else:
+        advice = "register it here, as the other side has"
+    # A name of a peer's: it may be long, and have in it what terminals obey.
+    shown = repr(name[:60])[1:-1]
+    return TypeError(f"Object of type `{shown}` is not PYON decodable; {advice}")
 
 
 class TagDecoder:
@@ -92,14 +108,13 @@ class TagDecoder:
         if decoder is None:
             decoder = _decoders.get(name)
             if decoder is None:
-                # A name of a peer's: it may be long, and have in it what terminals obey.
-                raise TypeError(f"Object of type `{repr(name[:60])[1:-1]}` is not PYON decodable")
+                raise _unknown_tag(name)
             return decoder(*arguments)
         try:
             if type(arguments) is not list:
                 raise ValueError("the arguments are not an array")
             if name in _HASHING and arguments and len(arguments[0]) > UNCHECKED_KEYS:
-                self._check_keys(arguments[0], name == "set")
+                self._check_keys(arguments[0], name == "set" or name == "frozenset")
             return decoder(*arguments)
         except (ImportError, RecursionError):
             raise

@@ -11,7 +11,6 @@ from sipyco_pyon._base64 import b64text
 from sipyco_pyon._bigint import to_decimal
 from sipyco_pyon._registry import (
     _numpy_scalar,
-    advice,
     further_numpy_kind,
     is_fraction,
     numpy_kind,
@@ -31,9 +30,16 @@ _SHOWN: Final = frozenset({bool, float, int, str, type(None)})
 
 
 class Writer:
-    """Turns a value into text."""
+    """Turns a value into text.
+
+    Attributes:
+        places: of what could not be written, where it is in what is around it, from inside out.
+        refused: a value of an unknown type; it is what could not be written.
+    """
 
     def __init__(self, pretty: bool) -> None:
+        self.places: list[tuple[Any, Any, Any]] = []
+        self.refused: tuple[Any] | None = None
         self._pretty = pretty
         self._level = 0
 
@@ -48,12 +54,20 @@ class Writer:
             return self._array(value)
         if kind in _SCALARS or further_numpy_kind(type(value)) == "integer":
             return self._scalar(value)
-        raise TypeError(
-            f"`{safe_repr(value)}` ({type(value)}) is not PYON serializable" + advice(value)
-        )
+        self.refused = (value,)
+        raise TypeError(f"`{safe_repr(value)}` ({type(value)}) is not PYON serializable")
 
-    def _items(self, values: Any) -> str:
-        return ", ".join([self.write(value) for value in values])
+    def _within(self, kind: str, container: Any, inner: Any, value: Any) -> str:
+        """Write what is in a container; if it cannot be written, note its place."""
+        try:
+            return self.write(value)
+        except Exception as exc:
+            if not isinstance(exc, (MemoryError, RecursionError)):
+                self.places.append((kind, container, inner))
+            raise
+
+    def _items(self, values: Any, kind: str = "item") -> str:
+        return ", ".join([self._within(kind, values, value, value) for value in values])
 
     def _str(self, value: str) -> str:
         return json.dumps(value).replace("\x7f", "\\u007f")
@@ -62,11 +76,11 @@ class Writer:
         return f"[{self._items(value)}]"
 
     def _tuple(self, value: tuple[Any, ...]) -> str:
-        return f"({self.write(value[0])}, )" if len(value) == 1 else f"({self._items(value)})"
+        return f"({self._items(value)}, )" if len(value) == 1 else f"({self._items(value)})"
 
     def _set(self, value: set[Any]) -> str:
         # `{}` would be read as a dictionary, by every reader.
-        return f"{{{self._items(value)}}}" if value else "{*()}"
+        return f"{{{self._items(value, 'set')}}}" if value else "{*()}"
 
     def _dict(self, value: dict[Any, Any]) -> str:
         if not self._pretty or len(value) < 2:
@@ -81,15 +95,19 @@ class Writer:
         return text + "\n" + " " * (_INDENT * self._level) + "}"
 
     def _pairs(self, value: dict[Any, Any], keys: list[Any]) -> list[str]:
-        return [f"{self.write(key)}: {self.write(value[key])}" for key in keys]
+        return [": ".join(self._pair(value, key)) for key in keys]
+
+    def _pair(self, value: dict[Any, Any], key: Any) -> tuple[str, str]:
+        text = self._within("key", value, key, key)
+        return text, self._within("value", value, key, value[key])
 
     def _slice(self, value: slice) -> str:
         bounds = (value.start, value.stop, value.step)
-        return f"slice({', '.join([self._bound(bound) for bound in bounds])})"
+        return f"slice({', '.join([self._bound(bounds, bound) for bound in bounds])})"
 
-    def _bound(self, bound: Any) -> str:
+    def _bound(self, bounds: tuple[Any, ...], bound: Any) -> str:
         """Write a bound of a slice as Python shows it, if that can be read back."""
-        text = self.write(bound)
+        text = self._within("slice", bounds, bound, bound)
         items = bound if type(bound) is tuple else (bound,)
         if _SHOWN.issuperset(map(type, items)):
             try:
@@ -99,7 +117,7 @@ class Writer:
         return text
 
     def _ordered_dict(self, value: OrderedDict[Any, Any]) -> str:
-        pairs = [f"({self.write(key)}, {self.write(item)})" for key, item in value.items()]
+        pairs = [f"({', '.join(self._pair(value, key))})" for key in value]
         return f"OrderedDict([{', '.join(pairs)}])"
 
     def _array(self, value: Any) -> str:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 
-from sipyco_pyon._base64 import b64text, join_bytes, join_text
+from sipyco_pyon._base64 import b64text
 from sipyco_pyon._bigint import to_decimal
 from sipyco_pyon._compat import encode_string
+from sipyco_pyon._pieces import Pieces
 from sipyco_pyon._plain_json import FLAT_FROM, all_strings, are_scalars, are_strings, flat_json
 from sipyco_pyon._registry import (
     COMPILED,
     TAG,
+    VALUE,
     _encoders,
-    advice,
     further_numpy_kind,
     is_fraction,
     numpy_kind,
     safe_repr,
 )
 from sipyco_pyon._tag_decoder import numpy_codec
-from sipyco_pyon.limits import MAX_BUFFERS
 
 TYPE_CHECKING = False  # importing `typing` costs more than all of this package
 if TYPE_CHECKING:
@@ -41,15 +41,8 @@ _SINGLETONS: Final[dict[Any, str]] = {None: "null", True: "true", False: "false"
 _TOO_DEEP: Final = "nested too deeply to be encoded"
 _TAG_AS_KEY: Final = f"a dictionary with the key `{TAG}` is not PYON encodable"
 
-# Shorter data costs less as base64 in the text than as a buffer of its own, which has to be
-# allocated and described: about here, measured with pybase64, both ways take the same time.
-SHORT_DATA: Final = 512
 
-# Longer data becomes base64 only when the text is put together.
-_LONG_DATA: Final = 65536
-
-
-class Writer:
+class Writer(Pieces):
     """A value as pieces of text.
 
     Args:
@@ -57,13 +50,11 @@ class Writer:
         plain_float64: write `numpy.float64` as plain numbers.
         default: gives what to write in place of a value of an unknown type.
         buffer_callback: takes the memory of arrays and long `bytes`.
+        name: what errors call the value.
 
     Raises:
-        ValueError: the value contains itself.
+        TypeError, ValueError, AssertionError: it cannot be written; the text has the place in it.
     """
-
-    _buffer_count = 0
-    _has_memory = False  # among the pieces
 
     def __init__(
         self,
@@ -71,31 +62,27 @@ class Writer:
         plain_float64: bool = False,
         default: Callable[[Any], Any] | None = None,
         buffer_callback: Callable[[memoryview], object] | None = None,
+        name: str = VALUE,
     ) -> None:
         self._plain_float64 = plain_float64
         self._default = default
         self._buffer_callback = buffer_callback
-        self._pieces: list[Any] = []  # text, and memory whose base64 is to stand there
+        self._pieces = []
         try:
             self._value(value, 0)
             return
         except RecursionError:
             from sipyco_pyon._cycles import circular_reference_error
 
-            error = circular_reference_error(value, default)
+            error = circular_reference_error(value, default, name)
             if error is None:
                 raise
+        except MemoryError:
+            raise
+        except Exception as exc:
+            self._explain(exc, name)
+            raise
         raise error
-
-    def text(self) -> str:
-        """Put the text together."""
-        return join_text(self._pieces) if self._has_memory else "".join(self._pieces)
-
-    def data(self, end: str = "") -> bytes:
-        """Put the text together, in ASCII, and something after it."""
-        self._pieces.append(end)
-        pieces = self._pieces
-        return join_bytes(pieces) if self._has_memory else "".join(pieces).encode("ascii")
 
     def _value(self, value: Any, depth: int) -> None:
         """Write a value."""
@@ -122,8 +109,8 @@ class Writer:
         else:
             self._other(value, depth)
 
-    def _items(self, items: list[Any], depth: int) -> None:
-        """Write an array."""
+    def _items(self, items: list[Any], depth: int, kind: Any = "item") -> None:
+        """Write an array; errors call what is in it an item, or what is told."""
         if len(items) >= FLAT_FROM and are_scalars(map(type, items)):
             text = flat_json(items)
             if text is not None:
@@ -132,10 +119,14 @@ class Writer:
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         separator = "["
-        for item in items:
-            self._pieces.append(separator)
-            self._value(item, depth + 1)
-            separator = ","
+        try:
+            for item in items:
+                self._pieces.append(separator)
+                self._value(item, depth + 1)
+                separator = ","
+        except Exception as exc:
+            self._failed_in(exc, kind, items, item)
+            raise
         self._pieces.append("]" if items else "[]")
 
     def _dict(self, items: dict[Any, Any], depth: int) -> None:
@@ -154,12 +145,16 @@ class Writer:
         if depth > _MAX_DEPTH:  # pragma: elsewhere (compiled)
             raise RecursionError(_TOO_DEEP)
         separator = "{"
-        for key, item in items.items():
-            self._pieces.append(separator)
-            self._pieces.append(encode_string(key))
-            self._pieces.append(":")
-            self._value(item, depth + 1)
-            separator = ","
+        try:
+            for key, item in items.items():
+                self._pieces.append(separator)
+                self._pieces.append(encode_string(key))
+                self._pieces.append(":")
+                self._value(item, depth + 1)
+                separator = ","
+        except Exception as exc:
+            self._failed_in(exc, "value", items, key)
+            raise
         self._pieces.append("}" if separator == "," else "{}")
 
     def _pairs(self, name: str, items: dict[Any, Any], depth: int) -> None:
@@ -170,12 +165,18 @@ class Writer:
             raise RecursionError(_TOO_DEEP)
         self._pieces.append('{"__jsonclass__":["' + name + '",[')
         separator = "[["
-        for key, item in items.items():
-            self._pieces.append(separator)
-            self._value(key, depth + 1)
-            self._pieces.append(",")
-            self._value(item, depth + 1)
-            separator = "],["
+        try:
+            for key, item in items.items():
+                kind = "key"
+                self._pieces.append(separator)
+                self._value(key, depth + 1)
+                self._pieces.append(",")
+                kind = "value"
+                self._value(item, depth + 1)
+                separator = "],["
+        except Exception as exc:
+            self._failed_in(exc, kind, items, key)
+            raise
         self._pieces.append("]]]]}" if items else "[]]]}")
 
     def _other(self, value: Any, depth: int) -> None:
@@ -184,7 +185,7 @@ class Writer:
             self._pairs("OrderedDict", value, depth)
         elif cls is set:
             self._pieces.append('{"__jsonclass__":["set",[')
-            self._items(list(value), depth)
+            self._items(list(value), depth, "set")
             self._pieces.append("]]}")
         elif cls is bytes:
             self._pieces.append('{"__jsonclass__":["bytes",[')
@@ -229,10 +230,15 @@ class Writer:
         cls = type(value)
         registered = _encoders.get(cls)
         if registered is not None:
+            if cls is bytearray and registered.built_in:
+                self._bytearray(value)
+                return
+            self._in_hook = not registered.built_in
             arguments = registered.encode(value)
+            self._in_hook = False
             self._pieces.append('{"__jsonclass__":[' + encode_string(registered.name) + ",")
             if isinstance(arguments, (list, tuple)):
-                self._items(list(arguments), depth)
+                self._items(list(arguments), depth, registered)
             else:
                 self._value(arguments, depth + 1)
             self._pieces.append("]}")
@@ -243,17 +249,19 @@ class Writer:
         elif kind is not None:
             self._scalar(value, kind, depth)
         elif self._default is not None:
-            self._value(self._default(value), depth + 1)
+            self._in_hook = True
+            replacement = self._default(value)
+            self._in_hook = False
+            self._value(replacement, depth + 1)
         else:
-            hint = advice(value)
+            self._refused = (value,)
             raise TypeError(
                 f"`{safe_repr(value)}`: Object of type `{cls.__name__}` is not PYON encodable"
-                f"{hint}{hint and ', or register its class'}"
             )
 
     def _tagged(self, name: str, arguments: list[Any], depth: int) -> None:
         self._pieces.append('{"__jsonclass__":["' + name + '",')
-        self._items(arguments, depth)
+        self._items(arguments, depth, name)
         self._pieces.append("]}")
 
     def _array(self, array: Any) -> None:
@@ -271,22 +279,6 @@ class Writer:
         dtype = numpy_codec().DTYPE_TEXTS.get(scalar.dtype) or _describe(scalar)
         data = b64text(scalar.tobytes())
         self._pieces.append(f'{{"__jsonclass__":["npscalar",[{dtype},"{data}"]]}}')
-
-    def _memory(self, owner: Any, size: int) -> None:
-        """Write the data of `bytes` or of an array."""
-        callback = self._buffer_callback
-        is_bytes = type(owner) is bytes
-        if size < SHORT_DATA or (callback is None and size < _LONG_DATA):
-            self._pieces.append('"' + b64text(owner if is_bytes else owner.tobytes()) + '"')
-            return
-        memory: memoryview = memoryview(owner) if is_bytes else numpy_codec().array_memory(owner)
-        if callback is not None and self._buffer_count < MAX_BUFFERS:
-            callback(memory)
-            self._pieces.append(f'{{"__jsonclass__":["buffer",[{self._buffer_count}]]}}')
-            self._buffer_count += 1
-        else:
-            self._pieces += ['"', memory, '"']
-            self._has_memory = True
 
 
 def _describe(owner: Any) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 MAX_DIGITS: Final = 100_000  # digits; they take some 50 ms, and twice as many three times as long
 """An integer in a value (`sys.set_int_max_str_digits` with more, or 0 for no limit, lifts this one
-as well). `ValueError`, in reading and in writing."""
+as well); the text of a `Decimal` likewise. `ValueError`, in reading and in writing."""
 
 # --- what only protects ---
 
@@ -41,6 +41,9 @@ counted from there on."""
 MAX_V1_ITEMS: Final = 2 * 1024 * 1024  # items; Python's parser takes up to 1,500 bytes for each
 """A text of PYON v1: an array is one item, a number of a list one (two with a negative exponent),
 a string two, a pair of numbers four. `ValueError` in reading, but of files."""
+
+MAX_FLAGS: Final = 16  # bits; Python keeps each combination that was ever there
+"""Flags of an enumeration that is registered. `TypeError` in registering it."""
 
 MAX_BUFFERS: Final = 4096  # buffers; a receiver has to keep an account of each
 """Arrays that travel beside the text of a value, in a frame. A sender has the data of further

@@ -13,8 +13,8 @@ import sys
 from sipyco_pyon._compat import beyond_digit_limit
 from sipyco_pyon._plain_json import plain_json
 from sipyco_pyon._reader import read, read_with_options
+from sipyco_pyon._registry import VALUE, deregister, register
 from sipyco_pyon._registry import _numpy_scalar as _numpy_scalar  # programs iterate over it
-from sipyco_pyon._registry import deregister, register
 from sipyco_pyon._writer import Writer
 from sipyco_pyon.files import read_text, replace_text
 
@@ -34,6 +34,7 @@ __all__ = [
     "load_file",
     "new_buffer",
     "register",
+    "register_standard_types",
     "store_file",
     "wrap",
 ]
@@ -51,14 +52,16 @@ def encode(
     *,
     plain_float64: bool = False,
     buffer_callback: Callable[[memoryview], object] | None = None,
+    name: str = VALUE,
     **kwargs: Any,
 ) -> str:
     """Write a value as PYON v2.
 
     Args:
         x: the value: None, bool, int, float, complex, str, bytes, list, tuple, dict, set, slice,
-            `Fraction`, `OrderedDict`, NumPy arrays and scalars, registered types, and any nesting
-            of these. Subclasses of the JSON types and of tuple are written as their base.
+            `Fraction`, `OrderedDict`, NumPy arrays and scalars, registered types (see
+            `register_standard_types`, too), and any nesting of these. Subclasses of the JSON types
+            and of tuple are written as their base.
         pretty: indent by 4 spaces, one member a line, instead of one line without spaces.
         plain_float64: write `numpy.float64` scalars as plain numbers, as older programs do.
         buffer_callback: called with the memory of each array, and of each `bytes`, that is long:
@@ -66,20 +69,23 @@ def encode(
             unless an array is not C-contiguous. The text then has the number of the call there,
             from 0 on: `decode` needs these buffers, in this order. Short data stays in the text,
             and so does what comes after 4,096 buffers.
+        name: what errors call the value, in telling the place of what cannot be encoded:
+            `"arguments"` in `arguments[1]["when"]`.
         **kwargs: as for `json.dumps`.
 
     Raises:
-        TypeError: a value of a type that cannot be encoded; the text shows it.
+        TypeError: a value of a type that cannot be encoded; the text shows it, its place in what
+            is around it, and what to do.
         AssertionError: a dictionary has the key `__jsonclass__`.
         ValueError: a structure contains itself, or an integer has more than 100,000 digits.
         RecursionError: a structure is nested too deeply.
     """
     if pretty or kwargs:
-        return _encode_with_options(x, pretty, plain_float64, buffer_callback, kwargs)
+        return _encode_with_options(x, pretty, plain_float64, buffer_callback, name, kwargs)
     text = plain_json(x)
     if text is not None:
         return text
-    return Writer(x, plain_float64, None, buffer_callback).text()
+    return Writer(x, plain_float64, None, buffer_callback, name).text()
 
 
 def encode_bytes(
@@ -88,6 +94,7 @@ def encode_bytes(
     plain_float64: bool = False,
     buffer_callback: Callable[[memoryview], object] | None = None,
     end: str = "",
+    name: str = VALUE,
 ) -> bytes:
     """Write a value as PYON v2 in ASCII, on one line: `encode` for whoever sends it.
 
@@ -98,11 +105,12 @@ def encode_bytes(
         plain_float64: as for `encode`.
         buffer_callback: as for `encode`.
         end: what comes after the value, such as a newline: to add it later would be a copy.
+        name: as for `encode`.
     """
     text = "null" if x is None else plain_json(x)  # most methods return None
     if text is not None:
         return (text + end if end else text).encode("ascii")
-    return Writer(x, plain_float64, None, buffer_callback).data(end)
+    return Writer(x, plain_float64, None, buffer_callback, name).data(end)
 
 
 def _encode_with_options(
@@ -110,6 +118,7 @@ def _encode_with_options(
     pretty: bool,
     plain_float64: bool,
     buffer_callback: Callable[[memoryview], object] | None,
+    name: str,
     options: dict[str, Any],
 ) -> str:
     """Write a value by `json.dumps`: what is to be JSON goes through JSON once more."""
@@ -125,7 +134,7 @@ def _encode_with_options(
         long_integers.append(digits)
         return f"{token}-{len(long_integers) - 1}-"
 
-    text = Writer(x, plain_float64, options.pop("default", None), buffer_callback).text()
+    text = Writer(x, plain_float64, options.pop("default", None), buffer_callback, name).text()
     value = json.loads(text, parse_int=from_digits if beyond_digit_limit(text) else None)
     layout: dict[str, Any] = {"indent": 4} if pretty else {"separators": (",", ":")}
     text = json.dumps(value, **{**layout, **options})
@@ -198,6 +207,37 @@ def _mapped(size: int) -> Any:
         return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, ImportError):
         return bytearray(size)  # a limit on their number, or no descriptor to load it with
+
+
+def register_standard_types(*classes: type, **named: type) -> None:
+    """Switch standard types on; in both programs, each of which may call it more than once.
+
+        pyon.register_standard_types()
+        pyon.register_standard_types(Colour, Point, **{"lab.Shape": Shape})
+
+    They are `datetime`, `date`, `time`, `timedelta`, `timezone` and `ZoneInfo`, `Decimal`, `UUID`,
+    the classes of `pathlib`, `frozenset`, `bytearray`, `deque` and `range`. Types that the program
+    has registered itself stay as they are. They are in PYON v2 only.
+
+    Args:
+        *classes: enumerations and dataclasses, which are known by their names, without a module.
+        **named: likewise, with the names that they are to have.
+
+    Raises:
+        TypeError: it is neither an enumeration nor a dataclass; or its values are written as the
+            `int`, `str` and the like that they are derived from.
+        AssertionError: another class has the name, or this one has another name.
+    """
+    from sipyco_pyon._own_classes import check_class, register_class
+    from sipyco_pyon._standard_types import register_standard
+
+    for cls in (*classes, *named.values()):
+        check_class(cls)
+    register_standard()
+    for cls in classes:
+        register_class(cls.__name__, cls)
+    for name, cls in named.items():
+        register_class(name, cls)
 
 
 def wrap(o: Any) -> Any:

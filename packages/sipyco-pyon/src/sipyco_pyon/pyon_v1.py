@@ -10,6 +10,8 @@ from os import PathLike
 from typing import Any
 
 from sipyco_pyon._cycles import circular_reference_error
+from sipyco_pyon._refusals import explain
+from sipyco_pyon._registry import VALUE
 from sipyco_pyon._v1_reader import check_size, read
 from sipyco_pyon._v1_writer import Writer
 from sipyco_pyon.files import read_text, replace_text
@@ -17,24 +19,29 @@ from sipyco_pyon.files import read_text, replace_text
 __all__ = ["decode", "encode", "load_file", "store_file"]
 
 
-def encode(x: Any, pretty: bool = False) -> str:
+def encode(x: Any, pretty: bool = False, *, name: str = VALUE) -> str:
     """Write a value as PYON v1.
 
     Args:
         x: the value. Exact classes only: a subclass is not taken for its base.
         pretty: spread dictionaries over several lines.
+        name: what errors call the value, in telling the place of what cannot be encoded.
 
     Raises:
-        TypeError: a value of a type that cannot be encoded; the text shows it.
+        TypeError: a value of a type that cannot be encoded; the text shows it, and its place.
         ValueError: a structure contains itself, or an integer has more than 100,000 digits.
         RecursionError: a structure is nested too deeply.
     """
+    writer = Writer(pretty)
     try:
-        return Writer(pretty).write(x)
+        return writer.write(x)
     except RecursionError:
-        error = circular_reference_error(x)
+        error = circular_reference_error(x, name=name)
         if error is None:
             raise
+    except (TypeError, ValueError) as exc:
+        explain(exc, name, writer.places, writer.refused, dialect="v1")
+        raise
     raise error
 
 

@@ -15,6 +15,7 @@ import sys
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import asyncio
+    import inspect
     import socket
     from collections.abc import Callable
     from typing import Any
@@ -54,6 +55,28 @@ def full_argspec(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: getattr(found, name) for name in _FIELDS}
 
 
+def signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Give the signature of a function; its annotations may be of any kind.
+
+    Since Python 3.14 they are evaluated when they are asked for, unless as text.
+
+    Raises:
+        TypeError, ValueError: it has none that could be read.
+    """
+    import inspect
+
+    return inspect.signature(function, **_unevaluated())
+
+
+def _unevaluated() -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        options["annotation_format"] = annotationlib.Format.STRING
+    return options
+
+
 def empty_argspec() -> dict[str, Any]:
     """Give what `inspect.getfullargspec` gives for a function without parameters."""
     return {**dict.fromkeys(_FIELDS), "args": [], "kwonlyargs": [], "annotations": {}}
@@ -66,20 +89,15 @@ def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
     import functools
     import inspect
 
-    options: dict[str, Any] = {"follow_wrapped": False}
-    if sys.version_info >= (3, 14):
-        import annotationlib
-
-        options["annotation_format"] = annotationlib.Format.STRING
     # A first parameter that is bound is shown, too.
     if not inspect.isroutine(function) and not isinstance(function, (type, functools.partial)):
         function = type(function).__call__
     function = getattr(function, "__func__", function)
-    signature = inspect.signature(function, **options)
+    found = inspect.signature(function, follow_wrapped=False, **_unevaluated())
     empty, kinds = inspect.Parameter.empty, inspect.Parameter
     argspec = empty_argspec()
     positional, keyword_only = [], []
-    for name, parameter in signature.parameters.items():
+    for name, parameter in found.parameters.items():
         if parameter.kind is kinds.VAR_POSITIONAL:
             argspec["varargs"] = name
         elif parameter.kind is kinds.VAR_KEYWORD:
@@ -94,8 +112,8 @@ def _argspec_of_signature(function: Callable[..., Any]) -> dict[str, Any]:
     argspec["kwonlydefaults"] = {
         each.name: each.default for each in keyword_only if each.default is not empty
     } or None
-    annotations = {"return": signature.return_annotation}
-    annotations |= {name: each.annotation for name, each in signature.parameters.items()}
+    annotations = {"return": found.return_annotation}
+    annotations |= {name: each.annotation for name, each in found.parameters.items()}
     argspec["annotations"] = {
         name: annotation for name, annotation in annotations.items() if annotation is not empty
     }

@@ -26,6 +26,11 @@ HANDSHAKE_TIMEOUT: Final = 10.0  # seconds; a slow link with TLS takes two or th
 method blocks the event loop does not count. Servers of your own that derive from `AsyncioServer`
 have this limit for TLS only."""
 
+STOP_SIGNAL_TIMEOUT: Final = 10.0  # seconds; what starts services waits for 10 to 90
+"""A method that runs in the main thread when SIGTERM or SIGHUP comes (`stop_timeout` of
+`simple_server_loop`). It is ended by an exception, and the program with it; a warning says what
+was under way."""
+
 # --- what only protects ---
 
 MAX_TIMEOUT: Final = 2_000_000  # seconds; systems count milliseconds in 31 bits
@@ -135,6 +140,9 @@ LOGGED_ARGUMENTS: Final = 20  # arguments; nobody reads more
 LOGGED_CALL: Final = 1000  # characters; nobody reads more
 """The text of such a record. The rest is left out."""
 
+LOGGED_CALLS: Final = 20  # calls; nobody reads more
+"""Calls under way that are in the record of a server that stops. The text says how many more."""
+
 LOG_BURST: Final = 20  # records; a program may well have as many peers
 """Log records, of one server or receiver, about what peers say that cannot be used, and about what
 methods raise that nobody may be waiting for. The others are counted."""
@@ -154,6 +162,13 @@ the longest time is forgotten, and has its traceback the next time."""
 STOP_TIMEOUT: Final = 2.0  # seconds; `stop` takes about one more for the connections
 """Handlers, after `stop` of a server has cancelled them. They are left behind, and connections
 aborted."""
+
+KILL_DELAY: Final = 5.0  # seconds; the server takes up to three to stop
+"""A program, after its `stop_timeout`. The process is ended at once; the log says what was under
+way."""
+
+THREAD_STOP_TIMEOUT: Final = 5.0  # seconds; `stop` of a server takes up to three
+"""The thread of `serve_in_thread`, after it was told to stop. It is left behind with a warning."""
 
 CLOSE_TIMEOUT: Final = 1.0  # seconds; `close` and `stop` return in bounded time
 """A peer that does not take what is still to be sent, or part in closing. The connection is

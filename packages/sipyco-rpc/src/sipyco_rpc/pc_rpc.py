@@ -14,7 +14,11 @@ from sipyco_rpc._client.remote_method import as_interface
 from sipyco_rpc._client.timeouts import call_timeout
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.support.lost import ConnectionLost
-from sipyco_rpc.wire.exceptions import GenericRemoteException
+from sipyco_rpc.wire.exceptions import (
+    GenericRemoteException,
+    deregister_exception,
+    register_exception,
+)
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.session import AutoTarget, IncompatibleServer
 
@@ -25,8 +29,11 @@ if TYPE_CHECKING:
 
     from sipyco_rpc._client.asyncio_client import AsyncioClient
     from sipyco_rpc._client.best_effort import BestEffortClient
+    from sipyco_rpc._client.progress import call_progress
     from sipyco_rpc._server.loop import simple_server_loop
     from sipyco_rpc._server.server import Server
+    from sipyco_rpc._server.serving import serve
+    from sipyco_rpc._server.thread import ServerThread, serve_in_thread
 
 __all__ = [
     "AsyncioClient",
@@ -38,9 +45,15 @@ __all__ = [
     "IncompatibleServer",
     "LineTooLong",
     "Server",
+    "ServerThread",
     "SimpleSSLConfig",
     "as_interface",
+    "call_progress",
     "call_timeout",
+    "deregister_exception",
+    "register_exception",
+    "serve",
+    "serve_in_thread",
     "simple_server_loop",
 ]
 
@@ -49,12 +62,17 @@ __all__ = [
 _LAZY = {
     "AsyncioClient": "sipyco_rpc._client.asyncio_client",
     "BestEffortClient": "sipyco_rpc._client.best_effort",
+    "call_progress": "sipyco_rpc._client.progress",
     "Server": "sipyco_rpc._server.server",
+    "ServerThread": "sipyco_rpc._server.thread",
+    "serve": "sipyco_rpc._server.serving",
+    "serve_in_thread": "sipyco_rpc._server.thread",
     "simple_server_loop": "sipyco_rpc._server.loop",
 }
 
 # The address that peers read in exceptions, and that pickles hold: it lasts when a file moves.
-for _name in set(__all__) - {"GenericRemoteException", *_LAZY}:
+_OF_PACKED_EXCEPTIONS = {"GenericRemoteException", "deregister_exception", "register_exception"}
+for _name in set(__all__) - {*_OF_PACKED_EXCEPTIONS, *_LAZY}:
     globals()[_name].__module__ = __name__
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, cast
 
 from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.quoting import first_words
 from sipyco_sync._feed_queue import OVERHEAD, WRITE_SIZE, SendQueue
 from sipyco_sync._limits import MAX_NAME
 
@@ -144,6 +145,11 @@ class FeedServer(AsyncioServer):
             raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
         self._max_backlog = max_backlog
 
+    def _peers(self) -> list[dict[str, Any]]:
+        """Tell of all peers, those that came first before the others; from any thread."""
+        queues = [queue for feed in list(self._feeds.values()) for queue in list(feed.queues)]
+        return [queue.status() for queue in sorted(queues, key=lambda queue: queue.since)]
+
     async def stop(self) -> None:
         """Send what waits where it can go at once, and close all connections. May be repeated."""
         for feed in self._feeds.values():
@@ -198,7 +204,8 @@ async def _receive_name(reader: asyncio.StreamReader, banner: bytes) -> str:
     received = b""
     while True:
         if not banner.startswith(received[: len(banner)]):
-            raise ValueError(f"expected the banner {banner!r}, got {received[: len(banner)]!r}")
+            found = first_words(received, repr(received[: len(banner)]))
+            raise ValueError(f"expected the banner {banner!r}, got {found}")
         end = received.find(b"\n", len(banner))
         if end >= 0:
             return received[len(banner) : end].decode()

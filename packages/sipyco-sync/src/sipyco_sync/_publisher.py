@@ -8,11 +8,14 @@ from functools import partial
 from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
-from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_REASON
+from sipyco_rpc.net.listening import bound_addresses
 from sipyco_rpc.support.quoting import excerpt
+from sipyco_rpc.support.status import register
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import Feed, FeedServer
 from sipyco_sync._limits import MAX_BACKLOG
+from sipyco_sync._mod_errors import error_of_content
 from sipyco_sync._mods import Mod, PreparedPublish
 from sipyco_sync.notifier import Notifier
 
@@ -20,11 +23,17 @@ logger = logging.getLogger("sipyco.sync_struct")
 
 
 def _encode_v2(mod: Mod, plain_float64: bool) -> bytes:
-    return pyon.encode_bytes(mod, plain_float64=plain_float64, end="\n")
+    try:
+        return pyon.encode_bytes(mod, plain_float64=plain_float64, end="\n")
+    except (AssertionError, TypeError, ValueError) as exc:
+        raise error_of_content(exc, mod, pyon.encode) from None
 
 
 def _encode_v1(mod: Mod) -> bytes:
-    return pyon_v1.encode(mod).encode("ascii") + b"\n"
+    try:
+        return pyon_v1.encode(mod).encode("ascii") + b"\n"
+    except (TypeError, ValueError) as exc:
+        raise error_of_content(exc, mod, pyon_v1.encode) from None
 
 
 class _NotifierFeed(Feed):
@@ -210,6 +219,12 @@ class Publisher(FeedServer):
         self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
         for name, notifier in notifiers.items():
             self.add(name, notifier)
+        register("publishers", self)
+
+    def _activity(self) -> str:
+        return (
+            f"publishing {excerpt(', '.join(map(str, self.notifiers)), MAX_REASON) or 'nothing'}"
+        )
 
     def add(self, name: str, notifier: Notifier) -> None:
         """Publish one more notifier; at any time, in the loop that the publisher runs in.
@@ -275,6 +290,18 @@ class Publisher(FeedServer):
         if feed is None:
             raise ValueError("the notifier is not published here")
         _Announcer(feed)(mod)
+
+    def status(self) -> dict[str, Any]:
+        """Return where it listens, what it publishes, and who gets that; from any thread.
+
+        A server of RPC in the same process tells it to clients that ask for its status.
+        """
+        return {
+            "addresses": bound_addresses(self.server),
+            "notifiers": list(self.notifiers),
+            "subscribers": self._peers(),
+            "max_backlog_bytes": self._max_backlog,
+        }
 
     def _feed(self, name: str, peer: str) -> Feed | None:
         if name in self.notifiers:

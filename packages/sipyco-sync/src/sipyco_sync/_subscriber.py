@@ -24,7 +24,8 @@ def early_end(notifier_name: str) -> str:
     """Say why a publisher closes a connection before anything has come."""
     return (
         "the publisher closed the connection without sending anything: "
-        f"it has probably no notifier `{notifier_name}`, or no place for one more"
+        f"it has probably no notifier `{notifier_name}`, or no place for one more, or it uses TLS "
+        "or does not trust our certificate"
     )
 
 

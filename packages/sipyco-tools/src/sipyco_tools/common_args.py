@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.support.one_line import tell_in_one_line
 from sipyco_rpc.support.validation import checked_port
 from sipyco_tools._cli.arguments import LOG_PORT, Address, add_ssl_option, listening_port
 from sipyco_tools._cli.arguments import log_server as log_server_address
@@ -72,6 +73,7 @@ def init_logger_from_args(args: argparse.Namespace) -> None:
         OSError: a certificate of `--log-server-ssl` cannot be used.
         SystemExit: that was given without `--log-server`.
     """
+    tell_in_one_line()
     level = logging.WARNING + args.quiet * 10 - args.verbose * 10
     multiline_log_config(level)
     server, paths = getattr(args, "log_server", None), getattr(args, "log_server_ssl", None)
@@ -89,7 +91,10 @@ def init_logger_from_args(args: argparse.Namespace) -> None:
 
 
 def simple_network_args(
-    parser: argparse.ArgumentParser, default_port: Ports, ssl: bool = False
+    parser: argparse.ArgumentParser,
+    default_port: Ports,
+    ssl: bool = False,
+    port_file: bool = False,
 ) -> None:
     """Add the options that say where to listen.
 
@@ -100,10 +105,13 @@ def simple_network_args(
         parser: where to add them.
         default_port: the default of `--port`, or a list of tuples `(name, purpose, default)`.
         ssl: whether to add `--ssl CERT KEY PEER` as well.
+        port_file: whether to add `--port-file PATH` as well, for `simple_server_loop(…,
+            port_file=args.port_file)`; for one port only.
 
     Raises:
-        ValueError: a default cannot be a port.
+        ValueError: a default cannot be a port; or there are several, and `port_file` is set.
     """
+    tell_in_one_line()
     group = parser.add_argument_group("network server")
     group.add_argument(
         "--bind",
@@ -124,8 +132,10 @@ def simple_network_args(
             "--port",
             default=checked_port(default_port, listening=True),
             type=listening_port,
-            help="TCP port to listen on (default: %(default)d)",
+            help="TCP port to listen on; 0 for any that is free (default: %(default)d)",
         )
+    elif port_file:
+        raise ValueError("`port_file` is for programs with one port")
     else:
         for name, purpose, default in default_port:
             group.add_argument(
@@ -135,6 +145,13 @@ def simple_network_args(
                 metavar="PORT",
                 help=f"TCP port for {purpose} connections (default: %(default)d)",
             )
+    if port_file:
+        group.add_argument(
+            "--port-file",
+            metavar="PATH",
+            help="write the number of the port to this file when it can be used, and remove the "
+            "file in the end",
+        )
     if ssl:
         add_ssl_option(group, "the certificates of those who may connect")
 

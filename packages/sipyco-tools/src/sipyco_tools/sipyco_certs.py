@@ -167,14 +167,15 @@ def _report(directory: Path, made: Made, force: bool) -> None:
         show("made nothing: what is needed is there")
     show()
     if made.server:
-        show("the server needs server.key, server.pem and clients.pem:")
+        show("the server needs server.pem, server.key and clients.pem:")
         show('  local_cert="server.pem", local_key="server.key", peer_cert="clients.pem"')
+        show("  --ssl server.pem server.key clients.pem")
         if force:
             show("each client needs the new server.pem")
     elif made.clients:
         show("the server needs the new clients.pem; it uses it from then on, without a restart")
     for name in made.clients:
-        show(f"{name} needs {name}.key, {name}.pem and server.pem:")
+        show(f"{name} needs {name}.pem, {name}.key and server.pem:")
         show(f'  local_cert="{name}.pem", local_key="{name}.key", peer_cert="server.pem"')
         show(f"  sipyco_rpctool --ssl {name}.pem {name}.key server.pem HOST PORT ...")
     if made.server or made.clients:

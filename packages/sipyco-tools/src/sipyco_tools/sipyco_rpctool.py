@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import traceback
 from typing import Final
 
-from sipyco_rpc.pc_rpc import Client, SimpleSSLConfig
+from sipyco_pyon import pyon
+from sipyco_rpc.limits import MAX_LINE
+from sipyco_rpc.pc_rpc import Client, LineTooLong, SimpleSSLConfig
 from sipyco_tools._cli import arguments
 from sipyco_tools._cli.output import FAILED, OutputError, run_command, show, show_error
 from sipyco_tools._rpctool.actions import add_actions
+from sipyco_tools._rpctool.command_line import CommandLineParser, add_options
 from sipyco_tools._rpctool.values import UsageError, json_error, remote_notes
 
 __all__ = ["get_argparser", "main"]
@@ -18,46 +22,45 @@ __all__ = ["get_argparser", "main"]
 _PROGRAM: Final = "sipyco_rpctool"
 
 _EPILOG: Final = """\
+Options may stand before the action or after it; `call` takes everything after METHOD as arguments.
+
 examples:
   sipyco_rpctool ::1 3253 list-targets
-  sipyco_rpctool ::1 3253 list-methods -t lda
+  sipyco_rpctool [::1]:3253 list-methods -t lda
   sipyco_rpctool ::1 3253 call -t lda set_attenuation 5
   sipyco_rpctool ::1 3253 call load_sample_values 'np.array([1.0, 2.0], dtype=float)'
   sipyco_rpctool ::1 3253 call configure 'label="left arm"' enabled=True
+  sipyco_rpctool lab.example:3253 status --watch
+  sipyco_rpctool ::1 3250 watch datasets
+  sipyco_rpctool ::1 3253 ACTION --help        # the options of an action
+
+completion by the tab key: `sipyco_rpctool completion bash`, `zsh` or `fish` prints a script for
+that shell, and how to use it.
 
 exit status: 0; 1 for an exception of the method, an error of the connection, or output that cannot
-be written; 2 for a wrong command line.
+be written; 2 for a wrong command line; 130 after Ctrl-C.
 """
 
 
-def get_argparser() -> argparse.ArgumentParser:
+def get_argparser() -> CommandLineParser:
     """Return the parser of the command line; the documentation is made from it, too."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLineParser(
         prog=_PROGRAM,
-        description="Call the methods of an RPC server: one of them (call), or several at a "
-        "prompt (interactive, the default).",
+        usage="%(prog)s [OPTIONS] SERVER PORT [ACTION] ...",
+        description="Ask and use the servers of a laboratory: call methods of an RPC server, one "
+        "of them (call) or several at a prompt (interactive, the default); look at what it does; "
+        "follow structures and logs.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "server", metavar="SERVER", type=arguments.host, help="name or address of the server"
+        "server",
+        metavar="SERVER",
+        type=arguments.host,
+        help="name or address of the server; SERVER:PORT and [::1]:PORT name both",
     )
     parser.add_argument("port", metavar="PORT", type=arguments.port, help="TCP port of the server")
-    arguments.add_ssl_option(parser, "the server's certificate")
-    parser.add_argument(
-        "--timeout",
-        type=arguments.timeout,
-        metavar="SECONDS",
-        help="give up when the server does not answer for so long (default: wait)",
-    )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="write results and errors as JSON (PYON v2), one line for each, for other programs",
-    )
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show the remote traceback of an exception"
-    )
+    add_options(parser)
     add_actions(parser)
     return parser
 
@@ -67,6 +70,8 @@ def _report(args: argparse.Namespace, exc: Exception) -> None:
     if args.json:
         show(json_error(exc))
     text = f"{type(exc).__name__}: {exc}"
+    if isinstance(exc, LineTooLong):
+        text = text.replace("`max_line`", "--max-line")
     remote = getattr(exc, "parent_traceback", None)
     if remote is not None:
         text = f"remote exception: {text}"
@@ -80,15 +85,36 @@ def _report(args: argparse.Namespace, exc: Exception) -> None:
     show_error(f"{_PROGRAM}: {' '.join(text.split())}")
 
 
+def _run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    module, _, function = args.run.partition(":")
+    # What an action needs is loaded when it is chosen: `--help` is to be quick.
+    action = getattr(importlib.import_module(f"sipyco_tools._rpctool.{module}"), function)
+    args.max_line = args.max_line or MAX_LINE
+    config = SimpleSSLConfig(*args.ssl) if args.ssl else None
+    if args.feed:
+        action(args, config)
+        return
+    with Client(
+        args.server, args.port, None, args.timeout, config, max_line=args.max_line
+    ) as client:
+        action(client, args)
+
+
 def _main() -> None:
+    if sys.argv[1:2] == ["completion"]:
+        from sipyco_tools._rpctool import completion
+
+        if completion.is_asked_for(sys.argv[2:]):
+            completion.run(get_argparser, sys.argv[2:])
+            return
     parser = get_argparser()
     args = parser.parse_args()
     if args.json and args.action in (None, "interactive"):
-        parser.error("--json goes with list-targets, list-methods and call, not with a prompt")
+        parser.error("--json goes with the other actions, and not with a prompt")
     try:
-        config = SimpleSSLConfig(*args.ssl) if args.ssl else None
-        with Client(args.server, args.port, None, args.timeout, config) as client:
-            args.run(client, args)
+        pyon.register_standard_types()  # whatever a server has
+        _run(args)
     except UsageError as exc:
         if args.json:
             show(json_error(exc))

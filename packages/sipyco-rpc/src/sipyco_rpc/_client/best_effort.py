@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._client.blocking.connection import BlockingConnection
 from sipyco_rpc._client.reconnect import ReconnectingConnection
-from sipyco_rpc._client.remote_method import RemoteMethod
+from sipyco_rpc._client.remote_method import (
+    RemoteMethod,
+    check_deletion,
+    check_setting,
+    is_own,
+    no_attribute,
+)
 from sipyco_rpc._client.status import ASKING, PING, ask_status, ping
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.limits import MAX_LINE
@@ -41,6 +47,9 @@ class BestEffortClient(RemoteTarget):
 
     Until the first connection the names of the methods are not known, and any public name is
     taken for one.
+
+    A property that the server offers, once that is known, is None while there is no connection;
+    what it is set to then is lost, as a call is.
 
     Args:
         host: name or address of the server.
@@ -135,17 +144,41 @@ class BestEffortClient(RemoteTarget):
         finally:
             self.__connection.close()
 
-    def __getattr__(self, name: str) -> RemoteMethod:
+    @property
+    def _RemoteTarget__properties(self) -> frozenset[str]:  # type: ignore[override]
+        connection = self.__dict__.get("_BestEffortClient__connection")
+        return frozenset() if connection is None else connection.properties
+
+    def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "_BestEffortClient__")):
             raise AttributeError(name)
         connection = self.__connection
         known = connection.methods
-        if name.startswith("_") if known is None else name not in known:
-            raise AttributeError(f"`{connection.selected_target}` has no method `{name}`")
-        return RemoteMethod(name, connection)
+        if not name.startswith("_") if known is None else name in known:
+            return RemoteMethod(name, connection)
+        if name in connection.properties:
+            return connection.get_property(name)
+        raise no_attribute(self, name, known or ())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or "_BestEffortClient__connection" not in self.__dict__:
+            super().__setattr__(name, value)  # the client is being made
+            return
+        connection, own = self.__connection, is_own(self, name)
+        if name in connection.properties and not own:
+            connection.set_property(name, value)
+        elif own or type(self) is not BestEffortClient or connection.methods is not None:
+            check_setting(self, name, value, BestEffortClient, connection.methods or ())
+            super().__setattr__(name, value)
+        # Otherwise it may be a property, as any name may be that of a method: it is lost.
+
+    def __delattr__(self, name: str) -> None:
+        check_deletion(self, name, self.__connection.methods or ())
+        super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(self.__connection.methods or ())})
+        connection = self.__connection
+        return sorted({*super().__dir__(), *(connection.methods or ()), *connection.properties})
 
     def __repr__(self) -> str:
         state = "not connected" if self.__connection.current is None else "connected"

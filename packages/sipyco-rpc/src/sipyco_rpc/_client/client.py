@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from sipyco_rpc._client.blocking.connection import BlockingConnection
-from sipyco_rpc._client.remote_method import RemoteMethod
-from sipyco_rpc._client.status import ask_status, ping
+from sipyco_rpc._client.remote_method import (
+    RemoteMethod,
+    check_deletion,
+    check_setting,
+    is_own,
+    no_attribute,
+)
+from sipyco_rpc._client.status import ASKING, PING, ask_status, ping
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import client_ssl_context
@@ -16,7 +22,10 @@ TYPE_CHECKING = False  # what `typing` has, without the time that it takes to lo
 if TYPE_CHECKING:
     from typing import Any, Final, Self
 
+    from sipyco_rpc._client.attempts import StateCallback
+    from sipyco_rpc._client.blocking.lasting import LastingConnection
     from sipyco_rpc.net.tls import SimpleSSLConfig
+    from sipyco_rpc.wire.client_session import ClientSession
 
 _ADVICE: Final = " (make a new `Client`, or use `Client(…, reconnect=…)`)"
 
@@ -31,6 +40,10 @@ class Client(RemoteTarget):
     block until the method returns, and return its value or raise its exception; what a generator
     gives comes as an iterator, item by item. Any other attribute is an `AttributeError`.
     Signatures and docstrings are the remote ones (`help`, the tab key).
+
+    Properties that the server offers are read and set as attributes (`psu.voltage = 12`), each
+    time on the server. Other attributes cannot be set, but for those of a class that is derived
+    from this one.
 
     A client may be used from several threads: their calls take turns. A call that times out or
     is interrupted (Ctrl-C) never spoils the next one: that gets its own answer, or an error if
@@ -50,6 +63,13 @@ class Client(RemoteTarget):
         local_key: path of its private key.
         peer_cert: path of the certificates to trust.
         max_line: longest reply to accept, in bytes; longer ones raise `LineTooLong`.
+        reconnect: seconds for which the constructor, and later a call, wait for a server that is
+            away; True for 10. A call then connects again. With 0 it tries once. None: the client
+            is of no use once its connection is lost. No call waits longer than `timeout` or
+            `call_timeout`, and none is sent twice: one that was under way raises `ConnectionLost`.
+        state_cb: with `reconnect`, a function that is called with a bool (whether there is a
+            connection) and a text (why), in the thread of the call that has noticed the change.
+            It may call methods. What it raises is logged.
 
     Raises:
         OSError: no connection could be made; `TimeoutError` and the errors of TLS among them.
@@ -58,6 +78,10 @@ class Client(RemoteTarget):
         ValueError: an argument makes no sense; or it is `AutoTarget`, and the server has several
             targets.
     """
+
+    # Every attribute is name-mangled, so that none hides a remote method. A derived class may
+    # set its own before the connection is made.
+    __valid_methods: frozenset[str] = frozenset()  # programs read this one
 
     def __init__(
         self,
@@ -71,10 +95,35 @@ class Client(RemoteTarget):
         local_key: str | None = None,
         peer_cert: str | None = None,
         max_line: int = MAX_LINE,
+        reconnect: float | None = None,
+        state_cb: StateCallback | None = None,
     ) -> None:
-        # Every attribute is name-mangled, so that none hides a remote method.
-        self.__valid_methods: frozenset[str] = frozenset()  # programs read this one
         self.__key = object()
+        self.__connection: BlockingConnection | LastingConnection
+        if state_cb is not None or not (reconnect is None or reconnect is False):
+            from weakref import ref
+
+            from sipyco_rpc._client.blocking.opening import lasting_connection
+
+            this = ref(self)
+
+            def learn(session: ClientSession) -> None:
+                client = this()
+                if client is not None:
+                    client.__learn(session)
+
+            self.__connection = lasting_connection(
+                (host, port),
+                target_name,
+                timeout,
+                (ssl_config, local_cert, local_key, peer_cert),
+                max_line,
+                self.__key,
+                reconnect,
+                state_cb,
+                learn,
+            )
+            return
         context = client_ssl_context(ssl_config, local_cert, local_key, peer_cert)
         self.__connection = BlockingConnection(host, port, timeout, context, max_line, self.__key)
         if target_name is not None:
@@ -95,7 +144,11 @@ class Client(RemoteTarget):
             ValueError: `AutoTarget` and there are several; or one was selected before.
         """
         self.__connection.select(target_name)
-        self.__valid_methods = self.__connection.session.methods
+        self.__learn(self.__connection.session)
+
+    def __learn(self, session: ClientSession) -> None:
+        self.__valid_methods = session.methods
+        self._RemoteTarget__properties = session.properties
 
     def get_selected_target(self) -> str | None:
         """Return the name of the selected target, or None."""
@@ -115,7 +168,8 @@ class Client(RemoteTarget):
 
         Returns:
             `{"docstring": …, "methods": {name: (argspec, docstring)}}`, where an argspec is a
-            dictionary with the fields of `inspect.FullArgSpec`.
+            dictionary with the fields of `inspect.FullArgSpec`. Where the server offers
+            properties there is also `{"properties": {name: {"docstring": …, "settable": …}}}`.
         """
         return self.__selected().list_methods()
 
@@ -130,7 +184,7 @@ class Client(RemoteTarget):
         Raises:
             IncompatibleServer: it is of an older version, or its status is switched off.
         """
-        return ask_status(self.__selected())
+        return self.__selected().ask(ASKING, ask_status)
 
     def ping_rpc(self) -> float:
         """Measure how long a request to the server and its answer take together.
@@ -141,9 +195,9 @@ class Client(RemoteTarget):
         Returns:
             Seconds.
         """
-        return ping(self.__selected())
+        return self.__selected().ask(PING, ping)
 
-    def __selected(self) -> BlockingConnection:
+    def __selected(self) -> BlockingConnection | LastingConnection:
         if self.__connection.session.selected_target is None:
             raise ValueError("no target is selected; see `select_rpc_target`")
         return self.__connection
@@ -163,16 +217,31 @@ class Client(RemoteTarget):
         finally:
             connection.close()
 
-    def __getattr__(self, name: str) -> RemoteMethod:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "_Client__")):
             raise AttributeError(name)  # not yet there, while connecting
-        if name not in self.__valid_methods:
-            raise AttributeError(f"`{self.get_selected_target()}` has no method `{name}`")
-        method = self.__dict__[name] = RemoteMethod(name, self.__connection)
-        return method
+        if name in self.__valid_methods:
+            method = self.__dict__[name] = RemoteMethod(name, self.__connection)
+            return method
+        if name in self._RemoteTarget__properties:
+            return self.__connection.get_property(name)
+        raise no_attribute(self, name, self.__valid_methods)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._RemoteTarget__properties and not is_own(self, name):
+            self.__connection.set_property(name, value)
+            return
+        if not name.startswith("_"):
+            check_setting(self, name, value, Client, self.__valid_methods)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        check_deletion(self, name, self.__valid_methods)
+        super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self.__valid_methods})
+        names = self.__valid_methods | self._RemoteTarget__properties
+        return sorted(names.union(super().__dir__()))
 
     def __repr__(self) -> str:
         try:

@@ -44,6 +44,7 @@ class ReconnectingConnection:
     Attributes:
         current: the connection; None while there is none.
         methods: the names that may be called; None before the first connection.
+        properties: the names of properties; none before it.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ReconnectingConnection:
         self.where = where
         self.current: BlockingConnection | None = None
         self.methods: frozenset[str] | None = None
+        self.properties: frozenset[str] = frozenset()
         self._target_name = target_name
         self._open_connection = open_connection
         self._first_timeout = first_timeout
@@ -139,6 +141,16 @@ class ReconnectingConnection:
             self._generators.add(name)
         return result
 
+    def get_property(self, name: str) -> Any:
+        """Ask for a property; give None without a connection."""
+        what = f"reading `{self.selected_target}.{name}`"
+        return self.ask(what, lambda connection: connection.get_property(name))
+
+    def set_property(self, name: str, value: Any) -> None:
+        """Give a property a value; do nothing without a connection."""
+        what = f"setting `{self.selected_target}.{name}`"
+        self.ask(what, lambda connection: connection.set_property(name, value))
+
     def list_methods(self) -> dict[str, Any] | None:
         """Ask for signatures and docstrings; give None without a connection."""
         listing = self.ask("listing the methods", lambda connection: connection.list_methods())
@@ -183,6 +195,7 @@ class ReconnectingConnection:
                 if self._closing.is_set():
                     raise ConnectionAbortedError("the client was closed")
                 self.methods = connection.session.methods
+                self.properties = connection.session.properties
                 self._listing = None
                 self.current = connection
         except BaseException:

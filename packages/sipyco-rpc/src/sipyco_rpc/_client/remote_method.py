@@ -1,14 +1,17 @@
-"""Methods of a target as attributes of a client, with their signatures. No sockets here."""
+"""Methods and properties of a target as attributes of a client. No sockets here."""
 
 from __future__ import annotations
 
+import sys
+
 from sipyco_rpc.support.process_bound import not_copyable
+from sipyco_rpc.support.relay import RemoteTarget, property_names
 from sipyco_rpc.wire.session import IncompatibleServer
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import inspect
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
     from typing import Any, Protocol, TypeAlias, TypeVar
 
     T = TypeVar("T")
@@ -49,6 +52,8 @@ class RemoteMethod:
         name: of the method.
         methods: does the calls.
     """
+
+    is_remote = True  # not an attribute that a program has set
 
     def __init__(self, name: str, methods: Methods) -> None:
         self.__name__ = self.__qualname__ = name
@@ -93,6 +98,99 @@ class RemoteMethod:
         return f"<remote method `{self.__name__}` of {self._methods.label}>"
 
 
+def is_own(client: object, name: str) -> bool:
+    """Tell whether a name is that of an attribute of the object or its class, not the target's."""
+    own = client.__dict__
+    if name in own:
+        return getattr(own[name], "is_remote", False) is not True
+    return any(name in vars(cls) for cls in type(client).__mro__)
+
+
+def _target_of(client: Any) -> str:
+    try:
+        name = client.get_selected_target()
+    except Exception:  # noqa: BLE001  (it is not connected, or being made)
+        name = None
+    return "a client without a target" if name is None else f"`{name}`"
+
+
+class _Names:
+    """Has the names of a client's attributes, and not the attributes."""
+
+    def __init__(self, client: RemoteTarget) -> None:
+        self.__client = client
+
+    def __dir__(self) -> list[str]:
+        return dir(self.__client)
+
+
+def attribute_error(text: str, name: str, client: RemoteTarget) -> AttributeError:
+    """Make an error of which Python can say what may have been meant."""
+    # Python 3.15 looks for that in the values, too: a traceback must not ask the server.
+    asks = sys.version_info >= (3, 15) and property_names(client)
+    return AttributeError(text, name=name, obj=_Names(client) if asks else client)
+
+
+def no_attribute(client: RemoteTarget, name: str, methods: Container[str]) -> AttributeError:
+    """Make the error for a name that neither the client has nor its target."""
+    if property_names(client):
+        text = f"{_target_of(client)} has no method or property `{name}`"
+    else:
+        text = f"{_target_of(client)} has no method `{name}`, and offers no properties"
+    if f"get_{name}" in methods:
+        text += f"; call `get_{name}`"
+    return attribute_error(text, name, client)
+
+
+def check_setting(
+    client: RemoteTarget, name: str, value: object, base: type, methods: Container[str]
+) -> None:
+    """Refuse to hide a method of the target, and to keep what the target never gets.
+
+    A method can be replaced by a function, as tests do. A class that a program has derived from
+    a client has attributes of its own.
+
+    Args:
+        client: whose attribute is to be set; not a property of the target.
+        name: of the attribute.
+        value: what it is to be.
+        base: the class of clients that no program has derived.
+        methods: the names of the target's methods.
+
+    Raises:
+        AttributeError: the attribute cannot be set; the text says what to do.
+    """
+    derived = type(client) is not base
+    if is_own(client, name):
+        if derived or callable(value) or name in client.__dict__:
+            return
+        text = f"`{name}` is the client's own, and cannot be set"
+    elif name in methods:
+        if callable(value):
+            return
+        target = _target_of(client)
+        text = f"`{name}` is a method of {target} and cannot be set: call it, `{name}(…)`"
+    elif derived:
+        return
+    else:
+        text = f"{_target_of(client)} offers no property `{name}` that could be set"
+        if f"set_{name}" in methods:
+            text += f": call `set_{name}(…)`"
+        text += f"; for attributes of your own, derive a class from {base.__name__}"
+    raise attribute_error(text, name, client)
+
+
+def check_deletion(client: RemoteTarget, name: str, methods: Container[str]) -> None:
+    """Refuse to delete what is the target's.
+
+    Raises:
+        AttributeError: it is.
+    """
+    if (name in methods or name in property_names(client)) and not is_own(client, name):
+        text = f"`{name}` of {_target_of(client)} cannot be deleted"
+        raise attribute_error(text, name, client)
+
+
 def as_interface(client: object, interface: Callable[..., T]) -> T:
     """Give a client the type of an interface, for type checkers and editors.
 
@@ -103,23 +201,31 @@ def as_interface(client: object, interface: Callable[..., T]) -> T:
 
     Args:
         client: a client that has selected its target.
-        interface: a class or `typing.Protocol`; its public methods are what is needed. For an
-            `AsyncioClient` they are `async def`.
+        interface: a class or `typing.Protocol`; its public methods are what is needed, and its
+            properties where the server offers any. For an `AsyncioClient` they are `async def`.
 
     Returns:
         The client itself.
 
     Raises:
-        IncompatibleServer: the target lacks methods of the interface; the text lists them.
+        IncompatibleServer: the target lacks methods or properties of the interface; the text
+            lists them.
     """
-    needed = [
-        name
-        for name in dir(interface)
-        if not name.startswith("_") and callable(getattr(interface, name, None))
+    offered = property_names(client) if isinstance(client, RemoteTarget) else frozenset()
+    lacking: dict[str, list[str]] = {"methods": [], "properties": []}
+    for name in dir(interface):
+        member = None if name.startswith("_") else getattr(interface, name, None)
+        if callable(member) and (name in offered or not hasattr(client, name)):
+            lacking["methods"].append(name)
+        known = name in offered or hasattr(type(client), name)
+        if isinstance(member, property) and offered and not known:
+            lacking["properties"].append(name)
+    missing = [
+        f"{kind} of `{getattr(interface, '__name__', repr(interface))}`: "
+        + ", ".join(f"`{name}`" for name in names)
+        for kind, names in lacking.items()
+        if names
     ]
-    missing = [name for name in needed if not hasattr(client, name)]
     if missing:
-        names = ", ".join(f"`{name}`" for name in missing)
-        of = getattr(interface, "__name__", repr(interface))
-        raise IncompatibleServer(f"{client!r} lacks methods of `{of}`: {names}")
+        raise IncompatibleServer(f"{client!r} lacks {'; '.join(missing)}")
     return client  # type: ignore[return-value]

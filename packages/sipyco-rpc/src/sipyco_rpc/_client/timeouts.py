@@ -9,18 +9,26 @@ from sipyco_rpc.support.validation import checked_timeout
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Final, TypeAlias
+    from collections.abc import Callable, Iterator
+    from typing import Any, Final, TypeAlias
+
+    from sipyco_rpc.wire.client_session import ClientSession
 
     # Whether a limit for a request as a whole holds, and its seconds.
     Limit: TypeAlias = tuple[bool, float | None]
 
-NO_LIMIT: Final = (False, None)
+NO_LIMIT: Final[Limit] = (False, None)
 
 # A pair (key, seconds) for each `with call_timeout(...)` around the running code. Context
 # variables follow threads and tasks alike, so one task's limit never reaches another's call.
 limits: Final[ContextVar[tuple[tuple[object, float | None], ...]]] = ContextVar(
     "sipyco_rpc.call_timeout", default=()
+)
+
+# A pair (key, reporter) for each `with call_progress(...)`; the key is None for all clients. There
+# is a limit that holds for nobody as well, so that calls look at one variable only.
+reporters: Final[ContextVar[tuple[tuple[object | None, Any], ...]]] = ContextVar(
+    "sipyco_rpc.call_progress", default=()
 )
 
 
@@ -70,3 +78,20 @@ def limit_of(key: object) -> Limit:
         if owner is key:
             return True, seconds
     return NO_LIMIT
+
+
+def reported(key: object, session: ClientSession, make: Callable[..., Any]) -> Any:
+    """Have the progress of a call told, if `call_progress` holds here for the client of a key.
+
+    Args:
+        key: of the client.
+        session: of its connection.
+        make: makes the request.
+
+    Returns:
+        What makes the request: `make`, or a `ReportedRequest`.
+    """
+    for owner, reporter in reporters.get():
+        if owner is key or owner is None:
+            return reporter.reported(session, make)
+    return make

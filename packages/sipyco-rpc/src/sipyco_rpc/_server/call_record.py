@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc.limits import MAX_COUNTED_METHODS
 from sipyco_rpc.support.quoting import call_text
+from sipyco_rpc.support.running_method import describe_call
 
 if TYPE_CHECKING:
     from sipyco_rpc.wire.requests import CallRequest
@@ -53,14 +54,18 @@ class MethodCounts:
 class TargetCalls(dict[str, MethodCounts]):
     """The counts of the methods of a target, by their names, for all clients together.
 
+    Args:
+        target_name: what the target is selected by.
+
     Attributes:
         under_way: the calls that have not ended, the oldest first.
     """
 
-    __slots__ = ("under_way",)
+    __slots__ = ("target_name", "under_way")
 
-    def __init__(self) -> None:
+    def __init__(self, target_name: str = "") -> None:
         super().__init__()
+        self.target_name = target_name
         self.under_way: dict[CallRecord, None] = {}
 
     def __missing__(self, name: str) -> MethodCounts:
@@ -85,7 +90,8 @@ class CallRecord:
 
     Args:
         calls: of the target.
-        request: the call.
+        name: of the method, or property.
+        request: the call; of a property, a text that says what is done to it.
         client: who has asked for it.
         running_since: when it was begun, by `perf_counter`; None if that is still to come.
     """
@@ -93,15 +99,16 @@ class CallRecord:
     def __init__(
         self,
         calls: TargetCalls,
-        request: CallRequest,
+        name: str,
+        request: CallRequest | str,
         client: str,
         running_since: float | None = None,
     ) -> None:
         self._calls = calls
-        self._request: CallRequest | str = request
-        self._name = request.name
+        self._request = request
+        self._name = name
         self._client = client
-        self._counts = calls[request.name]
+        self._counts = calls[name]
         self._counts.calls += 1
         self._running_since = running_since
         self._since = perf_counter() if running_since is None else running_since
@@ -143,10 +150,27 @@ class CallRecord:
         if self._running_since is None:
             self._calls.under_way.pop(self, None)
 
+    @property
+    def request(self) -> CallRequest | None:
+        """The call, while it has returned no generator; None of a property."""
+        return None if isinstance(self._request, str) else self._request
+
     def text(self) -> str:
         """Return the call, with its arguments shortened."""
         request = self._request
         return request if isinstance(request, str) else call_text(*request)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether nothing of it runs: it is a generator that waits for its client."""
+        return self._generator and self._running_since is None
+
+    def describe(self) -> str:
+        """Say in a log record what it is, whose, and since when."""
+        name = f"`{self._calls.target_name}.{self._name}`"
+        if self._running_since is None:
+            return describe_call(name, self._client, self._since, "waiting")
+        return describe_call(name, self._client, self._running_since)
 
     def status(self, now: float) -> dict[str, Any]:
         """Return it as plain values; `now` is by `perf_counter`."""

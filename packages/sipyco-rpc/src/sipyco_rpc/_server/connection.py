@@ -178,12 +178,13 @@ class ServerConnection(asyncio.BufferedProtocol):
         try:
             target = self._service.make_target(name)
             names = target.method_names()
+            properties = target.property_names() if self._session.has_properties else ()
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)
             self._refuse_target(name, exc)
             return
-        self._sender.put(self._session.accept(names))
+        self._sender.put(self._session.accept(names, properties))
         replies = Replies(
             self._service,
             self._slot.peer,

@@ -13,12 +13,15 @@ from sipyco_rpc._server.call_record import CallRecord
 from sipyco_rpc._server.generator import GeneratorTable
 from sipyco_rpc._server.job import NEVER_AWAITABLE, Job, is_awaitable, is_generator
 from sipyco_rpc._server.listing import make_encodable
-from sipyco_rpc.support.quoting import call_text
+from sipyco_rpc._server.misfits import note_signature
+from sipyco_rpc.support.quoting import call_text, excerpt, short_repr
 from sipyco_rpc.wire.requests import (
     CallRequest,
+    GetPropertyRequest,
     ListRequest,
     NextRequest,
     PingRequest,
+    SetPropertyRequest,
     StatusRequest,
 )
 from sipyco_rpc.wire.session import ProtocolError
@@ -92,6 +95,8 @@ class CallDispatcher:
                 self._call(number, request)
             elif type(request) is ListRequest:
                 self._list(number)
+            elif isinstance(request, (GetPropertyRequest, SetPropertyRequest)):
+                self._access(number, request)
             elif type(request) is PingRequest:
                 self._sender.put(self._session.reply(number, None))
             elif type(request) is StatusRequest:
@@ -163,15 +168,13 @@ class CallDispatcher:
             return
         method = target.method(name)
         lock = target.lock
-        if target.thread_lock is not None and target.runs_in_thread(method):
+        in_thread = target.thread_lock is not None and target.runs_in_thread(method)
+        if in_thread or (lock is not None and lock.locked):
             call = partial(method, *args, **kwargs)
-            record = CallRecord(target.calls, request, self.replies.client)
-            self._begin(number, call, target.thread_lock, target.worker(), record).start()
-            return
-        if lock is not None and lock.locked:
-            call = partial(method, *args, **kwargs)
-            record = CallRecord(target.calls, request, self.replies.client)
-            self._begin(number, call, lock, None, record).start()
+            worker = target.worker() if in_thread else None
+            lock = target.thread_lock if in_thread else lock
+            record = CallRecord(target.calls, name, request, self.replies.client)
+            self._begin(number, call, lock, worker, record).start()
             return
         # What nobody contends for needs no lock: nothing else runs until it has returned.
         counts = target.calls[name]
@@ -184,6 +187,7 @@ class CallDispatcher:
             counts.ran(perf_counter() - started)
             counts.calls += 1
             counts.errors += 1
+            note_signature(method, request, exc)
             self.replies.fail(number, exc, partial(call_text, *request))
             return
         if type(outcome[0]) in NEVER_AWAITABLE:
@@ -198,7 +202,7 @@ class CallDispatcher:
                 counts.errors += 1
                 self.replies.unsendable(number, exc, partial(call_text, *request))
             return
-        record = CallRecord(target.calls, request, self.replies.client, started)
+        record = CallRecord(target.calls, name, request, self.replies.client, started)
         if is_awaitable(outcome[0]):
             self._begin(number, method, lock, None, record).await_result(outcome.pop())
         else:
@@ -209,7 +213,26 @@ class CallDispatcher:
         """Tell of the signatures and docstrings; that never waits for calls."""
         target = self._target
         worker = target.worker() if target.lists_in_thread() else None
-        self._begin(number, target.listing, None, worker).start()
+        listing = partial(target.listing, self._session.has_properties)
+        self._begin(number, listing, None, worker).start()
+
+    def _access(self, number: int, request: GetPropertyRequest | SetPropertyRequest) -> None:
+        """Read or set a property: what does that may take as long as a method."""
+        target, name = self._target, request.name
+        access: Callable[[], Any]
+        if isinstance(request, SetPropertyRequest):
+            text = f"setting {excerpt(name)} to {short_repr(request.value)}"
+            access = partial(target.set_property, name, request.value)
+        else:
+            text = f"reading {excerpt(name)}"
+            access = partial(target.get_property, name)
+        logger.debug(text)
+        record = CallRecord(target.calls, name, text, self.replies.client)
+        if target.property_runs_in_thread(name):
+            job = self._begin(number, access, target.thread_lock, target.worker(), record)
+        else:
+            job = self._begin(number, access, target.lock, None, record)
+        job.start()
 
     def _begin(
         self,
@@ -227,23 +250,28 @@ class CallDispatcher:
     def _done(self, number: int, record: CallRecord | None, outcome: Outcome) -> None:
         """Answer a call, or listing, that was under way."""
         del self.jobs[number]
-        if isinstance(outcome, list):
-            if record is None:
-                self._reply_listing(number, outcome.pop())
-            else:
-                self._reply(number, outcome, record)
+        if record is None:
+            self._reply_listing(number, outcome)
+        elif isinstance(outcome, list):
+            self._reply(number, outcome, record)
         else:
-            call = _listing_text
-            if record is not None:
-                call = record.text
-                record.end(outcome)
-            self.replies.fail(number, outcome, call)
+            self._fail(number, outcome, record)
         self.replies.on_put()
+
+    def _fail(self, number: int, exc: BaseException, record: CallRecord) -> None:
+        if (request := record.request) is not None and isinstance(exc, TypeError):
+            note_signature(self._target.method(request.name), request, exc)
+        record.end(exc)
+        self.replies.fail(number, exc, record.text)
 
     def _reply(self, number: int, outcome: list[Any], record: CallRecord) -> None:
         """Send what a method returned; the list is emptied, so that nobody else holds it."""
         if is_generator(outcome[0]) and self.replies.open:
-            self.generators.begin(number, outcome.pop(), record)
+            if record.request is not None:
+                self.generators.begin(number, outcome.pop(), record)
+            else:  # nobody could ask for its items
+                text = "a property has one value, and the getter has returned a generator"
+                self._fail(number, TypeError(text), record)
             return
         try:
             if self.replies.open:
@@ -254,11 +282,14 @@ class CallDispatcher:
         else:
             record.end()
 
-    def _reply_listing(self, number: int, listing: dict[str, Any]) -> None:
+    def _reply_listing(self, number: int, outcome: Outcome) -> None:
+        if not isinstance(outcome, list):
+            self.replies.fail(number, outcome, _listing_text)
+            return
         if not self.replies.open:
             return
         try:
-            encodable = make_encodable(listing, self._session.encodable)
+            encodable = make_encodable(outcome.pop(), self._session.encodable)
             self._sender.put(self._session.reply(number, encodable))
         except Exception as exc:  # noqa: BLE001  (the other server of a relay may say anything)
             self.replies.unsendable(number, exc, _listing_text)

@@ -40,6 +40,9 @@ class Job:
         done: is called once, with what came of it. If that is an exception it may be any.
         late: is called with what came of it in the thread, if it had been cancelled before.
         record: is told when it runs; None for what is no call.
+
+    Attributes:
+        record: as it was given.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Job:
         self._worker = worker
         self._done: Callable[[Outcome], None] | None = done
         self._late = late
-        self._record = record
+        self.record = record
         self._begun = False
         self._awaitable: Awaitable[Any] | None = None  # until the task takes it
 
@@ -107,8 +110,8 @@ class Job:
         if self._done is None:
             self._release()  # cancelled in the very moment that it got the lock
             return
-        if self._record is not None:
-            self._record.run()
+        if self.record is not None:
+            self.record.run()
         if self._worker is not None:
             try:
                 self._worker.submit(lambda: self._done is not None, self._function, self._called)
@@ -156,12 +159,12 @@ class Job:
 
     def _interrupted(self, exc: KeyboardInterrupt) -> None:
         self._release()
-        if self._record is not None:
-            self._record.end(exc)
+        if self.record is not None:
+            self.record.end(exc)
 
     def _release(self) -> None:
-        if self._record is not None:
-            self._record.pause()
+        if self.record is not None:
+            self.record.pause()
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()

@@ -13,12 +13,16 @@ from sipyco_rpc._server.connection import ServerConnection
 from sipyco_rpc._server.error_log import ErrorLog, checked_level
 from sipyco_rpc._server.listing import document_function
 from sipyco_rpc._server.lock import CallLock
+from sipyco_rpc._server.properties import checked_properties
 from sipyco_rpc._server.service import Service
-from sipyco_rpc._server.status import ConnectionReports, bound_addresses
+from sipyco_rpc._server.status import ConnectionReports
+from sipyco_rpc._server.surprises import check_targets, log_surprises
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
-from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
+from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, LOGGED_CALLS, MAX_LINE, MAX_REASON
+from sipyco_rpc.net.listening import bound_addresses, port_of
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.support.status import component_status, process_status, versions
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_rpc.wire.server_handshake import check_target_names
@@ -34,9 +38,10 @@ class Server(AsyncioServer):
     """Serve the methods of objects over TCP.
 
     Every public callable of a target can be called: names that start with `_` cannot, and
-    properties are never evaluated. Coroutine methods are awaited. What a generator gives, plain or
-    asynchronous, is sent item by item, as the client asks for it. Without `allow_parallel` one
-    call runs at a time, whatever the number of clients; connecting and listing never wait.
+    properties are never evaluated, unless `properties` offers them. Coroutine methods are awaited.
+    What a generator gives, plain or asynchronous, is sent item by item, as the client asks for it.
+    Without `allow_parallel` one call runs at a time, whatever the number of clients; connecting
+    and listing never wait.
 
     A target may be a client of another server (`Client`, `AsyncioClient`, `BestEffortClient`):
     then its remote methods are offered, generators among them, with their signatures and
@@ -64,6 +69,12 @@ class Server(AsyncioServer):
             connections and process. An allow-list does not stand in the way of that.
         error_log_level: level of `logging` at which the log tells what methods raise: the first
             time with the traceback, then how often. None for not at all.
+        properties: offer clients the properties of the targets, to be read and set as attributes:
+            True for all public ones of all, or for some targets, by their names, True or the names
+            of those that are offered; plain attributes can be named there, too. Getters and
+            setters run when a client asks, as methods do: with the lock, in the thread. Where
+            `allowed_methods` has a list, True means the properties that are on it. Clients that
+            do not know of them never notice.
         max_connections: see `AsyncioServer`; a client is established with its target.
         handshake_timeout: see `AsyncioServer`.
 
@@ -72,10 +83,12 @@ class Server(AsyncioServer):
 
     Raises:
         ValueError: a target name has white space in it; the description is not a string; an
-            allowed method is not there; or with such limits nobody could be served.
+            allowed method, or a property that is to be offered, is not there; or with such limits
+            nobody could be served.
     """
 
     _offers = "call its methods"
+    _logger = logger
 
     def __init__(
         self,
@@ -91,10 +104,12 @@ class Server(AsyncioServer):
         allowed_methods: Mapping[str, Iterable[str]] | None = None,
         status: bool = True,
         error_log_level: int | None = logging.INFO,
+        properties: bool | Mapping[str, bool | Iterable[str]] = False,
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         super().__init__(max_connections=max_connections, handshake_timeout=handshake_timeout)
+        check_targets(targets)
         check_target_names(targets)
         if description is not None and not isinstance(description, str):
             raise ValueError(f"a description is a str or None, got {description!r}")
@@ -102,11 +117,13 @@ class Server(AsyncioServer):
         self.targets = targets
         self.description = description
         self.builtin_terminate = builtin_terminate
+        self._properties = checked_properties(targets, properties)
         self._new_session = partial(
             ServerSession,
             plain_float64=plain_float64,
             frames=frames,
             status=status,
+            properties=any(self._properties.values()),
             max_message=max_line,
         )
         self._options = {
@@ -118,7 +135,8 @@ class Server(AsyncioServer):
             "max_line_bytes": max_line,
             "handshake_timeout_seconds": handshake_timeout,
         }
-        self._allowed_methods = checked_allowed_methods(targets, allowed_methods)
+        self._allowed_methods = checked_allowed_methods(targets, allowed_methods, self._properties)
+        log_surprises(targets, self._allowed_methods, builtin_terminate)
         self.exit_code: str | int | None = None
         self._allow_parallel = allow_parallel
         self._threaded = threaded
@@ -138,11 +156,45 @@ class Server(AsyncioServer):
         """
         await self._terminated.wait()
 
+    def _activity(self) -> str:
+        return f"serving {excerpt(', '.join(self.targets), MAX_REASON) or 'no target'}"
+
+    def bound_port(self) -> int:
+        """Return the TCP port that it listens on, also where 0 was asked for.
+
+        Raises:
+            RuntimeError: it does not listen.
+        """
+        if self.server is None:
+            raise RuntimeError("the server does not listen: it was not started, or has stopped")
+        return port_of(self.server)
+
+    def _calls_under_way(self) -> str:
+        """Describe the calls that run, or wait for their turn, if there are any; in any thread."""
+        records = [record for calls in self._calls.values() for record in list(calls.under_way)]
+        shown = [record.describe() for record in records if not record.suspended]
+        if len(shown) > LOGGED_CALLS:
+            shown[LOGGED_CALLS:] = [f"and {len(shown) - LOGGED_CALLS} more"]
+        return ", ".join(shown)
+
+    def _announce_ready(self) -> None:
+        """Say that it is ready, if that has not been said as it began to listen."""
+
+    def _terminate(self, reason: str) -> None:
+        """End `wait_terminate`, and say why; only the first reason counts."""
+        if not self._terminated.is_set():
+            self._terminated.set()
+            self._stopping(f"stopping: {reason}")
+
+    def _stopping(self, text: str) -> None:
+        """Say that it has been told to stop."""
+        self._logger.info("%s", text)
+
     def _begin_calls(self) -> None:
         self._terminated = asyncio.Event()
         shared = CallLock()
         self._locks = {name: CallLock() if self._threaded else shared for name in self.targets}
-        self._calls = {name: TargetCalls() for name in self.targets}
+        self._calls = {name: TargetCalls(name) for name in self.targets}
         self._error_log = ErrorLog(self._error_log_level)
         self._reports = ConnectionReports()
         self._workers: dict[str, Worker] = {}
@@ -182,8 +234,9 @@ class Server(AsyncioServer):
             self._workers.clear()
 
     def _new_handler(self, slot: ConnectionSlot) -> ServerConnection:
+        make_target = partial(self._make_target, slot.peer)
         service = Service(
-            self._log_limiter, self._error_log, self._make_target, self._exits, self._status
+            self._log_limiter, self._error_log, make_target, self._exits, self._status
         )
         session = self._new_session(self.targets, self.description)
         handler = ServerConnection(session, slot, service)
@@ -208,20 +261,24 @@ class Server(AsyncioServer):
             **component_status(),
         }
 
-    def _make_target(self, name: str) -> Target:
+    def _make_target(self, peer: str, name: str) -> Target:
         """Make the target of a connection; a constructor may raise anything."""
         served = self.targets[name]
         lock = self._locks[name]
-        return Target(
+        terminate = partial(self._terminate, f"`terminate` called by {peer}")
+        target = Target(
             name,
             served() if callable(served) else served,
             self._allowed_methods.get(name),
-            terminate=self._terminated.set if self.builtin_terminate else None,
+            terminate=terminate if self.builtin_terminate else None,
             lock=None if self._allow_parallel else lock,
             thread_lock=lock if self._threaded else None,
             worker=partial(self._worker, name),
             calls=self._calls[name],
+            properties=self._properties.get(name, False),
         )
+        logger.debug("%s has selected the target `%s`", peer, name)
+        return target
 
     def _worker(self, name: str) -> Worker:
         if name not in self._workers:
@@ -232,7 +289,6 @@ class Server(AsyncioServer):
         """Have the server stop if this is the `sys.exit` of a method; tell whether it is."""
         if not isinstance(exc, SystemExit) or not self.builtin_terminate:
             return False
-        logger.info("stopping: %s raised SystemExit", what)
         self.exit_code = exc.code
-        self._terminated.set()
+        self._terminate(f"{what} raised SystemExit")
         return True

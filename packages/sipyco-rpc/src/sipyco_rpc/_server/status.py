@@ -123,13 +123,6 @@ class ConnectionReports:
         }
 
 
-def bound_addresses(server: asyncio.Server | None) -> list[dict[str, Any]]:
-    """Return where a server listens."""
-    sockets = () if server is None else server.sockets
-    names = [sock.getsockname() for sock in sockets]
-    return [{"host": name[0], "port": name[1]} for name in names]
-
-
 def _tls_status(transport: asyncio.Transport) -> dict[str, Any] | None:
     """Tell of the TLS of a connection, and whose certificate the client has shown."""
     if transport.get_extra_info("sslcontext") is None:

@@ -11,8 +11,17 @@ from typing import Any, Final
 from sipyco_rpc._server.call_record import TargetCalls
 from sipyco_rpc._server.listing import TERMINATE, document_object
 from sipyco_rpc._server.lock import CallLock
+from sipyco_rpc._server.properties import (
+    Offer,
+    document_properties,
+    getter_is_coroutine,
+    is_offered,
+    is_property,
+    offered_names,
+    set_value,
+)
 from sipyco_rpc._server.worker import Worker
-from sipyco_rpc.support.relay import RemoteTarget
+from sipyco_rpc.support.relay import RemoteTarget, property_names
 
 _MISSING: Final = object()
 
@@ -28,7 +37,9 @@ _METHOD_KINDS: Final = (
 def _is_computed(instance: object, name: str) -> bool:
     """Tell whether reading an attribute runs code of the object, as it does for a property."""
     found = inspect.getattr_static(type(instance), name, _MISSING)
-    if found is _MISSING or isinstance(found, (type, *_METHOD_KINDS)):
+    if found is _MISSING:
+        return isinstance(instance, RemoteTarget) and name in property_names(instance)
+    if isinstance(found, (type, *_METHOD_KINDS)):
         return False
     if inspect.ismemberdescriptor(found):
         return False  # a slot: reading it runs no code
@@ -60,13 +71,17 @@ def _public_method(instance: object, name: str) -> Any:
 
 
 def checked_allowed_methods(
-    targets: Mapping[str, Any], allowed_methods: Mapping[str, Iterable[str]] | None
+    targets: Mapping[str, Any],
+    allowed_methods: Mapping[str, Iterable[str]] | None,
+    properties: Mapping[str, Offer],
 ) -> dict[str, frozenset[str]]:
     """Make sure that a list of what may be called means what its author thinks.
 
     Args:
         targets: objects by their names.
-        allowed_methods: names of methods, by the names of targets; None for no list.
+        allowed_methods: names of methods, by the names of targets; None for no list. There may be
+            names of properties, where they are offered.
+        properties: what is offered of them.
 
     Raises:
         ValueError: a target, or a method of one, is not there. What a callable target makes is
@@ -87,17 +102,18 @@ def checked_allowed_methods(
         if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
             raise ValueError(f"allowed_methods: expected a list of names, got {names!r}")
         checked[target_name] = frozenset(names)
+        offer = properties.get(target_name, False)
         target = targets[target_name]
         for name in checked[target_name]:
-            if not isinstance(name, str) or not _is_offered(target, name):
+            if not isinstance(name, str) or not _is_offered(target, name, offer):
                 raise ValueError(f"allowed_methods: `{target_name}` has no public method `{name}`")
     return checked
 
 
-def _is_offered(target: object, name: str) -> bool:
+def _is_offered(target: object, name: str, offer: Offer) -> bool:
     if callable(target):
         return not name.startswith("_")  # what it makes is not known yet
-    return _public_method(target, name) is not _MISSING
+    return _public_method(target, name) is not _MISSING or is_offered(target, name, offer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +124,7 @@ class Target:
         name: what it is selected by.
         instance: the object.
         allowed: the only methods that may be called; None for all public ones.
+        properties: which of them clients may read and set.
         terminate: the method of that name of the server's own, instead of any that the object
             has; None if there is none.
         lock: is held by a call in the loop; None where calls may run at the same time.
@@ -124,6 +141,7 @@ class Target:
     thread_lock: CallLock | None = None
     worker: Callable[[], Worker | None] = lambda: None
     calls: TargetCalls = field(default_factory=TargetCalls)
+    properties: Offer = False
     _known: set[str] = field(default_factory=set, init=False)  # methods that were looked at before
 
     @property
@@ -158,12 +176,60 @@ class Target:
             raise AttributeError(f"{kind}: `{name}` begins with `_` and cannot be called")
         method = _public_method(self.instance, name)
         if method is _MISSING:
+            if is_property(self.instance, name):
+                raise AttributeError(self._about_property(name))
             if inspect.getattr_static(self.instance, name, _MISSING) is _MISSING:
                 raise AttributeError(f"{kind} has no attribute '{name}'")
             raise AttributeError(f"{kind}: `{name}` is not a method")
         if not self.relayed:  # where another connection may have other methods
             self._known.add(name)
         return method
+
+    def property_names(self) -> set[str]:
+        """Return the names of the properties that are offered."""
+        return offered_names(self.instance, self.properties, self.allowed)
+
+    def get_property(self, name: str) -> Any:
+        """Read a property, or return what is to be awaited for it.
+
+        Raises:
+            AttributeError: it is not offered.
+            Exception: what its getter raises.
+        """
+        self._check_offered(name)
+        return getattr(self.instance, name)
+
+    def set_property(self, name: str, value: Any) -> Any:
+        """Set a property; errors are those of `get_property`, and what its setter raises.
+
+        Returns:
+            None, or what is to be awaited.
+
+        Raises:
+            AttributeError: it has no setter, either.
+        """
+        self._check_offered(name)
+        return set_value(self.instance, name, value)
+
+    def property_runs_in_thread(self, name: str) -> bool:
+        """Tell whether a property is read and set in the target's thread."""
+        return self.thread_lock is not None and not getter_is_coroutine(self.instance, name)
+
+    def _check_offered(self, name: str) -> None:
+        if is_offered(self.instance, name, self.properties, self.allowed):
+            return
+        kind = f"'{type(self.instance).__name__}' object"
+        if name.startswith("_"):
+            raise AttributeError(f"{kind}: `{name}` begins with `_` and is no public property")
+        if is_property(self.instance, name):
+            raise AttributeError(self._about_property(name))
+        raise AttributeError(f"{kind}: there is no property `{name}`")
+
+    def _about_property(self, name: str) -> str:
+        text = f"'{type(self.instance).__name__}' object: `{name}` is a property of the target"
+        if is_offered(self.instance, name, self.properties, self.allowed):
+            return f"{text} and not a method: read it as an attribute"
+        return f"{text}; the server can offer it with `properties=…`"
 
     def runs_in_thread(self, method: Callable[..., Any]) -> bool:
         """Tell whether calls of a method run in the target's thread: those of plain methods."""
@@ -173,32 +239,47 @@ class Target:
         """Tell whether `listing` has to run in the target's thread."""
         return self.relayed and self.runs_in_thread(self.instance.get_rpc_method_list)
 
-    def listing(self) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+    def listing(self, properties: bool = False) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """Return the signatures and docstrings; another server is asked for those it knows.
+
+        Args:
+            properties: those of properties as well.
 
         Raises:
             OSError, EOFError: it cannot be asked.
         """
         if not self.relayed:
-            return self._own_listing()
+            return self._own_listing(properties)
         remote = self.instance.get_rpc_method_list()
-        return self._merge_later(remote) if inspect.isawaitable(remote) else self._merge(remote)
+        if inspect.isawaitable(remote):
+            return self._merge_later(remote, properties)
+        return self._merge(remote, properties)
 
-    def _own_listing(self) -> dict[str, Any]:
+    def _own_listing(self, properties: bool) -> dict[str, Any]:
         listing = document_object(self.instance, self._own_methods())
         if self.terminate:
             listing["methods"]["terminate"] = TERMINATE
+        if properties:
+            listing["properties"] = document_properties(self.instance, self.property_names())
         return listing
 
-    def _merge(self, remote: dict[str, Any] | None) -> dict[str, Any]:
+    def _merge(self, remote: dict[str, Any] | None, properties: bool) -> dict[str, Any]:
         """Complete our listing by that of the other server, None where it is not connected."""
         if remote is None:
             remote = {"docstring": None, "methods": {}}
-        methods = self._own_listing()["methods"]
+        listing = self._own_listing(properties)
+        methods = listing["methods"]
         for name in methods.keys() & remote["methods"].keys():
             if not hasattr(type(self.instance), name) and methods[name] is not TERMINATE:
                 methods[name] = remote["methods"][name]
-        return {"docstring": remote["docstring"], "methods": methods}
+        own, known = listing.get("properties", {}), remote.get("properties")
+        if isinstance(known, dict):
+            for name in own.keys() & known.keys():
+                if not hasattr(type(self.instance), name):
+                    own[name] = known[name]
+        return {**listing, "docstring": remote["docstring"]}
 
-    async def _merge_later(self, remote: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-        return self._merge(await remote)
+    async def _merge_later(
+        self, remote: Awaitable[dict[str, Any]], properties: bool
+    ) -> dict[str, Any]:
+        return self._merge(await remote, properties)

@@ -18,7 +18,7 @@ from sipyco_rpc.support.validation import check_host, checked_port, checked_time
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, Final, TypeAlias
 
     # The family, and the address as that has it.
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # One that takes no descriptor of its own: there may be none left. Windows has no poll.
 Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+_LOOK: Final = 0.1  # seconds until it is asked whether the connection is wanted any more
 
 _DEFAULT: Final = object()  # for a parameter of which None means something
 
@@ -103,6 +105,7 @@ def open_socket(
     port: int,
     timeout: Any = _DEFAULT,
     source_address: tuple[str, int] | None = None,
+    abandoned: Callable[[], bool] | None = None,
 ) -> socket.socket:
     """Connect to a host.
 
@@ -112,6 +115,7 @@ def open_socket(
         timeout: for all its addresses together, in seconds, and then that of the socket; None for
             none; by default that of `socket.setdefaulttimeout`.
         source_address: this end of the connection, or None for what the system gives it.
+        abandoned: tells, now and then, whether nobody wants the connection any more.
 
     Raises:
         ValueError: an argument makes no sense.
@@ -125,7 +129,7 @@ def open_socket(
         attempt.addresses = addresses_of(found)
     except socket.gaierror as exc:
         raise connect_error(exc, attempt.where) from exc
-    race = _Race(attempt, source_address)
+    race = _Race(attempt, source_address, abandoned or (lambda: False))
     try:
         sock = race.run()
     finally:
@@ -139,7 +143,13 @@ def open_socket(
 class _Race:
     """Connections to all addresses of a host that are being made, until one of them is."""
 
-    def __init__(self, attempt: Attempt, source_address: tuple[str, int] | None) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        source_address: tuple[str, int] | None,
+        abandoned: Callable[[], bool],
+    ) -> None:
+        self._abandoned = abandoned
         self.waiting_for: dict[socket.socket, Address] = {}
         self._attempt = attempt
         self._source_address = source_address
@@ -153,7 +163,8 @@ class _Race:
         next_start = 0.0
         while self._untried or self.waiting_for:
             now = time.monotonic()
-            if self._deadline is not None and now >= self._deadline and self.waiting_for:
+            late = self._deadline is not None and now >= self._deadline
+            if (late or self._abandoned()) and self.waiting_for:
                 return None
             if self._untried and (now >= next_start or not self.waiting_for):
                 next_start = now + self._attempt.head_start
@@ -188,9 +199,9 @@ class _Race:
         return sock
 
     def _wait(self, until: float | None, now: float) -> socket.socket | None:
-        """Wait for one of the connections, no longer than until a time."""
+        """Wait for one of the connections, no longer than until a time, or for a moment."""
         ends = [end for end in (until, self._deadline) if end is not None]
-        patience = max(0.0, min(ends) - now) if ends else None
+        patience = max(0.0, min([now + _LOOK, *ends]) - now)
         for key, _ in self._selector.select(patience):
             sock: socket.socket = key.data
             self._selector.unregister(sock)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.support.memory import Text
 
 __all__ = [
+    "before_greeting",
     "closed_by_us",
     "connect_error",
     "handshake_error",
@@ -24,10 +25,15 @@ __all__ = [
     "protocol_violation",
     "reason_of",
     "timeout_error",
+    "would_block",
 ]
 
 # How a TLS alert begins: what a server with TLS answers to a client without it.
 _TLS_ALERT: Final = b"\x15"
+
+# An end without a reason, before a server has said anything.
+_REFUSED: Final = "(does the server use TLS, or refuse this client? its log says why)"
+_CLIENT_REFUSED: Final = "(does the server refuse this client? its log says why)"
 
 # What `ssl`, which a program without TLS does without, calls the end of a connection.
 _TLS_ENDS: Final = ("SSLEOFError", "SSLZeroReturnError")
@@ -67,13 +73,42 @@ def connect_error(exc: OSError, where: str, details: str = "") -> OSError:
 def handshake_error(exc: OSError, where: str) -> OSError:
     """Give the error of a TLS handshake that failed; see `connect_error`."""
     if not str(exc):
-        text = f"{where} closed the connection during the TLS handshake (does it use TLS?)"
-        return ConnectionLost(text)
+        return ConnectionLost(f"{where} closed the connection during the TLS handshake {_REFUSED}")
     if is_tls_error(exc) and "ALERT" in (getattr(exc, "reason", None) or ""):
         return lost_error(where, exc)  # such as the refusal of a certificate in TLS 1.2
     if isinstance(exc, ConnectionError) or type(exc).__name__ in _TLS_ENDS:
-        return ConnectionLost(f"{system_reason(exc)}: lost in the TLS handshake with {where}")
-    return connect_error(exc, where)
+        text = f"{system_reason(exc)}: lost in the TLS handshake with {where} {_REFUSED}"
+        return ConnectionLost(text)
+    return _explained(exc, where) if is_tls_error(exc) else connect_error(exc, where)
+
+
+def _explained(exc: OSError, where: str) -> OSError:
+    """Add to an error of TLS what it means; its class and attributes stay."""
+    text = f"{system_reason(exc)}: could not connect to {where}{_tls_hint(exc)}"
+    error = type(exc)(exc.errno, text)
+    vars(error).update(vars(exc))
+    error.add_note(f"while connecting to {where}")
+    return error
+
+
+def _tls_hint(exc: BaseException | None) -> str:
+    from sipyco_rpc.net.tls_errors import handshake_hint
+
+    hint = "" if exc is None else handshake_hint(exc)
+    return f" ({hint})" if hint else ""
+
+
+def before_greeting(exc: ConnectionLost, tls: bool) -> ConnectionLost:
+    """Give the error of a connection that ended before the server had said anything.
+
+    Args:
+        exc: what is known of the end.
+        tls: whether there was a TLS handshake, which had gone well.
+    """
+    text = str(exc)
+    if text.endswith(")"):
+        return exc  # a reason is known
+    return ConnectionLost(f"{text} {_CLIENT_REFUSED if tls else _REFUSED}")
 
 
 def timeout_error(what: str, where: str, started: float, details: str = "") -> TimeoutError:
@@ -95,6 +130,15 @@ def is_tls_error(exc: BaseException | None) -> bool:
     return ssl is not None and isinstance(exc, ssl.SSLError)
 
 
+def would_block(exc: OSError) -> bool:
+    """Tell whether an error only says that something would have to be waited for."""
+    # The names are those of `ssl`, which a program without TLS does without.
+    return isinstance(exc, BlockingIOError) or type(exc).__name__ in (
+        "SSLWantReadError",
+        "SSLWantWriteError",
+    )
+
+
 def lost_error(where: str, exc: BaseException | None, unread: Text = b"") -> ConnectionLost:
     """Give the error of whoever is waiting when a connection is lost.
 
@@ -109,7 +153,8 @@ def lost_error(where: str, exc: BaseException | None, unread: Text = b"") -> Con
             f"the other side closed the connection to {where} before a full line{hint}"
         )
     if is_tls_error(exc):
-        return ConnectionLost(f"the other side ended the TLS connection to {where}: {exc}")
+        hint = _tls_hint(exc)
+        return ConnectionLost(f"the other side ended the TLS connection to {where}: {exc}{hint}")
     return ConnectionLost(f"the connection to {where} was lost: {reason_of(exc)}")
 
 

@@ -110,18 +110,22 @@ def create_connection(
 
 
 def connect(
-    host: str, port: int, timeout: float | None, context: ssl.SSLContext | None
+    host: str,
+    port: int,
+    timeout: float | None,
+    context: ssl.SSLContext | None,
+    abandoned: Callable[[], bool] | None = None,
 ) -> socket.socket:
     """Connect with keepalive on, optionally with TLS.
 
     The timeout is for all addresses together, then for each step of the TLS handshake, and stays
-    that of the socket.
+    that of the socket. What `abandoned` is for, `open_socket` says.
 
     Raises:
         ValueError: an argument makes no sense.
         OSError: no connection could be made; the text says where to.
     """
-    sock = create_connection(host, port, timeout)
+    sock = create_connection(host, port, timeout, abandoned=abandoned)
     if context is None:
         return sock
     where = format_address(host, port)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from sipyco_rpc._compat import prepare_tracebacks
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, STOP_TIMEOUT
@@ -19,12 +18,15 @@ from sipyco_rpc.net.keepalive import set_keepalive
 from sipyco_rpc.net.listening import (
     Accepted,
     checked_addresses,
-    unresolved,
+    describe_listening,
+    listen,
+    not_listening,
     usable,
     warn_if_exposed,
 )
 from sipyco_rpc.net.tls import server_ssl_contexts
-from sipyco_rpc.net.workarounds import abort, feed, start_tls, stop_accepting
+from sipyco_rpc.net.tls_errors import refusal
+from sipyco_rpc.net.workarounds import abort, feed, let_pass, start_tls, stop_accepting
 from sipyco_rpc.support.log_limiter import LogLimiter
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.support.validation import format_address
@@ -38,11 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionHandler", "Listener"]
 
 logger = logging.getLogger("sipyco.tools")
-
-_PASSES: Final = 5  # of the loop, until it has dealt with what was accepted or closed just now
-
-# What an exception without a text means in a handshake: no reason was sent.
-_NO_REASON: Final = "the other side closed the connection (does it trust our certificate?)"
 
 
 class ConnectionHandler(Protocol):
@@ -74,6 +71,7 @@ class Listener:
 
     # What whoever can connect is let do, for a warning.
     _offers: ClassVar[str] = "use it"
+    _logger: ClassVar[logging.Logger] = logger  # of what it says about itself
 
     def __init__(
         self,
@@ -96,6 +94,14 @@ class Listener:
             slot: its place; to be told when the banner has come, and when it is established.
         """
         raise NotImplementedError
+
+    def _activity(self) -> str:
+        """Say what it does, for the record that it does so."""
+        return "listening"
+
+    def _listening(self, text: str) -> None:
+        """Say that it is ready."""
+        self._logger.info("%s", text)
 
     def _begin_anew(self) -> None:
         """Forget what belongs to an event loop: the next start is in another one.
@@ -176,13 +182,15 @@ class Listener:
         accept = partial(self._accept, contexts)
         self._accepting = True
         try:
-            self.server = await loop.create_server(
+            self.server = await listen(
                 lambda: Accepted(accept), usable(host) if isinstance(host, list) else host, port
             )
-        except socket.gaierror as exc:
-            raise await unresolved(host, port, exc) from exc
-        if contexts() is None:
+        except OSError as exc:
+            raise await not_listening(host, port, exc) from exc
+        tls = contexts() is not None
+        if not tls:
             warn_if_exposed(self.server.sockets, self._offers)
+        self._listening(f"{self._activity()} on {describe_listening(self.server.sockets, tls)}")
 
     async def stop(self) -> None:
         """Stop listening and close all connections, in bounded time. May be repeated.
@@ -194,7 +202,7 @@ class Listener:
         if server is not None:
             stop_accepting(server)
             try:
-                await _let_pass()
+                await let_pass()
             finally:
                 server.close()
         me = asyncio.current_task()
@@ -211,7 +219,7 @@ class Listener:
                 abort(self._handlers[task].transport)
         self._flush_logs()
         if server is not None:
-            await _let_pass()
+            await let_pass()
 
     def _flush_logs(self) -> None:
         self._admission.flush()
@@ -237,12 +245,14 @@ class Listener:
         )
         self._handlers[task] = slot
         task.add_done_callback(self._handler_done)
+        self._logger.debug("connection from %s", peer)
 
     def _handler_done(self, task: asyncio.Task[None]) -> None:
         # A task that is cancelled before it has begun closes nothing.
         slot = self._handlers.pop(task, None)
         if slot is not None:  # of this process
             slot.release()
+            self._logger.debug("the connection from %s has ended", slot.peer)
         self._cancelled.discard(task)
 
     async def _run_handler(
@@ -269,8 +279,8 @@ class Listener:
             if context is None:
                 logger.debug("lost the connection from %s: %s", peer, exc)
             elif not slot.evicted:
-                text, reason = "TLS handshake with %s failed: %s", str(exc) or _NO_REASON
-                self._log_limiter.log(logger, logging.WARNING, text, peer, reason)
+                text = "TLS handshake with %s failed: %s"
+                self._log_limiter.log(logger, logging.WARNING, text, peer, refusal(exc))
             return
         except BaseException:
             transport.abort()
@@ -284,9 +294,3 @@ class Listener:
         except Exception:
             if slot in self._handlers.values():  # not one that a fork has left behind
                 logger.exception("error while serving %s", peer)
-
-
-async def _let_pass() -> None:
-    """Let the loop make connections that it accepted, and close sockets that were aborted."""
-    for _ in range(_PASSES):
-        await asyncio.sleep(0)

@@ -6,16 +6,33 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import os
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
+from sipyco_rpc.support.one_line import in_one_line
 from sipyco_rpc.support.validation import check_host, checked_port, format_address
 
 logger = logging.getLogger("sipyco.tools")
 
+# Why an address cannot be listened on, and what to do.
+_REASONS: Final = {
+    errno.EADDRINUSE: "another program has this port, perhaps this one, started before: "
+    "`{tool}` tells which",
+    errno.EACCES: "the system keeps ports below 1024 for itself: take one from 1024 to 65535",
+    errno.EADDRNOTAVAIL: "this computer has no such address: take one of its own",
+}
+_TOOLS: Final = {
+    "linux": "ss -ltnp 'sport = :{port}'",
+    "darwin": "lsof -nP -iTCP:{port} -sTCP:LISTEN",
+}
+
 # What a host without IPv6 answers when it is to listen on `::1`.
 _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+
+_ATTEMPTS: Final = 20  # to find a port that is free on all addresses
 
 
 def checked_addresses(
@@ -31,6 +48,8 @@ def checked_addresses(
     """
     if isinstance(host, str) or host is None:
         check_host(host or None)
+    elif not isinstance(host, Iterable):
+        check_host(host)  # refuses it
     else:
         host = list(host)
         for each in host:
@@ -38,6 +57,34 @@ def checked_addresses(
         if not host:
             raise ValueError("there is no address to listen on: the list of hosts is empty")
     return host, checked_port(0 if port is None else port, listening=True)
+
+
+async def not_listening(host: str | list[str] | None, port: int, exc: OSError) -> OSError:
+    """Give the error of a server that cannot listen: which address it is, and who may have it."""
+    if isinstance(exc, socket.gaierror):
+        return in_one_line(await unresolved(host, port, exc))
+    if exc.errno not in _REASONS:
+        return exc
+    where = " and ".join(format_address(each, port) for each in _failing(host, port, exc.errno))
+    tool = _TOOLS.get(sys.platform, "netstat -ano").format(port=port)
+    reason = _REASONS[exc.errno].format(tool=tool)
+    words = os.strerror(exc.errno)
+    return in_one_line(type(exc)(exc.errno, f"{words}: could not listen on {where} ({reason})"))
+
+
+def _failing(host: str | list[str] | None, port: int, number: int) -> list[str]:
+    """Find which of several addresses it is; all of them, if that cannot be found any more."""
+    hosts = [each or "all addresses" for each in (host if isinstance(host, list) else [host])]
+    if len(hosts) == 1:
+        return hosts
+    for each in hosts:
+        family = socket.AF_INET6 if ":" in each else socket.AF_INET
+        try:
+            socket.create_server((each, port), family=family).close()
+        except OSError as exc:
+            if exc.errno == number:
+                return [each]
+    return hosts
 
 
 async def unresolved(
@@ -87,6 +134,50 @@ def warn_if_exposed(sockets: Iterable[Any], offers: str) -> None:
             )
 
 
+def describe_listening(sockets: Iterable[Any], tls: bool) -> str:
+    """Say on which addresses a server listens, and who can reach it there.
+
+    Args:
+        sockets: are listened on.
+        tls: whether a connection needs TLS.
+    """
+    addresses = sorted(sock.getsockname()[:2] for sock in sockets)
+    local = all(ipaddress.ip_address(address).is_loopback for address, _ in addresses)
+    where = " and ".join(format_address(*address) for address in addresses)
+    reach = "this computer only" if local else "reachable from other computers"
+    return f"{where} ({reach}, {'TLS' if tls else 'no TLS'})"
+
+
+def port_of(server: asyncio.Server) -> int:
+    """Return the port that a server listens on."""
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+async def listen(
+    factory: Callable[[], asyncio.Protocol], host: str | list[str] | None, port: int
+) -> asyncio.Server:
+    """Listen on all addresses of the hosts, and on one port: also where it is any that is free.
+
+    Raises:
+        OSError: that cannot be.
+    """
+    loop = asyncio.get_running_loop()
+    if port or (isinstance(host, list) and len(host) == 1):
+        return await loop.create_server(factory, host, port)
+    for _ in range(_ATTEMPTS):
+        # The system gives each address a port of its own.
+        server = await loop.create_server(factory, host, 0, start_serving=False)
+        ports = [sock.getsockname()[1] for sock in server.sockets]
+        server.close()
+        try:
+            return await loop.create_server(factory, host, ports[0])
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE:
+                raise  # otherwise it is in use on another address
+    return await loop.create_server(factory, host, 0)
+
+
 class Accepted(asyncio.Protocol):
     """Takes a connection until its handler has it.
 
@@ -114,3 +205,10 @@ class Accepted(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+
+
+def bound_addresses(server: asyncio.Server | None) -> list[dict[str, Any]]:
+    """Return where a server listens."""
+    sockets = () if server is None else server.sockets
+    names = [sock.getsockname() for sock in sockets]
+    return [{"host": name[0], "port": name[1]} for name in names]

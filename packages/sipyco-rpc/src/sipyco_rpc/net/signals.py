@@ -11,8 +11,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
-from typing import Any, Final, TextIO
+from typing import Any, Final, NoReturn
 
+from sipyco_rpc.support.notices import say
 from sipyco_rpc.support.running_method import running_method
 
 __all__ = ["SignalHandler"]
@@ -20,6 +21,12 @@ __all__ = ["SignalHandler"]
 # Windows has no SIGHUP; SIGBREAK, of Ctrl-Break, is its own.
 _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _SHOWN: Final = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break"}
+
+
+def shown_name(number: int) -> str:
+    """Name a signal for people."""
+    name = signal.Signals(number).name
+    return _SHOWN.get(name, name)
 
 
 class Terminated(SystemExit, KeyboardInterrupt):
@@ -51,6 +58,8 @@ class SignalHandler:
     Attributes:
         interruption: what a second signal has raised, or None. Not every loop ends by it: those
             of uvloop log what is raised where they read.
+        interrupted: what that has ended, with whose call it was, and since when.
+        caught: what the first signal was, such as `Ctrl-C` or `SIGTERM`; empty before that.
     """
 
     def __init__(self) -> None:
@@ -59,6 +68,8 @@ class SignalHandler:
         self._previous: dict[signal.Signals, Any] = {}
         self._told = False  # what it waits for, and so that the next signal ends it
         self.interruption: BaseException | None = None
+        self.interrupted = ""
+        self.caught = ""
 
     def setup(self) -> None:
         """Begin to take the signals; a second call does nothing."""
@@ -90,21 +101,38 @@ class SignalHandler:
             await self._event.wait()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
         running = running_method(frame)
         if self._told and running is not None:
             if self.interruption is not None:  # and has not helped
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
-            self.interruption = Terminated(128 + number)
-            if number == signal.SIGINT:
-                self.interruption = KeyboardInterrupt()
-            raise self.interruption
+            interrupt = number == signal.SIGINT
+            self._end(running, KeyboardInterrupt() if interrupt else Terminated(128 + number))
+        self.caught = self.caught or shown_name(number)
         self._set_event()
-        _say(f"Caught {_SHOWN.get(name, name)}, terminating...", sys.stdout)
+        say(f"Caught {shown_name(number)}, terminating...", sys.stdout)
         if running is not None:
             self._told = True
-            _say(f"waiting for {running} to return; a second signal ends it now", sys.stderr)
+            limit, ends = self._limit(number), "a second signal ends it now"
+            say(f"waiting{limit} for {running} to return; {ends}", sys.stderr)
+
+    def _limit(self, number: int) -> str:
+        """Say how long it is waited for a method after a signal."""
+        return ""
+
+    def _end(self, running: str, interruption: BaseException) -> NoReturn:
+        """End the method that runs in the main thread."""
+        self.interruption, self.interrupted = interruption, running
+        raise interruption
+
+    def _before_fork(self) -> None:
+        pass
+
+    def _after_fork_in_parent(self) -> None:
+        pass
+
+    def _after_fork_in_child(self) -> None:
+        self.teardown()
 
     def _set_event(self) -> None:
         try:
@@ -152,21 +180,6 @@ def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
                 loop.remove_reader(ours)
 
 
-def _say(text: str, file: TextIO | None) -> None:
-    """Print a line from a signal handler, which may have interrupted another that is printed."""
-    try:
-        print(text, file=file, flush=True)
-    except RuntimeError:
-        # A "reentrant call" of the buffer, which has to be passed by.
-        try:
-            assert file is not None
-            os.write(file.fileno(), f"{text}\n".encode())
-        except (OSError, ValueError):
-            pass
-    except (OSError, ValueError):
-        pass  # nobody reads it any more, or it is closed: that is no reason not to end
-
-
 # A child that is forked has no loop to be told of the signals, and could not be ended by them. One
 # that comes before the child has given them back has to wait: Python would drop it.
 _active: Final[set[SignalHandler]] = set()
@@ -174,12 +187,20 @@ _masks: Final[dict[int, set[Any]]] = {}  # of the threads that are forking
 
 
 def _before_fork() -> None:
+    for handler in list(_active):
+        handler._before_fork()
     if _active:
         numbers = {getattr(signal, name) for name in _NAMES if hasattr(signal, name)}
         _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 
 
 def _after_fork_in_parent() -> None:
+    _unblock()
+    for handler in list(_active):
+        handler._after_fork_in_parent()
+
+
+def _unblock() -> None:
     mask = _masks.pop(threading.get_ident(), None)
     if mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -187,8 +208,8 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     for handler in list(_active):
-        handler.teardown()
-    _after_fork_in_parent()
+        handler._after_fork_in_child()
+    _unblock()
     _masks.clear()
 
 

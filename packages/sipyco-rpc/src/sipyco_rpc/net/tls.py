@@ -25,6 +25,8 @@ def _context(
 ) -> ssl.SSLContext:
     import ssl  # a program without TLS does without it
 
+    from sipyco_rpc.net.pem import load_pem
+
     # Not `create_default_context`: its strict mode (from Python 3.13 on) refuses certificates
     # that the documented openssl commands make.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
@@ -33,11 +35,7 @@ def _context(
     context.verify_mode = ssl.CERT_REQUIRED
     # A file may trust a certificate that is not its own issuer.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    for path in (local_cert, local_key, peer_cert):
-        with open(path, "rb"):
-            pass  # an error of `ssl` would not say which file is missing
-    context.load_cert_chain(local_cert, local_key)
-    context.load_verify_locations(peer_cert)
+    load_pem(context, local_cert, local_key, peer_cert)
     return context
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "close",
     "close_writer",
     "feed",
+    "let_pass",
     "start_tls",
     "stop_accepting",
 ]
@@ -30,6 +31,8 @@ __all__ = [
 # connection in the next pass of the loop only, and each write until then is warned of from the
 # sixth on (gh-118950; until Python 3.13).
 MAX_TLS_WRITES: Final = 4
+
+_PASSES: Final = 5  # of the loop, until it has dealt with what was accepted or closed just now
 
 _NEVER: Final = 1e6  # seconds; the clock of the slot ends a handshake
 
@@ -201,3 +204,11 @@ def stop_accepting(server: asyncio.Server) -> None:
             server.get_loop().remove_reader(sock.fileno())
         except (NotImplementedError, RuntimeError, ValueError):
             pass  # a loop that does not accept by readers: Windows' has none
+
+
+async def let_pass() -> None:
+    """Let the loop make connections that it accepted, and close sockets that were aborted."""
+    import asyncio
+
+    for _ in range(_PASSES):
+        await asyncio.sleep(0)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sipyco_rpc.support.memory import Text
 
-__all__ = ["call_text", "excerpt", "safe_str", "short_message", "short_repr"]
+__all__ = ["call_text", "excerpt", "first_words", "safe_str", "short_message", "short_repr"]
 
 
 # Of a value, in `short_repr`: more would be cut all the same.
@@ -24,6 +24,8 @@ _LEVELS: Final = 3
 _ITEMS: Final = 6  # a mod has at most five
 _TEXT: Final = 24
 
+
+_TLS_HANDSHAKE: Final = b"\x16\x03"  # how each version of it begins
 
 _SHORT: Final = frozenset({bool, complex, float, type(None)})  # what has a short `repr` always
 _BRACKETS: Final[dict[type, tuple[str, str]]] = {
@@ -104,6 +106,18 @@ def excerpt(data: Text | str, limit: int = 60) -> str:
     else:
         shown, unit = repr(bytes(data[:limit]))[1:], "bytes"
     return shown if len(data) <= limit else f"{shown}… ({len(data)} {unit})"
+
+
+def first_words(data: Text, quoted: str) -> str:
+    """Say what a peer begins with, in place of a banner.
+
+    Args:
+        data: what came.
+        quoted: what is said of it, unless it is TLS.
+    """
+    if bytes(data[:2]) == _TLS_HANDSHAKE:
+        return "a TLS handshake: the client uses TLS, and this server does not"
+    return quoted
 
 
 def short_message(exc: BaseException) -> str:

@@ -23,6 +23,8 @@ __all__ = [
     "format_address",
 ]
 
+_SWAPPED: Final = ": are host and port swapped? The host comes first"
+
 _MAX_PORT: Final = 65535  # the systems take what is above it modulo 65536
 
 
@@ -55,8 +57,10 @@ def checked_port(port: Any, *, listening: bool = False) -> int:
         except TypeError:
             pass  # refused below
     if not least <= number <= _MAX_PORT:
+        is_host = isinstance(port, str) and (port == "localhost" or "." in port or ":" in port)
         raise ValueError(
             f"a port is a whole number from {least} to {_MAX_PORT}, got {short_repr(port)}"
+            f"{_SWAPPED if is_host else ''}"
         )
     return number
 
@@ -78,9 +82,10 @@ def check_host(host: Any) -> None:
             return
     except UnicodeError:
         pass  # refused below
+    swapped = _SWAPPED if isinstance(host, int) and not isinstance(host, bool) else ""
     raise ValueError(
         "a host is the name or address of a computer, with 1 to 63 characters between its dots, "
-        f"got {short_repr(host)}"
+        f"got {short_repr(host)}{swapped}"
     )
 
 

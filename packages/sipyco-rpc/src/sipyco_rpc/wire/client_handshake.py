@@ -8,7 +8,14 @@ from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.wire.exceptions import unpack_exception
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.routing import ReplyRouter
-from sipyco_rpc.wire.session import BANNER, FRAMES, PYON_V2, AutoTarget, IncompatibleServer
+from sipyco_rpc.wire.session import (
+    BANNER,
+    FRAMES,
+    PROPERTIES,
+    PYON_V2,
+    AutoTarget,
+    IncompatibleServer,
+)
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -32,6 +39,8 @@ class ClientHandshake(ReplyRouter):
         self.selected_target: str | None = None
         # The callable names of the selected target; empty before.
         self.methods: frozenset[str] = frozenset()
+        # The names of its properties, of which a server tells only where it offers them.
+        self.properties: frozenset[str] = frozenset()
         self._features: frozenset[str] = frozenset()
 
     def hello(self) -> OutgoingMessage:
@@ -102,7 +111,7 @@ class ClientHandshake(ReplyRouter):
             raise IncompatibleServer(f"no target can have the name '{excerpt(selected)}'")
         word = selected.encode()
         self.selected_target = selected
-        features = [PYON_V2, FRAMES] if PYON_V2 in self._features else []
+        features = [PYON_V2, FRAMES, PROPERTIES] if PYON_V2 in self._features else []
         features = [feature for feature in features if feature in self._features]
         self._use(features)
         line = b" ".join([word, *[feature.encode() for feature in features]]) + b"\n"
@@ -112,10 +121,10 @@ class ClientHandshake(ReplyRouter):
         return excerpt(" ".join(self.target_names), MAX_NAMES_SHOWN)
 
     def receive_methods(self, message: Message) -> None:
-        """Take the names that may be called.
+        """Take the names that may be called, and those of properties.
 
         Raises:
-            IncompatibleServer: the message is not a set of names.
+            IncompatibleServer: the message is not a set of names, or two of them.
             Exception: what the server raised when it made the target for this connection.
         """
         text = text_of(message)
@@ -123,11 +132,16 @@ class ClientHandshake(ReplyRouter):
             names = self._decode(text, message[2])
             if names == {} and isinstance(names, dict):
                 names = set()  # how an empty set looks in PYON v1
+            properties: Any = set()
             error = None
             if isinstance(names, dict) and names.get("status") == "failed":
                 error = exception_in(names)
-            elif not (isinstance(names, set) and all(isinstance(name, str) for name in names)):
-                raise TypeError("not a set of names")
+            else:
+                if self.has_properties:
+                    names, properties = names["methods"], names["properties"]
+                for each in (names, properties):
+                    if not (isinstance(each, set) and all(isinstance(name, str) for name in each)):
+                        raise TypeError("not a set of names")
         except Exception as exc:
             raise IncompatibleServer(
                 f"expected the names of the methods of `{self.selected_target}`, "
@@ -138,6 +152,7 @@ class ClientHandshake(ReplyRouter):
             error.__notes__ = [what, *getattr(error, "__notes__", ())]
             raise error
         self.methods = frozenset(names)
+        self.properties = frozenset(properties) - self.methods
 
 
 def text_of(message: Message) -> Text:

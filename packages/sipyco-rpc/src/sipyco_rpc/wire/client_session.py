@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.session import Body, OutgoingMessage
 
 GENERATOR: Final = object()  # stands for the result of a method whose items are to come
+_ARGUMENTS: Final = "arguments"  # what errors call them
+_UNENCODABLE: Final = (AssertionError, TypeError, ValueError)
 _NO_KWARGS: Final = b',"kwargs":{}}'
 
 
 class ClientSession(ClientHandshake):
     """The client's side of one connection: calls, and what comes of them.
 
-    After the handshake any number of `call` and `list_methods`, each made a `request` and
-    answered by one message for `receive_reply`. A request is a pair: the number of the message
+    After the handshake any number of `call`, `get_property` and the like, each made a `request`
+    and answered by one message for `receive_reply`. A request is a pair: the number of the message
     that answers it, and what is to be sent, piece by piece.
 
     Args:
@@ -46,19 +48,21 @@ class ClientSession(ClientHandshake):
         """Give the body of a call.
 
         Raises:
-            TypeError: an argument cannot be encoded.
+            TypeError: an argument cannot be encoded; the text tells its place.
         """
         if kwargs or not self.framed:
-            values = list(args) if self.framed else tuple(args)
-            return self.body(
-                {"action": "call", "name": name, "args": values, "kwargs": dict(kwargs)}
-            )
+            values, named = list(args) if self.framed else tuple(args), dict(kwargs)
+            try:
+                return self.body({"action": "call", "name": name, "args": values, "kwargs": named})
+            except _UNENCODABLE as exc:
+                parts = (_ARGUMENTS, values), (_ARGUMENTS, named)
+                raise self._error_of_part(exc, *parts) from None
         # The same text, of which only a part is new with each call.
         prefix = self._prefixes.get(name)
         if prefix is None:
             prefix = b'{"action":"call","name":%b,"args":' % pyon.encode_bytes(name)
             self._prefixes[name] = prefix
-        text, buffers = self._encode(list(args))
+        text, buffers = self._encode(list(args), _ARGUMENTS)
         return prefix + text + _NO_KWARGS, buffers
 
     def request_call(
@@ -69,7 +73,7 @@ class ClientSession(ClientHandshake):
         if prefix is None or kwargs:
             return self.request(self.call(name, args, kwargs))
         number = self.requests_sent + 1
-        text, buffers = self._encode(list(args))
+        text, buffers = self._encode(list(args), _ARGUMENTS)
         if buffers:
             return number, pack_frame(number, prefix + text + _NO_KWARGS, buffers)
         length = len(prefix) + len(text) + len(_NO_KWARGS)
@@ -93,7 +97,8 @@ class ClientSession(ClientHandshake):
         elif make == self.request:
             body = arguments[0]
         else:
-            return make, arguments
+            kept: Callable[..., Any] | None = getattr(make, "kept", None)
+            return (make, arguments) if kept is None else kept(arguments)
         text, buffers = body
         copies = [buffer if is_constant(buffer) else copy_of(buffer) for buffer in buffers]
         return self.request, ((text, copies),)
@@ -109,6 +114,29 @@ class ClientSession(ClientHandshake):
     def ask_status(self) -> Body:
         """Give the body of the request for the server's status."""
         return self.body({"action": "status"})
+
+    def get_property(self, name: str) -> Body:
+        """Give the body of the request for the value of a property.
+
+        Raises:
+            AttributeError: the target has none of this name, perhaps since a reconnection.
+        """
+        self._check_property(name)
+        return self.body({"action": "get_property", "name": name})
+
+    def set_property(self, name: str, value: Any) -> Body:
+        """Give the body of the request that gives a property a value.
+
+        Raises:
+            AttributeError: the target has none of this name, perhaps since a reconnection.
+            TypeError: the value cannot be encoded.
+        """
+        self._check_property(name)
+        return self.body({"action": "set_property", "name": name, "value": value})
+
+    def _check_property(self, name: str) -> None:
+        if name not in self.properties:
+            raise AttributeError(f"`{self.selected_target}` has no property `{name}`")
 
     def receive_reply(self, message: Message) -> Any:
         """Take the reply to a request.
@@ -166,9 +194,16 @@ class ClientSession(ClientHandshake):
             return False
         return not more
 
+    def receive_value(self, message: Message) -> Any:
+        """Take the reply to what returns no generator; errors are those of `receive_reply`."""
+        value = self.receive_reply(message)
+        if value is GENERATOR:
+            raise IncompatibleServer("expected a value, got the beginning of a generator")
+        return value
+
     def receive_listing(self, message: Message) -> dict[str, Any]:
         """Take the reply to `list_methods`; errors are those of `receive_reply`."""
-        listing = self.receive_reply(message)
+        listing = self.receive_value(message)
         if not isinstance(listing, dict) or not isinstance(listing.get("methods"), dict):
             raise IncompatibleServer(
                 f"expected a listing of methods, got {excerpt(text_of(message))}"

@@ -1,49 +1,58 @@
 """Exceptions as plain dictionaries, and back. No sockets here.
 
-A peer can name nothing but a built-in exception class: whatever else it says becomes a
-`GenericRemoteException`.
+A peer can name nothing but a built-in exception class, or one that was registered here: whatever
+else it says becomes a `GenericRemoteException`.
 """
 
 from __future__ import annotations
 
-import builtins
 import sys
 
 from sipyco_pyon import pyon
-from sipyco_rpc.limits import MAX_EXCEPTION_ARGUMENTS, MAX_KEY_SHOWN, MAX_SYNTAX_OFFSET
+from sipyco_rpc.limits import MAX_EXCEPTION_ARGUMENTS
 from sipyco_rpc.support import lost
-from sipyco_rpc.support.quoting import safe_str, short_repr
+from sipyco_rpc.support.quoting import safe_str, short_message, short_repr
 from sipyco_rpc.wire import exception_chains as chains
+from sipyco_rpc.wire import exception_classes as classes
+from sipyco_rpc.wire.exception_classes import (
+    BUILT_IN,
+    deregister_exception,
+    register_exception,
+)
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, Final, NoReturn
+    from typing import Any, NoReturn
 
 __all__ = [
     "GenericRemoteException",
     "current_exc_packed",
+    "deregister_exception",
     "pack_exception",
     "raise_packed_exc",
+    "register_exception",
     "unpack_exception",
 ]
 
 
 class GenericRemoteException(Exception):
-    """An exception of the remote side of a class that does not exist here.
+    """An exception of the remote side of a class that is not known here.
 
-    Its text is what Python would print as the last line of the remote traceback.
+    Its text is what Python would print as the last line of the remote traceback. If both sides
+    call `register_exception`, it arrives as what it is.
+
+    Attributes:
+        remote_class: the class as Python shows it in a traceback, such as `"psu.PsuError"`; None
+            if the other side is older and does not say it apart from the text.
     """
+
+    remote_class: str | None = None
 
 
 # The address that peers read, and that pickles hold: it lasts when this file moves.
-GenericRemoteException.__module__ = "sipyco_rpc.packed_exceptions"
-
-_CLASSES: Final = {
-    name: value
-    for name, value in vars(builtins).items()
-    if isinstance(value, type) and issubclass(value, BaseException)
-}
+for _public in (GenericRemoteException, register_exception, deregister_exception):
+    _public.__module__ = "sipyco_rpc.packed_exceptions"
 
 
 def pack_exception(exc: BaseException) -> dict[str, Any]:
@@ -53,7 +62,9 @@ def pack_exception(exc: BaseException) -> dict[str, Any]:
         A dictionary with the keys `class`, `message` and `traceback` (list of `str`), and
         `args` where the arguments of the exception can be encoded. There may be `notes` (list of
         `str`), `cause` or `context` (such a dictionary), and `exceptions`, the members of a group
-        (a list of them); of long chains and large groups some are left out.
+        (a list of them); of long chains and large groups some are left out. A class that is not
+        built in has its name in `type`, and if it is registered, or derived from one that is, in
+        `names` what they are registered as, and in `attributes` those that can be encoded.
     """
     return _pack(exc, chains.Budget(), 0)
 
@@ -86,31 +97,52 @@ def _pack_alone(exc: BaseException, levels: int) -> dict[str, Any]:
         cls = lost.PACKED_AS
     message = safe_str(exc)
     packed: dict[str, Any] = {}
-    if _CLASSES.get(cls.__name__) is cls:
+    if BUILT_IN.get(cls.__name__) is cls:
         packed["class"] = cls.__name__
-        arguments = exc.args
-        if isinstance(exc, BaseExceptionGroup):
-            arguments = (exc.message,)
-        elif isinstance(exc, OSError) and exc.filename is not None:
-            arguments = (exc.errno, exc.strerror, exc.filename)
-            if exc.filename2 is not None:
-                arguments = (*arguments, None, exc.filename2)
-        try:
-            size = len(pyon.encode(arguments))
-        except Exception:  # noqa: BLE001  (any failure means that they cannot be sent)
-            pass
-        else:
-            if not levels or size <= MAX_EXCEPTION_ARGUMENTS:
-                packed["args"] = arguments
+        arguments = _arguments_of(exc)
+        if _can_travel(arguments, levels):
+            packed["args"] = arguments
     else:
         packed["class"] = GenericRemoteException.__name__
-        if cls is not GenericRemoteException:
-            module = "" if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}."
-            name = f"{module}{cls.__qualname__}"
+        if isinstance(exc, GenericRemoteException) and exc.remote_class is not None:
+            packed["type"] = exc.remote_class  # a chain of servers adds nothing
+        elif cls is not GenericRemoteException:
+            name = packed["type"] = classes.address_of(cls)
+            names = classes.names_of(cls)
+            if names:
+                arguments = _arguments_of(exc)
+                packed["names"] = names
+                packed["args"] = arguments if _can_travel(arguments, levels) else (message,)
+                attributes = {
+                    key: value
+                    for key, value in vars(exc).items()
+                    if classes.is_attribute(cls, key) and _can_travel(value, levels)
+                }
+                if attributes and _can_travel(attributes, levels):
+                    packed["attributes"] = attributes
             message = f"{name}: {message}" if message else name
     packed["message"] = message
     packed["traceback"] = traceback.format_tb(exc.__traceback__)
     return packed
+
+
+def _arguments_of(exc: BaseException) -> tuple[Any, ...]:
+    """Give the arguments of which an exception is made."""
+    if isinstance(exc, BaseExceptionGroup):
+        return (exc.message,)
+    if isinstance(exc, OSError) and exc.filename is not None:
+        arguments = (exc.errno, exc.strerror, exc.filename)
+        return arguments if exc.filename2 is None else (*arguments, None, exc.filename2)
+    return exc.args
+
+
+def _can_travel(value: Any, levels: int) -> bool:
+    """Tell whether a value can be sent with an exception that is so many levels deep."""
+    try:
+        size = len(pyon.encode(value))
+    except Exception:  # noqa: BLE001  (any failure means that it cannot)
+        return False
+    return not levels or size <= MAX_EXCEPTION_ARGUMENTS
 
 
 def without_arguments(pack: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +153,7 @@ def without_arguments(pack: Mapping[str, Any]) -> dict[str, Any]:
             packed[key] = without_arguments(value)
         elif key == "exceptions":
             packed[key] = [without_arguments(member) for member in value]
-        elif key != "args":
+        elif key not in ("args", "attributes"):
             packed[key] = value
     return packed
 
@@ -132,89 +164,6 @@ def current_exc_packed() -> dict[str, Any]:
     if exc is None:
         raise RuntimeError("no exception is being handled")
     return pack_exception(exc)
-
-
-class _Verbatim(str):
-    """A text that is its own `repr`, for `KeyError`, which shows the `repr` of its argument."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def _key_of(message: str) -> object:
-    """Find the key that a `KeyError` was about in its text."""
-    if len(message) > MAX_KEY_SHOWN:
-        return _Verbatim(message)
-    try:
-        import ast  # takes long to load, and is rarely needed
-
-        key: object = ast.literal_eval(message)
-        return key
-    except (ValueError, SyntaxError, MemoryError, RecursionError, OSError, ImportError):
-        return _Verbatim(message)  # of the last two: no descriptor is left to load `ast` with
-
-
-def _is_syntax_location(details: Any) -> bool:
-    """Tell whether this is the place of a syntax error: file, line, offset, text, and end."""
-    if not isinstance(details, (tuple, list)) or len(details) not in (4, 6):
-        return False
-    texts, numbers = details[0:4:3], [*details[1:3], *details[4:]]
-    return all(text is None or type(text) is str for text in texts) and all(
-        number is None or (type(number) is int and 0 <= number <= MAX_SYNTAX_OFFSET)
-        for number in numbers
-    )
-
-
-def _is_sound(cls: type[Exception], arguments: Any) -> bool:
-    """Tell whether the arguments of an exception may be trusted by its `str` and by `traceback`.
-
-    Unicode errors index the text that they are about without looking, and a position outside of it
-    crashes the interpreter (CPython issue 123378). A place in a source that is none makes
-    `traceback` raise an error of its own when it is to show a syntax error.
-    """
-    if issubclass(cls, SyntaxError):
-        return len(arguments) < 2 or (len(arguments) == 2 and _is_syntax_location(arguments[1]))
-    if not issubclass(cls, UnicodeError) or cls is UnicodeError:
-        return True
-    if cls is UnicodeTranslateError:
-        arguments = (None, *arguments)
-    if len(arguments) != 5:
-        return False
-    _, content, start, end, _ = arguments
-    kind = bytes if cls is UnicodeDecodeError else str
-    return (
-        type(content) is kind
-        and type(start) is int
-        and type(end) is int
-        and 0 <= start <= end <= len(content)
-        and start < len(content)
-    )
-
-
-def _build(cls: type[Exception], message: str, arguments: Any) -> Exception:
-    """Make an exception whose text is the message, of the class or its nearest possible base."""
-    if isinstance(arguments, (tuple, list)) and _is_sound(cls, arguments):
-        exc = _try_to_build(cls, message, arguments)
-        if type(exc) is cls:
-            return exc
-    arguments = (message,) if message else ()
-    for base in cls.__mro__[: cls.__mro__.index(Exception)]:
-        key = base is KeyError and message
-        exc = _try_to_build(base, message, (_key_of(message),) if key else arguments)
-        if exc is not None:
-            return exc
-    return Exception(*arguments)
-
-
-def _try_to_build(cls: type[Exception], message: str, arguments: Any) -> Exception | None:
-    """Make an exception of its arguments, if it can be made so and its text is the message."""
-    try:
-        exc = cls(*arguments)
-        return exc if str(exc) == message else None
-    except Exception:  # noqa: BLE001  (its constructor wants something else)
-        return None
 
 
 def _as_text(value: Any) -> str:
@@ -258,7 +207,9 @@ def _unpack_group(
     pack: Mapping[str, Any], budget: chains.Budget, levels: int
 ) -> ExceptionGroup[Exception] | None:
     """Make a group of its description, if it is that of one."""
-    if pack.get("class") not in ("ExceptionGroup", "BaseExceptionGroup"):
+    built_in = pack.get("class") in ("ExceptionGroup", "BaseExceptionGroup")
+    cls = ExceptionGroup if built_in else _registered_class(pack)
+    if cls is None or not issubclass(cls, ExceptionGroup):
         return None
     described = chains.described_members(pack)
     members = [_unpack(member, budget, levels + 1) for member in described if budget.take(levels)]
@@ -267,7 +218,13 @@ def _unpack_group(
     arguments, message = pack.get("args"), pack.get("message")
     if isinstance(arguments, (tuple, list)) and len(arguments) == 1:
         message = arguments[0]
-    group = ExceptionGroup(_as_text(message), members)
+    text = _as_text(message)
+    group: ExceptionGroup[Exception]
+    try:
+        group = classes.build(cls, (text, members), pack.get("attributes"))  # type: ignore[assignment]
+    except Exception as exc:  # noqa: BLE001  (of a class of the program's own)
+        group = ExceptionGroup(text, members)
+        group.add_note(_not_made(cls, exc))
     missing = len(described) - len(members)
     if missing:
         group.add_note(chains.left_out(missing))
@@ -280,14 +237,54 @@ def _unpack_alone(pack: Mapping[str, Any]) -> Exception:
     if not name and not message:
         return GenericRemoteException(f"without a class and a message: {short_repr(pack)}")
     message = _as_text(message)
-    cls = _CLASSES.get(name) if isinstance(name, str) else None
-    if cls is not None and issubclass(cls, Exception):
-        return _build(cls, message, pack.get("args"))
     if name is None or name == GenericRemoteException.__name__:
-        return GenericRemoteException(message)
+        return _unpack_other(pack, message)
+    cls = BUILT_IN.get(name) if isinstance(name, str) else None
+    if cls is not None and issubclass(cls, Exception):
+        return classes.build_built_in(cls, message, pack.get("args"))
     # KeyboardInterrupt and the like end programs: not on a peer's word.
     name = _as_text(name)
-    return GenericRemoteException(f"{name}: {message}" if message else name)
+    generic = GenericRemoteException(f"{name}: {message}" if message else name)
+    generic.remote_class = name
+    return generic
+
+
+def _registered_class(pack: Mapping[str, Any]) -> type[Exception] | None:
+    """Find the class of a description, or the nearest of its bases, that is registered here."""
+    if pack.get("class") != GenericRemoteException.__name__:
+        return None
+    return classes.class_of(pack.get("names"))
+
+
+def _unpack_other(pack: Mapping[str, Any], message: str) -> Exception:
+    """Make an exception of a class that is not built in."""
+    generic = GenericRemoteException(message)
+    kind = pack.get("type")
+    if isinstance(kind, str):
+        generic.remote_class = kind
+    cls = _registered_class(pack)
+    if cls is None:
+        return generic
+    arguments = pack.get("args")
+    if not isinstance(arguments, (tuple, list)):
+        text = message.removeprefix(f"{kind}: ")
+        arguments = () if text == kind else (text,)
+    try:
+        exc = classes.build(cls, arguments, pack.get("attributes"))
+        str(exc)  # what its class makes of it
+    except Exception as error:  # noqa: BLE001  (of a class of the program's own)
+        generic.add_note(_not_made(cls, error))
+        return generic
+    exc.remote_class = generic.remote_class  # type: ignore[attr-defined]
+    return exc
+
+
+def _not_made(cls: type[Exception], error: Exception) -> str:
+    """Give the note about an exception that is not of the class that is registered for it."""
+    return (
+        f"`{classes.address_of(cls)}` is registered for it, but could not be made of what came: "
+        f"{type(error).__name__}: {short_message(error)}"
+    )
 
 
 def raise_packed_exc(pack: Mapping[str, Any] | str) -> NoReturn:

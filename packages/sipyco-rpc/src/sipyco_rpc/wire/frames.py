@@ -71,6 +71,8 @@ class FrameBody:
 
     Attributes:
         error: why nothing of it is kept, or None.
+        length: of all of it, in bytes.
+        left: how many of them are yet to come.
     """
 
     def __init__(self, call_id: int, text_length: int, lengths: list[int], limit: int) -> None:
@@ -80,19 +82,19 @@ class FrameBody:
         self.buffers: list[Any] = []
         self._parts: list[bytearray] = []  # of the text
         self._missing = text_length  # of the text, beyond the parts that there are
-        self._lengths = lengths
-        self._length = self._left = text_length + sum(lengths)  # in all, and yet to come
+        self.lengths = lengths
+        self.length = self.left = text_length + sum(lengths)
         self._limit = limit
         self._target = memoryview(b"")  # what is being filled
         self._filled = 0
-        if self._length > limit:
-            self._drop(LineTooLong(self._length, limit))
+        if self.length > limit:
+            self._drop(LineTooLong(self.length, limit))
         self.received(0)
 
     @property
     def complete(self) -> bool:
         """Whether all of it has come."""
-        return self._left == 0
+        return self.left == 0
 
     @property
     def raw(self) -> bool:
@@ -101,11 +103,11 @@ class FrameBody:
 
     def memory(self) -> memoryview:
         """Where the next bytes belong."""
-        return self._target[self._filled : self._filled + self._left]
+        return self._target[self._filled : self._filled + self.left]
 
     def received(self, size: int) -> None:
         """Note that bytes have been put there."""
-        self._left -= size
+        self.left -= size
         if self.error is not None:
             return
         self._filled += size
@@ -113,7 +115,7 @@ class FrameBody:
             while self._filled == len(self._target) and self._begin_next():
                 pass
         except MemoryError:
-            self._drop(OutOfMemory(self._length, self._limit))
+            self._drop(OutOfMemory(self.length, self._limit))
 
     def _begin_next(self) -> bool:
         """Have memory for what comes next; tell whether there is something."""
@@ -131,9 +133,9 @@ class FrameBody:
                     self._parts[0] if len(self._parts) == 1 else bytearray().join(self._parts)
                 )
                 self._parts = []
-            if len(self.buffers) == len(self._lengths):
+            if len(self.buffers) == len(self.lengths):
                 return False
-            self.buffers.append(pyon.new_buffer(self._lengths[len(self.buffers)]))
+            self.buffers.append(pyon.new_buffer(self.lengths[len(self.buffers)]))
             self._target = memoryview(self.buffers[-1])
         self._filled = 0
         return True
@@ -143,7 +145,7 @@ class FrameBody:
         self.error = error
         self._target, self._filled = memoryview(b""), 0
         self.text, self._parts, self.buffers = bytearray(), [], []
-        self._target = memoryview(bytearray(min(self._left, _JOINED)))
+        self._target = memoryview(bytearray(min(self.left, _JOINED)))
 
     def take(self, data: memoryview) -> int:
         """Copy what came together with the header; return how many bytes belong to the frame."""

@@ -10,6 +10,7 @@ from sipyco_rpc.wire.lines import LineReader, LineTooLong
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Final, TypeAlias
 
     # The number, the text, and the buffers. Lines are numbered from 1 on.
@@ -35,10 +36,13 @@ class MessageReader:
     Attributes:
         lines: how many lines there were so far.
         body: what follows the header of the frame that is under way, or None.
+        report: is called as parts of a message come that is not there at once, with its number,
+            the bytes so far and how many there will be, if that is known; None for nobody.
     """
 
     def __init__(self, max_message: int = MAX_LINE) -> None:
         self.lines = 0
+        self.report: Callable[[int, int, int | None], None] | None = None
         self._line_reader = LineReader(max_message)
         self._max_message = max_message
         self._framed = False
@@ -73,7 +77,10 @@ class MessageReader:
         if self.body is None:
             self._end += size
         else:
-            self.body.received(size)
+            body = self.body
+            body.received(size)
+            if self.report is not None:
+                self.report(body.call_id, body.length - body.left, body.length)
 
     def take(self, size: int) -> list[Message]:
         """Note that bytes have been put there, and give all messages that are complete.
@@ -139,6 +146,8 @@ class MessageReader:
         found = self._line_reader.feed(self._view[self._start : end or self._end])
         self._start = end or self._end
         if not found:
+            if self.report is not None and self._line_reader.pending_size:
+                self.report(self.lines + 1, self._line_reader.pending_size, None)
             return None
         self.lines += 1
         return self.lines, found[0], []

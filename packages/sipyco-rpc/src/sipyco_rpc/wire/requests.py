@@ -10,9 +10,11 @@ from sipyco_rpc.support.quoting import short_repr
 __all__ = [
     "CallRequest",
     "CancelRequest",
+    "GetPropertyRequest",
     "ListRequest",
     "NextRequest",
     "PingRequest",
+    "SetPropertyRequest",
     "StatusRequest",
     "parse_request",
 ]
@@ -38,6 +40,19 @@ class StatusRequest(NamedTuple):
     """A request for what the server knows of itself."""
 
 
+class GetPropertyRequest(NamedTuple):
+    """A request for the value of a property."""
+
+    name: str
+
+
+class SetPropertyRequest(NamedTuple):
+    """A request to give a property a value."""
+
+    name: str
+    value: Any
+
+
 class CancelRequest(NamedTuple):
     """A request to end the call of this number."""
 
@@ -49,17 +64,27 @@ class NextRequest(NamedTuple):
 
 
 Request: TypeAlias = (
-    CallRequest | ListRequest | PingRequest | StatusRequest | CancelRequest | NextRequest
+    CallRequest
+    | ListRequest
+    | GetPropertyRequest
+    | SetPropertyRequest
+    | PingRequest
+    | StatusRequest
+    | CancelRequest
+    | NextRequest
 )
 
 
-def parse_request(value: dict[Any, Any], framed: bool, status: bool = True) -> Request:
+def parse_request(
+    value: dict[Any, Any], framed: bool, status: bool = True, properties: bool = False
+) -> Request:
     """Make a request of the dictionary that a client has sent.
 
     Args:
         value: the dictionary.
         framed: whether there can be requests about calls that are under way.
         status: whether the server tells its status.
+        properties: whether there can be requests about properties.
 
     Raises:
         ValueError: it is not a request; the text says what was expected.
@@ -76,6 +101,13 @@ def parse_request(value: dict[Any, Any], framed: bool, status: bool = True) -> R
         return PingRequest()
     if status and action == "status":
         return StatusRequest()
+    if properties and action == "get_property":
+        return GetPropertyRequest(_property_name(action, value))
+    if properties and action == "set_property":
+        name = _property_name(action, value)
+        if "value" not in value:
+            raise ValueError("`set_property` needs a `value`")
+        return SetPropertyRequest(name, value["value"])
     if framed and action == "next":
         count = value.get("n")
         if type(count) is not int or not 0 < count <= MAX_CREDIT_ASKED:
@@ -85,9 +117,17 @@ def parse_request(value: dict[Any, Any], framed: bool, status: bool = True) -> R
         return CancelRequest()
     known = ["call", "get_rpc_method_list", "ping"]
     known += ["status"] if status else []
+    known += ["get_property", "set_property"] if properties else []
     known += ["next", "cancel"] if framed else []
     names = ", ".join(map(repr, known))
     raise ValueError(f"unknown action {short_repr(action)}; there are: {names}")
+
+
+def _property_name(action: str, value: dict[Any, Any]) -> str:
+    name = value.get("name")
+    if not isinstance(name, str):
+        raise ValueError(f"`{action}` needs a `name` that is a string, got {short_repr(name)}")
+    return name
 
 
 def _parse_call(name: object, args: object, kwargs: object) -> CallRequest:

@@ -8,9 +8,9 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from sipyco_rpc.limits import MAX_NAME, MAX_SELECTION
-from sipyco_rpc.support.quoting import excerpt, short_repr
+from sipyco_rpc.support.quoting import excerpt, first_words, short_repr
 from sipyco_rpc.wire.lines import LineTooLong
-from sipyco_rpc.wire.session import BANNER, FRAMES, PYON_V2, ProtocolError
+from sipyco_rpc.wire.session import BANNER, FRAMES, PROPERTIES, PYON_V2, ProtocolError
 
 if TYPE_CHECKING:
     from sipyco_rpc.wire.messages import MessageReader
@@ -64,6 +64,7 @@ class ServerHandshake:
         target_names: what it may select.
         description: free text for the greeting, or None.
         frames: offer frames.
+        properties: offer requests about properties.
 
     Attributes:
         state: what the client has to say next.
@@ -75,12 +76,15 @@ class ServerHandshake:
         target_names: Iterable[str],
         description: str | None,
         frames: bool,
+        properties: bool,
     ) -> None:
         self.state = State.BANNER
         self._incoming = incoming
         self._target_names = sorted(target_names)
         self._description = description
         self._features = [PYON_V2, FRAMES] if frames else [PYON_V2]
+        if properties:
+            self._features.append(PROPERTIES)
 
     def next_event(self) -> BannerReceived | TargetSelected | None:
         """Take the next step, if enough has come for it.
@@ -100,8 +104,9 @@ class ServerHandshake:
         received = self._incoming.unread
         banner = received[: len(BANNER)]
         if not BANNER.startswith(banner):
-            hint = " (a TLS handshake?)" if received.startswith(b"\x16\x03") else ""
-            raise ProtocolError(f"expected {BANNER!r}, got {excerpt(received)}{hint}")
+            raise ProtocolError(
+                f"expected {BANNER!r}, got {first_words(received, excerpt(received))}"
+            )
         if len(banner) < len(BANNER):
             return None
         self._incoming.skip(len(BANNER))
@@ -132,8 +137,9 @@ class ServerHandshake:
         _check_known("target", target_name, self._target_names)
         for feature in features:
             _check_known("feature", feature, self._features)
-        if FRAMES in features and PYON_V2 not in features:
-            raise ProtocolError(f"`{FRAMES}` needs `{PYON_V2}`")
+        for feature in (FRAMES, PROPERTIES):
+            if feature in features and PYON_V2 not in features:
+                raise ProtocolError(f"`{feature}` needs `{PYON_V2}`")
         self.state = State.REQUESTS
         return TargetSelected(target_name, features)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LENGTH_OF_OK: Final = len(b'{"status":"ok","ret":}')
 _OF_CALLS: Final = (NextRequest, CancelRequest)  # what is about a call, and has its number
+_RESULT: Final = "the result"  # what errors call it
 _NEEDS_FRAMES: Final = (
     "the method returns a generator; its items can only be sent to clients that select `frames`"
 )
@@ -41,6 +42,7 @@ class ServerSession(Session):
         plain_float64: write `numpy.float64` scalars as plain JSON numbers.
         frames: offer frames.
         status: take requests for the status.
+        properties: offer requests about properties.
         max_message: longest request to accept, in bytes.
 
     Attributes:
@@ -59,11 +61,14 @@ class ServerSession(Session):
         plain_float64: bool = False,
         frames: bool = True,
         status: bool = True,
+        properties: bool = False,
         max_message: int = MAX_LINE,
     ) -> None:
         super().__init__(max_message, plain_float64=plain_float64)
         self.credit: dict[int, int] = {}
-        self.handshake = ServerHandshake(self.incoming, target_names, description, frames)
+        self.handshake = ServerHandshake(
+            self.incoming, target_names, description, frames, properties
+        )
         # The calls that have yet to be answered: the bytes of their requests, by their numbers.
         self._calls: dict[int, int] = {}
         self._status = status
@@ -88,9 +93,17 @@ class ServerSession(Session):
             self._use(event.features)
         return event
 
-    def accept(self, names: Iterable[str]) -> list[Piece]:
-        """Tell the client what methods the target has that it has selected."""
-        return self.pack(0, self.body(set(names)))
+    def accept(self, names: Iterable[str], properties: Iterable[str] = ()) -> list[Piece]:
+        """Tell the client what methods the target has that it has selected, and what properties.
+
+        Of properties only a client hears that has asked for them.
+        """
+        methods = set(names)
+        if not self.has_properties:
+            return self.pack(0, self.body(methods))
+        return self.pack(
+            0, self.body({"methods": methods, "properties": set(properties) - methods})
+        )
 
     def refuse(self, exception: BaseException) -> list[Piece]:
         """Tell the client, if it can be told, why there is no target; the connection is over."""
@@ -144,7 +157,7 @@ class ServerSession(Session):
                 size += sum(map(len, buffers))
             self._calls[number] = size
             self._size += size
-        elif type(request) is NextRequest and number in self.credit:
+        elif isinstance(request, NextRequest) and number in self.credit:
             self.credit[number] += request.items
         return request
 
@@ -174,7 +187,7 @@ class ServerSession(Session):
             name, args, kwargs = value.get("name"), value.get("args"), value.get("kwargs")
             if type(name) is str and type(args) is list and type(kwargs) is dict and not kwargs:
                 return tuple.__new__(CallRequest, (name, args, kwargs))  # as nearly always
-        return parse_request(value, self.framed, self._status)
+        return parse_request(value, self.framed, self._status, self.has_properties)
 
     # Replies.
 
@@ -190,18 +203,22 @@ class ServerSession(Session):
         """Answer a call with what its method has returned.
 
         Raises:
-            TypeError: the value cannot be encoded; `fail` the call instead.
+            TypeError: the value cannot be encoded; the text tells the place of what cannot.
+                `fail` the call instead.
         """
         if self.framed:
             # What is nearly always sent, in fewer steps than `pack_frame` takes.
-            text, buffers = self._encode(value)
+            text, buffers = self._encode(value, _RESULT)
             if buffers:
                 pieces = pack_frame(number, b'{"status":"ok","ret":%b}' % text, buffers)
             else:
                 length = len(text) + _LENGTH_OF_OK
                 pieces = [b'#%d %d\n{"status":"ok","ret":%b}' % (number, length, text)]
         else:
-            pieces = [self.body({"status": "ok", "ret": value})[0]]
+            try:
+                pieces = [self.body({"status": "ok", "ret": value})[0]]
+            except (AssertionError, TypeError, ValueError) as exc:
+                raise self._error_of_part(exc, (_RESULT, value)) from None
         self._size -= self._calls.pop(number)
         return pieces
 
@@ -227,7 +244,7 @@ class ServerSession(Session):
 
     def item(self, number: int, value: Any) -> list[Piece]:
         """Give an item of a generator, of those that were asked for; errors are as for `reply`."""
-        text, buffers = self._encode(value)
+        text, buffers = self._encode(value, "the item")
         self.credit[number] -= 1
         return pack_frame(number, b'{"status":"item","ret":%b}' % text, buffers)
 

@@ -25,6 +25,7 @@ __all__ = ["AutoTarget", "IncompatibleServer", "ProtocolError", "Session"]
 BANNER: Final = b"ARTIQ pc_rpc\n"  # the name that the protocol has had since 2015
 PYON_V2: Final = "pyon_v2"
 FRAMES: Final = "frames"
+PROPERTIES: Final = "properties"
 
 
 class AutoTarget:
@@ -60,6 +61,7 @@ class Session:
     Attributes:
         incoming: makes messages of what the other side sends.
         framed: whether messages are frames: numbered, with arrays as raw memory.
+        has_properties: whether there can be requests about properties.
     """
 
     _where = ""  # for errors that the other side is told
@@ -68,6 +70,7 @@ class Session:
         _load_codec()
         self.incoming = MessageReader(max_message)
         self.framed = False
+        self.has_properties = False
         self._dialect = "PYON v1"
         self._plain_float64 = plain_float64
 
@@ -80,6 +83,7 @@ class Session:
         """Speak and understand what was agreed upon, from now on."""
         if PYON_V2 in features:
             self._dialect = "PYON v2"
+        self.has_properties = PROPERTIES in features
         if FRAMES in features:
             self.framed = True
             self.incoming.expect_frames()
@@ -97,12 +101,26 @@ class Session:
         except MemoryError as exc:
             raise self._no_memory_to("encode", _size_of(value), exc) from exc
 
-    def _to_line(self, value: Any) -> bytes:
+    def _to_line(self, value: Any, name: str = "the value") -> bytes:
         if self._dialect == "PYON v2":
-            return pyon.encode_bytes(value, plain_float64=self._plain_float64, end="\n")
+            return pyon.encode_bytes(value, plain_float64=self._plain_float64, end="\n", name=name)
         from sipyco_pyon import pyon_v1  # newer programs do without it
 
-        return pyon_v1.encode(value).encode("ascii") + b"\n"
+        return pyon_v1.encode(value, name=name).encode("ascii") + b"\n"
+
+    def _error_of_part(self, error: Exception, *parts: tuple[str, Any]) -> Exception:
+        """Give the error of the part that cannot be written of what could not be written.
+
+        Args:
+            error: that of the whole.
+            *parts: their names, which the error has for them, and their values.
+        """
+        for name, value in parts:
+            try:
+                self._to_line(value, name)
+            except type(error) as exc:
+                return exc
+        return error
 
     def _decode(self, text: Text, buffers: list[Any]) -> Any:
         if self._dialect == "PYON v2":
@@ -111,12 +129,15 @@ class Session:
 
         return pyon_v1.decode(text.decode())
 
-    def _encode(self, value: Any) -> Body:
-        """Write a value, or a part of one, for a frame."""
+    def _encode(self, value: Any, name: str = "the value") -> Body:
+        """Write a value, or a part of one, for a frame; errors call it by a name."""
         buffers: list[memoryview] = []
         try:
             text = pyon.encode_bytes(
-                value, plain_float64=self._plain_float64, buffer_callback=buffers.append
+                value,
+                plain_float64=self._plain_float64,
+                buffer_callback=buffers.append,
+                name=name,
             )
         except MemoryError as exc:
             raise self._no_memory_to("encode", _size_of(value), exc) from exc

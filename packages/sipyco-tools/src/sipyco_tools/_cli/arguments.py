@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
@@ -74,11 +75,33 @@ def address_of(text: str, default_port: int) -> Address:
 log_server = argument_type(partial(address_of, default_port=LOG_PORT))
 
 
-def add_ssl_option(parser: Any, peer: str, option: str = "--ssl", purpose: str = "") -> None:
+_SIZE: Final = re.compile(r"([0-9]{1,15}) ?([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+
+
+@argument_type
+def size(text: str) -> int:
+    """Read a number of bytes, such as `65536`, `64K` or `64 MiB`: units are powers of 1024."""
+    found = _SIZE.fullmatch(text)
+    if found is None or int(found[1]) == 0:
+        raise ValueError(f"a size is a number of bytes, such as 65536, 64K or 1G, got {text!r}")
+    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+
+
+@argument_type
+def count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
+        raise ValueError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def add_ssl_option(
+    parser: Any, peer: str, option: str = "--ssl", purpose: str = ""
+) -> argparse.Action:
     """Add `--ssl CERT KEY PEER` to a parser, or to a group of options, whose class is private."""
-    parser.add_argument(
+    action: argparse.Action = parser.add_argument(
         option,
         nargs=3,
         metavar=("CERT", "KEY", "PEER"),
         help=f"use TLS{purpose}: PEM files with our certificate, its key, and {peer}",
     )
+    return action

@@ -50,9 +50,14 @@ def flush() -> None:
 
 def show_error(text: str) -> None:
     """Write a line to standard error, if that can be written to."""
+    show_part(f"{text}\n")
+
+
+def show_part(text: str) -> None:
+    """Write a part of a line to standard error, if that can be written to."""
     if sys.stderr is not None:  # `print` would take standard output for it
         try:
-            print(text, file=sys.stderr, flush=True)
+            print(text, end="", file=sys.stderr, flush=True)
         except OSError:
             pass  # there is nobody left to tell; the exit status does
 

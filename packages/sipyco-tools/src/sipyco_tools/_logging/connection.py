@@ -34,6 +34,7 @@ class LogConnection:
         self.ended = False
         self.error: OSError | None = None
         self._heard = asyncio.Event()  # the answer, or the end
+        self._begun = False  # and lasted
         self._unanswered = False  # the server may still answer
         self._last: QueuedEntry | None = None  # that was sent
         self._sent = 0.0  # when, as the monotonic clock tells
@@ -70,6 +71,14 @@ class LogConnection:
                 self.times, self._unanswered = True, False
                 self._heard.set()
 
+    @property
+    def reason(self) -> BaseException:
+        """Why it has ended."""
+        hint = (
+            "" if self._begun else " (does it use TLS, or refuse this program? its log says why)"
+        )
+        return self.error or EOFError(f"it closed the connection{hint}")
+
     async def begin(self, offer: bytes) -> None:
         """Send the banner and the offer of times; wait a moment for the answer, or the end.
 
@@ -82,6 +91,7 @@ class LogConnection:
         self._unanswered = bool(offer)
         await self._write(BANNER + offer)
         await self._wait_for(self._heard)
+        self._begun = not self.ended
 
     async def _wait_for(self, event: asyncio.Event) -> None:
         try:

@@ -103,7 +103,7 @@ class LogSender:
         finally:
             self.transport = self.connection = None
             await connection.close()
-        self._unreachable(connection.error or EOFError("it closed the connection"))
+        self._unreachable(connection.reason)
         if in_doubt is not None:
             self._queue.retry(in_doubt)
 

@@ -95,6 +95,9 @@ class Server(AsyncioServer):
             "refused": self._refused,
         }
 
+    def _activity(self) -> str:
+        return "receiving log records"
+
     async def _serve_streams(
         self, slot: ConnectionSlot, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:

@@ -166,6 +166,8 @@ class LogSession:
         if not self.banner_received:
             self._banner += data
             if not BANNER.startswith(self._banner[: len(BANNER)]):
+                if self._banner.startswith(b"\x16\x03"):
+                    raise Refused("received a TLS handshake, where this server uses no TLS", "")
                 raise Refused("received an unknown banner", _text(self._banner))
             if len(self._banner) < len(BANNER):
                 return

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator, Mapping
+from pprint import pformat
 from typing import Any
 
 from sipyco_pyon import pyon
+from sipyco_tools._cli.terminal import show_code
 
 
 class UsageError(Exception):
@@ -21,6 +23,16 @@ def evaluate(expression: str, names: dict[str, Any]) -> Any:
     function in an expression (`lambda`, a generator expression) finds names nowhere else.
     """
     tree = ast.parse(expression, "<argument>", "eval")
+    provide_numpy(tree, names)
+    return eval(compile(tree, "<argument>", "eval"), names)  # noqa: S307
+
+
+def provide_numpy(tree: ast.AST, names: dict[str, Any]) -> None:
+    """Add `np` to the names, where code uses it and there is nothing else of that name.
+
+    Raises:
+        UsageError: NumPy is not installed.
+    """
     if "np" not in names and any(
         isinstance(node, ast.Name) and node.id == "np" for node in ast.walk(tree)
     ):
@@ -31,7 +43,6 @@ def evaluate(expression: str, names: dict[str, Any]) -> Any:
                 "`np` needs NumPy; install it with: pip install 'sipyco-tools[numpy]'"
             ) from None
         names["np"] = numpy
-    return eval(compile(tree, "<argument>", "eval"), names)  # noqa: S307
 
 
 def _value(text: str, expression: str) -> Any:
@@ -78,6 +89,11 @@ def remote_notes(exc: BaseException) -> list[str]:
     """Give the notes of a remote exception, without the one that repeats its traceback."""
     notes: list[str] = getattr(exc, "__notes__", [])
     return notes[:-1] if notes and notes[-1].startswith("Remote traceback:") else notes
+
+
+def show_value(value: Any) -> None:
+    """Write all of a value, as `pprint` does."""
+    show_code(pformat(value))
 
 
 def json_text(document: Mapping[str, Any]) -> str:

@@ -9,7 +9,12 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from sipyco_rpc._client.aio.lasting import LastingAsyncioConnection
     from sipyco_rpc._client.aio.protocol import ConnectionProtocol
+
+    Closable: TypeAlias = ConnectionProtocol | LastingAsyncioConnection
 
 
 class Closing(Coroutine[Any, Any, None]):
@@ -21,7 +26,7 @@ class Closing(Coroutine[Any, Any, None]):
         connection: gives the connection to close, or None; it is asked when it is to be closed.
     """
 
-    def __init__(self, connection: Callable[[], ConnectionProtocol | None]) -> None:
+    def __init__(self, connection: Callable[[], Closable | None]) -> None:
         self._connection = connection
         self._thread = threading.get_ident()
         self._closing: Coroutine[Any, Any, None] | None = None
@@ -60,7 +65,7 @@ class Closing(Coroutine[Any, Any, None]):
         if connection is not None:
             await connection.wait_closed()
 
-    def _close_now(self) -> ConnectionProtocol | None:
+    def _close_now(self) -> Closable | None:
         """Close the connection, or have its loop do so where that runs elsewhere; return it."""
         connection = self._connection()
         if connection is None:

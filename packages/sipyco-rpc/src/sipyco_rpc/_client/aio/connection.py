@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from sipyco_rpc._client.aio.limit import limited
 from sipyco_rpc._client.aio.protocol import ConnectionProtocol
-from sipyco_rpc._client.timeouts import limit_of, limits
-from sipyco_rpc.net.errors import protocol_violation, timeout_error
+from sipyco_rpc._client.progress import told_by_loop
+from sipyco_rpc._client.timeouts import limits
+from sipyco_rpc.net.errors import protocol_violation
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteItems
 from sipyco_rpc.wire.client_session import GENERATOR, ClientSession
@@ -18,7 +19,7 @@ from sipyco_rpc.wire.frames import FrameError
 if TYPE_CHECKING:
     from sipyco_rpc.support.lost import ConnectionLost
     from sipyco_rpc.wire.messages import Message
-    from sipyco_rpc.wire.session import OutgoingMessage
+    from sipyco_rpc.wire.session import AutoTarget, OutgoingMessage
 
 T = TypeVar("T")
 
@@ -79,14 +80,24 @@ class AsyncioConnection(ConnectionProtocol):
             queue.clear()
         return super()._after_fork()
 
+    async def select(self, target_name: str | type[AutoTarget]) -> None:
+        """Select a target and learn its methods; errors are those of `exchange`."""
+        session = self.session
+        session.receive_methods(await self.exchange(session.select, target_name))
+
+    async def ask(self, what: str, question: Callable[[AsyncioConnection], Awaitable[Any]]) -> Any:
+        """Ask the server something, as a connection does that is made again when it breaks."""
+        return await question(self)
+
     async def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method; errors are those of `exchange`, and what the method raised."""
         session = self.session
-        exchange = self.exchange(session.request_call, name, args, kwargs)
         if self._timeout is None and not limits.get():
-            message = await exchange
+            message = await self.exchange(session.request_call, name, args, kwargs)
         else:
-            message = await self.limited(self._what(name), exchange)
+            with told_by_loop(self._key, session, self._sender, self._waiting) as make:
+                exchange = self.exchange(make, name, args, kwargs)
+                message = await self.limited(self._what(name), exchange)
         value = session.receive_reply(message)
         if value is not GENERATOR:
             return value
@@ -106,25 +117,8 @@ class AsyncioConnection(ConnectionProtocol):
         return self.listing
 
     async def limited(self, what: str, work: Coroutine[Any, Any, T]) -> T:
-        """Do something in the time that a call may take.
-
-        Raises:
-            TimeoutError: it took longer; the text says what.
-        """
-        has_limit, seconds = limit_of(self._key)
-        if not has_limit:
-            seconds = self._timeout
-        if seconds is None:
-            return await work
-        started = time.monotonic()
-        limit = asyncio.timeout(seconds)
-        try:
-            async with limit:
-                return await work
-        except TimeoutError as exc:
-            if not limit.expired():
-                raise  # of something else
-            raise timeout_error(what, self.where, started) from exc
+        """Do something in the time that a call may take; errors are those of `limited`."""
+        return await limited(what, self.where, self._timeout, self._key, work)
 
     async def exchange(self, make: Callable[..., OutgoingMessage], *arguments: Any) -> Message:
         """Send a request and wait for its reply.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,8 +20,6 @@ from sipyco_rpc.support.process_bound import (
 )
 
 if TYPE_CHECKING:
-    import socket
-
     from sipyco_rpc.wire.messages import MessageReader
 
 
@@ -35,11 +34,12 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         sock: the socket, or None for what has none; it is the transport's.
         lost: done when the connection has ended.
         advice: what to do when it has, at the end of errors.
+        reason: why it has.
     """
 
     def __init__(self, where: str, incoming: MessageReader) -> None:
         self.where = where
-        self.advice = ""
+        self.advice = self.reason = ""
         self.sock: socket.socket | None = None
         self.loop = asyncio.get_running_loop()
         self.lost = self.loop.create_future()
@@ -72,10 +72,29 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
         address: str = self._socket_name[0]
         return address
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, as far as the loop knows."""
+        return self._closed is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request would be sent at once, and nothing has come that was not read yet."""
+        if self._closed is not None or self._sender.backpressured or self.sock is None:
+            return False
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError):
+            pass  # the loop is about to notice that it is lost
+        return False
+
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._incoming.memory()
 
     def _abort(self, reason: str) -> None:
+        self.reason = reason
         self._end(lambda: ConnectionLost(f"{reason}{self.advice}"))
         if self.transport is not None:
             self.transport.abort()
@@ -86,6 +105,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         known, unread, later = self._closed, self._incoming.pending, lost_earlier(self.where, exc)
+        self.reason = self.reason or later
         self._end(lambda: ConnectionLost(f"{lost_error(self.where, exc, unread)}{self.advice}"))
         self._closed = known or (lambda: ConnectionLost(f"{later}{self.advice}"))
         self._writable.set()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sipyco_rpc._client.blocking.channel import RequestChannel
 from sipyco_rpc._client.blocking.iterator import RemoteIterator
-from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits
+from sipyco_rpc._client.timeouts import NO_LIMIT, limit_of, limits, reported
+from sipyco_rpc.net.errors import before_greeting
 from sipyco_rpc.net.keepalive import connect
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.support.validation import checked_timeout, format_address
 from sipyco_rpc.wire.client_session import GENERATOR
 
@@ -13,9 +15,12 @@ TYPE_CHECKING = False  # what `typing` has, without the time that it takes to lo
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
 
-    from sipyco_rpc.wire.session import AutoTarget
+    from sipyco_rpc._client.timeouts import Limit
+    from sipyco_rpc.wire.session import AutoTarget, Body
+
+    T = TypeVar("T")
 
 
 class BlockingConnection(RequestChannel):
@@ -28,6 +33,8 @@ class BlockingConnection(RequestChannel):
         ssl_context: for TLS, or None.
         max_line: longest reply to accept, in bytes.
         key: stands for the client in `call_timeout`.
+        limit: of the handshake, as for `exchange`.
+        abandoned: tells whether the connection is not wanted any more, while it is being made.
 
     Attributes:
         key: as it was given.
@@ -46,24 +53,32 @@ class BlockingConnection(RequestChannel):
         ssl_context: ssl.SSLContext | None,
         max_line: int,
         key: object,
+        limit: Limit = NO_LIMIT,
+        abandoned: Callable[[], bool] | None = None,
     ) -> None:
         timeout, where = checked_timeout(timeout), format_address(host, port)
-        super().__init__(connect(host, port, timeout, ssl_context), where, timeout, max_line)
+        sock = connect(host, port, timeout, ssl_context, abandoned)
+        super().__init__(sock, where, timeout, max_line)
         self.key = key
         self._listing: dict[str, Any] | None = None
         self._names: dict[str, str] = {}  # of calls, for error messages
         try:
-            self.session.receive_identification(
-                self.exchange("the handshake", NO_LIMIT, self.session.hello)
-            )
-        except BaseException:
+            self._greet(limit)
+        except BaseException as exc:
             self.close()
+            if isinstance(exc, ConnectionLost):
+                raise before_greeting(exc, ssl_context is not None) from exc.__cause__
             raise
 
-    def select(self, target_name: str | type[AutoTarget]) -> None:
-        """Select a target and learn its methods."""
+    def _greet(self, limit: Limit) -> None:
+        self.session.receive_identification(
+            self.exchange("the handshake", limit, self.session.hello)
+        )
+
+    def select(self, target_name: str | type[AutoTarget], limit: Limit = NO_LIMIT) -> None:
+        """Select a target and learn its methods, within the limit of `exchange`."""
         session = self.session
-        message = self.exchange("selecting the target", NO_LIMIT, session.select, target_name)
+        message = self.exchange("selecting the target", limit, session.select, target_name)
         session.receive_methods(message)
 
     @property
@@ -88,8 +103,11 @@ class BlockingConnection(RequestChannel):
         """
         session = self.session
         what = self._names.get(name) or self._name(name)
-        limit = limit_of(self.key) if limits.get() else NO_LIMIT
-        reply = self.exchange(what, limit, session.request_call, name, args, kwargs)
+        limit, make = NO_LIMIT, session.request_call
+        if limits.get():
+            limit = limit_of(self.key)
+            make = reported(self.key, session, make)
+        reply = self.exchange(what, limit, make, name, args, kwargs)
         try:
             value = session.receive_reply(reply)
             if value is not GENERATOR:
@@ -112,6 +130,26 @@ class BlockingConnection(RequestChannel):
         )
         self._listing = session.receive_listing(message)
         return self._listing
+
+    def get_property(self, name: str) -> Any:
+        """Ask for a property; errors are those of `exchange`, and what its getter raised."""
+        return self._ask(f"reading `{self._of(name)}`", self.session.get_property(name))
+
+    def set_property(self, name: str, value: Any) -> None:
+        """Give a property a value; errors are those of `exchange`, and what its setter raised."""
+        self._ask(f"setting `{self._of(name)}`", self.session.set_property(name, value))
+
+    def _of(self, name: str) -> str:
+        return f"{self.session.selected_target}.{name}"
+
+    def ask(self, what: str, question: Callable[[BlockingConnection], T]) -> T:
+        """Ask the server something, as a connection does that is made again when it breaks."""
+        return question(self)
+
+    def _ask(self, what: str, body: Body) -> Any:
+        session = self.session
+        message = self.exchange(what, limit_of(self.key), session.request, body)
+        return session.receive_value(message)
 
     @property
     def listing(self) -> dict[str, Any]:

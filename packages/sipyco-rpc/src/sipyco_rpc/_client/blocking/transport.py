@@ -13,6 +13,7 @@ from sipyco_rpc.net.errors import (
     lost_earlier,
     lost_error,
     protocol_violation,
+    would_block,
 )
 from sipyco_rpc.net.workarounds import clear_tls_errors
 from sipyco_rpc.support.lost import ConnectionLost
@@ -125,7 +126,7 @@ class SocketTransport:
         except ConnectionLost:
             pass  # closed by another thread
         except OSError as exc:
-            if not _would_block(exc):
+            if not would_block(exc):
                 self.fail(lost_earlier(self._where, exc))
         except BaseException:  # Ctrl-C
             self._fail_in_part()
@@ -152,7 +153,7 @@ class SocketTransport:
         except OSError as exc:
             if isinstance(exc, TimeoutError) and exc.errno is None:
                 raise  # ours; one with a number is the network's (keepalive)
-            if _would_block(exc):
+            if would_block(exc):
                 return  # it was not to be waited for
             self._lost(exc)
         except MemoryError as exc:
@@ -171,6 +172,15 @@ class SocketTransport:
                 raise ConnectionLost(self.closed)
             self.fail(lost_earlier(self._where, None))
             raise lost_error(self._where, None, incoming.pending)
+
+    def readable(self) -> bool:
+        """Tell whether something has come that was not received: perhaps the end."""
+        with Selector() as selector:
+            try:
+                selector.register(self._socket, selectors.EVENT_READ)
+            except ValueError:
+                return False  # closed by another thread
+            return bool(selector.select(0))
 
     def wake(self) -> None:
         """Make a thread that is waiting for the socket notice that it is over."""
@@ -223,7 +233,7 @@ class SocketTransport:
             self._send_some(pieces)
             return
         except OSError as exc:
-            if not _would_block(exc):
+            if not would_block(exc):
                 raise
         self._limit_operation(timeout, deadline)
         with Selector() as selector:
@@ -286,11 +296,3 @@ class SocketTransport:
                 reason = alert if is_tls_error(alert) else exc
         self.fail(lost_earlier(self._where, reason))
         raise lost_error(self._where, reason) from reason
-
-
-def _would_block(exc: OSError) -> bool:
-    # The names are those of `ssl`, which a program without TLS does without.
-    return isinstance(exc, BlockingIOError) or type(exc).__name__ in (
-        "SSLWantReadError",
-        "SSLWantWriteError",
-    )

@@ -1,0 +1,83 @@
+"""Lines for the person who runs a program: written whatever its logging shows. No sockets here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+__all__ = ["announce", "say"]
+
+
+def announce(logger: logging.Logger, message: str, *args: object) -> None:
+    """Log a line at INFO, and see to it that it is shown to whoever starts the program.
+
+    Where the program writes its log to standard error, and that leaves out such records, it has
+    this one all the same; where no handler takes it, it is written there as it is. It is shown
+    once. Standard output never has it: programs parse that. In a program that has warnings
+    silenced, as `-q` does, it is not written at all.
+
+    Args:
+        logger: its logger.
+        message: as for `Logger.info`.
+        *args: as for `Logger.info`.
+    """
+    logged = _shows(logger, logging.INFO)
+    if logged:
+        logger.info(message, *args, stacklevel=2)
+    elif not _shows(logger, logging.WARNING):
+        return
+    record = logger.makeRecord(logger.name, logging.INFO, "", 0, message, args, None)
+    for handler in _handlers(logger):
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            if not logged or logging.INFO < handler.level <= logging.WARNING:
+                handler.handle(record)  # in the format that the program has there
+            return
+    if not logged:
+        say(record.getMessage(), sys.stderr)
+
+
+def say(text: str, file: TextIO | None) -> None:
+    """Print a line, also in a signal handler, which may have interrupted another that is printed.
+
+    Args:
+        text: the line.
+        file: where to; None, as `sys.stderr` may be, for nowhere.
+    """
+    if file is None:
+        return  # `print` would take standard output for it
+    try:
+        print(
+            f"{text}\n", end="", file=file, flush=True
+        )  # as one, for other threads print as well
+    except RuntimeError:
+        # A "reentrant call" of the buffer, which has to be passed by.
+        try:
+            os.write(file.fileno(), f"{text}\n".encode())
+        except (OSError, ValueError):
+            pass
+    except (OSError, ValueError):
+        pass  # nobody reads it any more, or it is closed: that is no reason not to go on
+
+
+def _shows(logger: logging.Logger, level: int) -> bool:
+    """Tell whether a record of a logger would be written anywhere."""
+    if not logger.isEnabledFor(level):
+        return False
+    handlers = list(_handlers(logger))
+    if not handlers and logging.lastResort is not None:
+        handlers = [logging.lastResort]
+    return any(
+        handler.level <= level and not isinstance(handler, logging.NullHandler)
+        for handler in handlers
+    )
+
+
+def _handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
+    """Give the handlers that a logger's records reach."""
+    current: logging.Logger | None = logger
+    while current is not None:
+        yield from current.handlers
+        current = current.parent if current.propagate else None

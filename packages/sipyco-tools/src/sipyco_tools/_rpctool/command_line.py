@@ -1,0 +1,154 @@
+"""The options that all actions of `sipyco_rpctool` have, and how it names a server."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sipyco_tools._cli import arguments
+from sipyco_tools._cli.output import show
+
+_DISTRIBUTIONS: Final = ("sipyco", "sipyco-pyon", "sipyco-rpc", "sipyco-sync", "sipyco-tools")
+_EXTRAS: Final = ("numpy", "rich")
+_IN_BRACKETS: Final = re.compile(r"\[([^]]*)\](?::(.*))?")
+_WITH_PORT: Final = re.compile(r"([^:]+):([^:]*)")  # an IPv6 address has more colons
+
+
+class _Version(argparse.Action):
+    """Prints the versions of what is installed, and ends the program."""
+
+    def __call__(self, *args: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        for name in (*_DISTRIBUTIONS, *_EXTRAS):
+            try:
+                show(f"{name} {version(name)}")
+            except PackageNotFoundError:
+                pass  # one may do without the others
+        show(f"Python {sys.version.split()[0]} on {sys.platform}")
+        raise SystemExit(0)
+
+
+def add_options(parser: argparse.ArgumentParser, *, repeated: bool = False) -> None:
+    """Add the options that all actions have.
+
+    Args:
+        parser: that of the command, or of an action.
+        repeated: it is the parser of an action: the options are accepted, in place of those of
+            the command, and neither listed again nor given defaults.
+    """
+    options = [
+        parser.add_argument(
+            "--version",
+            action=_Version,
+            nargs=0,
+            help="show the versions of what is installed, and leave",
+        ),
+        parser.add_argument(
+            "-t", "--target", metavar="TARGET", help="the target; needed if the server has several"
+        ),
+        arguments.add_ssl_option(parser, "the server's certificate"),
+        parser.add_argument(
+            "--timeout",
+            type=arguments.timeout,
+            metavar="SECONDS",
+            help="give up when the server does not answer for so long (default: wait)",
+        ),
+        parser.add_argument(
+            "--max-line",
+            type=arguments.size,
+            metavar="BYTES",
+            help="longest message to accept, such as 64M (default: 128M)",
+        ),
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            help="write results and errors as JSON (PYON v2), one line each, for other programs",
+        ),
+        parser.add_argument(
+            "-v", "--verbose", action="store_true", help="show the traceback of an exception"
+        ),
+    ]
+    if repeated:
+        for option in options:
+            option.default = option.help = argparse.SUPPRESS
+
+
+class RecordingParser(argparse.ArgumentParser):
+    """A parser that can be asked for its options.
+
+    Attributes:
+        values: the names of the options, with the number of words that follow each.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.values: dict[str, int] = {}
+        super().__init__(**options)
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        action = super().add_argument(*names, **options)
+        count = 1 if action.nargs is None else action.nargs
+        count = count if isinstance(count, int) else 0  # it may have one or not
+        self.values.update(dict.fromkeys(action.option_strings, count))
+        return action
+
+
+class CommandLineParser(RecordingParser):
+    """The parser of the whole command: the server may be two words, or one: `[::1]:3253`.
+
+    Attributes:
+        actions: the parsers of the actions, by their names.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.actions: dict[str, RecordingParser] = {}
+        super().__init__(**options)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        words = list(sys.argv[1:] if args is None else args)
+        first = first_positional(words, self.values)
+        words[first : first + 1] = [
+            part for word in words[first : first + 1] for part in split_address(word)
+        ]
+        return super().parse_known_args(words, namespace)
+
+
+def first_positional(words: Sequence[str], values: dict[str, int], start: int = 0) -> int:
+    """Find the first word that belongs to no option.
+
+    Where there is none, it is what would come next, if the last option has all that belongs to it.
+
+    Args:
+        words: of the command line.
+        values: how many words belong to each option; to those that are not there, none.
+        start: where to begin to look.
+    """
+    index = start
+    while index < len(words):
+        word = words[index]
+        if word == "--":
+            return index + 1
+        if not word.startswith("-") or word == "-":
+            break
+        index += 1 + _values_of(word, values)
+    return index
+
+
+def _values_of(word: str, values: dict[str, int]) -> int:
+    if word.startswith("--") and word not in values and "=" not in word:
+        # They may be shortened.
+        found: Iterable[str] = [option for option in values if option.startswith(word)]
+    else:
+        found = [word]
+    return max((values.get(option, 0) for option in found), default=0)
+
+
+def split_address(word: str) -> list[str]:
+    """Give SERVER and PORT of what has both, such as `host:3253`; or the one word that it is."""
+    found = _IN_BRACKETS.fullmatch(word) or _WITH_PORT.fullmatch(word)
+    return [word] if found is None else [part for part in found.groups() if part is not None]

@@ -1,0 +1,106 @@
+"""Lines for people: shown once, whatever the logging of the program, and never on stdout."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from sipyco_rpc.support import notices
+from support.environment import as_installed
+
+PROGRAM = """
+import logging, sys
+from sipyco_rpc.support.notices import announce
+logger = logging.getLogger("sipyco.pc_rpc")
+{setup}
+announce(logger, "serving %s", "lda")
+logger.info("something else")
+"""
+
+TWO_HANDLERS = """
+logging.basicConfig()
+logging.root.setLevel(logging.INFO)
+logging.root.handlers[0].setLevel("{}")
+logging.root.addHandler(logging.StreamHandler(open("/dev/null", "w")))
+"""
+
+SETUPS = {
+    "nothing": ("", "serving lda\n"),
+    "default": ("logging.basicConfig()", "INFO:sipyco.pc_rpc:serving lda\n"),
+    "own format": (
+        "logging.basicConfig(format='[%(levelname)s] %(message)s')",
+        "[INFO] serving lda\n",
+    ),
+    "verbose": (
+        "logging.basicConfig(level=logging.INFO)",
+        "INFO:sipyco.pc_rpc:serving lda\nINFO:sipyco.pc_rpc:something else\n",
+    ),
+    "quiet": ("logging.basicConfig(level=logging.ERROR)", ""),
+    "disabled": ("logging.disable(logging.CRITICAL)", ""),
+    "a handler's level": (
+        "logging.basicConfig(level=1); logging.root.handlers[0].setLevel(logging.WARNING)",
+        "INFO:sipyco.pc_rpc:serving lda\n",
+    ),
+    "nowhere": ("logging.root.addHandler(logging.NullHandler())", ""),
+    "elsewhere": (
+        "logging.root.addHandler(logging.StreamHandler(open('/dev/null', 'w')))",
+        "serving lda\n",
+    ),
+    "elsewhere from INFO on, here from WARNING on": (
+        TWO_HANDLERS.format("WARNING"),
+        "INFO:sipyco.pc_rpc:serving lda\n",
+    ),
+    "elsewhere from INFO on, here from ERROR on": (
+        TWO_HANDLERS.format("ERROR"),
+        "",
+    ),
+    "a logger on its own": (
+        "logger.propagate = False; logging.basicConfig(); logger.addHandler(logging.Handler(50))",
+        "",
+    ),
+    "no stderr": ("sys.stderr = None", ""),
+}
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_a_line_is_shown_once_and_never_on_stdout(name: str) -> None:
+    setup, expected = SETUPS[name]
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(setup=setup)],
+        capture_output=True,
+        text=True,
+        env=as_installed(),
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("", expected)
+
+
+def test_a_record_in_a_file_is_not_shown_on_stderr_as_well(tmp_path: object) -> None:
+    setup = f"logging.basicConfig(filename={str(tmp_path) + '/log'!r}, level=logging.INFO)"
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(setup=setup)], capture_output=True, check=True
+    )
+    assert (ended.stdout, ended.stderr) == (b"", b"")
+    with open(f"{tmp_path}/log") as log:
+        assert log.readline() == "INFO:sipyco.pc_rpc:serving lda\n"
+
+
+def test_it_is_a_record_of_the_place_that_announces(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("sipyco.pc_rpc")
+    with caplog.at_level(logging.INFO, logger="sipyco.pc_rpc"):
+        notices.announce(logger, "serving %s", "lda")
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage()) == (logging.INFO, "serving lda")
+    assert record.filename == "test_notices.py"
+
+
+def test_a_python_without_a_last_resort_shows_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging, "lastResort", None)
+    logger = logging.Logger("alone", logging.WARNING)
+    notices.announce(logger, "serving")
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,94 @@
+"""A new driver's package: it is made of a name, and its own tests pass at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sipyco_tools._rpctool.new_driver import create_driver
+
+pytestmark = pytest.mark.one_python
+
+
+def test_the_files_are_named_after_the_driver(tmp_path: Path) -> None:
+    directory = tmp_path / "new" / "lda"
+    files = create_driver("lda", directory, 3253)
+    assert [path.as_posix() for path in files] == [
+        "README.md",
+        "lda.service",
+        "pyproject.toml",
+        "src/lda/__init__.py",
+        "src/lda/__main__.py",
+        "src/lda/device.py",
+        "src/lda/driver.py",
+        "src/lda/py.typed",
+        "tests/conftest.py",
+        "tests/test_driver.py",
+        "tests/test_service.py",
+    ]
+    assert all((directory / path).is_file() for path in files)
+
+
+def test_name_and_port_are_in_them(tmp_path: Path) -> None:
+    create_driver("ion_pump", tmp_path, 3300)
+    texts = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert "class IonPump:" in texts["driver.py"]
+    assert '"""Driver and network service of an ion pump."""' in texts["__init__.py"]
+    assert "simple_network_args(parser, 3300, ssl=True)" in texts["__main__.py"]
+    assert "ExecStart=/usr/local/bin/ion_pump " in texts["ion_pump.service"]
+    assert not [name for name, text in texts.items() if "$" in text]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "a word of letters"),
+        ("two words", "a word of letters"),
+        ("../lda", "a word of letters"),
+        ("class", "a word of letters"),
+        ("größe", "a word of letters"),
+        ("Lda", "lower-case"),
+        ("_lda", "lower-case"),
+        ("json", "there is a module `json` already"),
+        ("sipyco", "there is a module `sipyco` already"),
+        ("tests", "there is a module `tests` already"),
+    ],
+)
+def test_a_name_that_could_not_be_imported_is_refused(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        create_driver(name, tmp_path / "new", 3253)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_directory_with_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(FileExistsError, match="not empty"):
+        create_driver("lda", tmp_path, 3253)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+@pytest.mark.slow
+def test_its_own_tests_pass_and_its_types_are_sound(tmp_path: Path) -> None:
+    create_driver("ion_pump", tmp_path, 3253)
+    # As in an environment in which it is installed; the service is a process of its own.
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
+    for command in (
+        ["pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        ["mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "-p", "ion_pump"],
+    ):
+        run = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
