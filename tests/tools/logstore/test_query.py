@@ -111,6 +111,7 @@ WORDS = st.text(alphabet="ab\"'*%_\\^(){}:-+.,; ANDORTé\n\0", min_size=1, max_s
 )
 
 
+@pytest.mark.one_python
 @given(st.lists(WORDS, max_size=4), st.booleans())
 def test_no_text_is_an_error(words: list[str], full_text: bool) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
@@ -140,6 +141,7 @@ NAMES = st.text(alphabet="ab*[?.", max_size=4)
 TIMES = st.none() | st.sampled_from([1.0, 2.0, 3.0])
 
 
+@pytest.mark.one_python
 @given(
     st.lists(
         st.builds(

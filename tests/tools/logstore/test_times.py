@@ -83,6 +83,7 @@ def outcome(parse: Callable[[str], Any], text: str) -> Any:
         return str(exc)
 
 
+@pytest.mark.one_python
 @given(st.text(alphabet="0123456789:.-+@TZ hmdwsagoy") | st.text())
 def test_any_text_is_a_time_or_refused(text: str) -> None:
     found = outcome(parsed_time, text)
@@ -93,12 +94,14 @@ def test_any_text_is_a_time_or_refused(text: str) -> None:
         assert math.isfinite(found)
 
 
+@pytest.mark.one_python
 @given(st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)))
 def test_iso_times_are_read_as_python_writes_them(when: datetime) -> None:
     assert parsed_time(when.isoformat(), NOW) == when.timestamp()
     assert parsed_time(str(when), NOW) == when.timestamp()
 
 
+@pytest.mark.one_python
 @given(st.integers(0, 10**6), st.sampled_from("smhdw"))
 def test_durations_are_so_long_ago(number: int, unit: str) -> None:
     seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[unit]
@@ -127,6 +130,7 @@ def test_sizes(text: str, size: int) -> None:
     assert parsed_size(text) == size
 
 
+@pytest.mark.one_python
 @given(st.text() | st.from_regex(r"[0-9]{0,30}(\.[0-9]*)?[kMGTiB]*", fullmatch=True))
 def test_any_text_is_a_size_or_refused(text: str) -> None:
     found = outcome(parsed_size, text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sipyco_rpc.net.signals import SignalHandler
+from sipyco_rpc.net.systemd import ServiceManager
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.pc_rpc import Server as RPCServer
 from sipyco_tools._logging.records import SourceFilter
@@ -61,11 +62,18 @@ class StoringServer(Server):
     Args:
         stores: the handlers that store.
         max_connections: see `AsyncioServer`.
+
+    Attributes:
+        listening: on which addresses, and who can reach them.
     """
 
     def __init__(self, stores: Sequence[QueuedHandler], max_connections: int | None) -> None:
         super().__init__(max_connections=max_connections)
+        self.listening = ""
         self._stores = stores
+
+    def _listening(self, text: str) -> None:
+        self.listening = text  # it is said with the rest, when all is ready
 
     def status(self) -> dict[str, Any]:
         """Tell what `Server.status` tells, and of each place where records are stored."""
@@ -166,6 +174,7 @@ class _Serving:
         self._plan = plan
         self._stores = stores
         self._gone = gone
+        self._service_manager = ServiceManager()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def nobody_looks(self) -> None:
@@ -192,13 +201,18 @@ class _Serving:
                 ) as status:
                     if plan.status_port is not None:
                         await status.start(_LOCALHOST, plan.status_port)
-                    logger.info("%s", self._ready(server, status))
+                    ready = self._ready(server, status)
+                    logger.info("%s", ready)
+                    self._service_manager.ready(ready)
                     await self._wait(signals)
-                    logger.info("stopping, with what has come until now")
+                    why = signals.caught or "nobody reads what it prints"
+                    logger.info("stopping, with what has come until now: %s", why)
+                    self._service_manager.stopping(why)
                     received = server.status()["received"]
             logger.info("stopped; %d records were received", received)
         finally:
             signals.teardown()
+            self._service_manager.close()
 
     async def _wait(self, signals: SignalHandler) -> None:
         waiting: set[asyncio.Future[Any]] = {
@@ -212,9 +226,7 @@ class _Serving:
 
     def _ready(self, server: StoringServer, status: RPCServer) -> str:
         """Say what is ready: where it listens, and where records are found."""
-        addresses = " and ".join(server.status()["addresses"])
-        tls = "with TLS" if self._plan.ssl_config else "without TLS"
-        parts = [f"listening on {addresses}, {tls}"]
+        parts = [server.listening]
         if self._plan.stores:
             parts.append(f"storing in {' and '.join(store.what for store in self._plan.stores)}")
         if self._plan.printed is not None:
