@@ -305,7 +305,8 @@ def test_coroutines_run_at_exit_and_the_latest_comes_first() -> None:
 
 
 PROGRAM = """
-import argparse, asyncio
+import argparse, asyncio, logging
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells how long things take
 from sipyco_tools.common_args import (
     bind_address_from_args, init_logger_from_args, simple_network_args, verbosity_args
 )

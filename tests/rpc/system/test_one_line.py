@@ -18,7 +18,8 @@ from sipyco_rpc.support import one_line
 from support.peers import DEADLINE, HOST
 
 LOOP = """
-import sys
+import logging, sys
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells how long things take
 from sipyco_rpc.pc_rpc import simple_server_loop
 class Lda: pass
 host, port, *paths = sys.argv[1:]
@@ -160,6 +161,12 @@ def test_of_several_addresses_the_one_that_cannot_be_had_is_named(taken: int) ->
     exc = refused(["127.0.0.2", HOST], taken)
     assert f"could not listen on {HOST} port {taken} (" in str(exc)
     assert exc.errno == errno.EADDRINUSE
+
+
+def test_an_address_that_is_another_computers_is_not_left_out() -> None:
+    exc = refused([HOST, "192.0.2.1"], 0)
+    assert exc.errno == errno.EADDRNOTAVAIL
+    assert "could not listen on 192.0.2.1 port 0 (this computer has no such address" in str(exc)
 
 
 def test_ports_that_the_system_keeps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from sipyco_rpc.net.admission import Admission
 from sipyco_rpc.net.keepalive import set_keepalive
 from sipyco_rpc.net.listening import (
     Accepted,
+    bound,
     checked_addresses,
     describe_listening,
     listen,
@@ -182,9 +183,8 @@ class Listener:
         accept = partial(self._accept, contexts)
         self._accepting = True
         try:
-            self.server = await listen(
-                lambda: Accepted(accept), usable(host) if isinstance(host, list) else host, port
-            )
+            host = usable(host) if isinstance(host, list) else host
+            self.server = bound(await listen(lambda: Accepted(accept), host, port), host)
         except OSError as exc:
             raise await not_listening(host, port, exc) from exc
         tls = contexts() is not None

@@ -59,32 +59,53 @@ def checked_addresses(
     return host, checked_port(0 if port is None else port, listening=True)
 
 
+def bound(server: asyncio.Server, host: str | list[str] | None) -> asyncio.Server:
+    """Make sure that a server listens on all addresses that it was given; return it.
+
+    Since Python 3.13, asyncio leaves out those that this computer does not have.
+    """
+    having = {
+        ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]) for sock in server.sockets
+    }
+    for each in host if isinstance(host, list) else ():
+        try:
+            wanted = ipaddress.ip_address(each.partition("%")[0])
+        except ValueError:
+            continue  # a name
+        if wanted not in having:
+            server.close()
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    return server
+
+
 async def not_listening(host: str | list[str] | None, port: int, exc: OSError) -> OSError:
     """Give the error of a server that cannot listen: which address it is, and who may have it."""
     if isinstance(exc, socket.gaierror):
         return in_one_line(await unresolved(host, port, exc))
-    if exc.errno not in _REASONS:
-        return exc
-    where = " and ".join(format_address(each, port) for each in _failing(host, port, exc.errno))
-    tool = _TOOLS.get(sys.platform, "netstat -ano").format(port=port)
-    reason = _REASONS[exc.errno].format(tool=tool)
-    words = os.strerror(exc.errno)
-    return in_one_line(type(exc)(exc.errno, f"{words}: could not listen on {where} ({reason})"))
-
-
-def _failing(host: str | list[str] | None, port: int, number: int) -> list[str]:
-    """Find which of several addresses it is; all of them, if that cannot be found any more."""
     hosts = [each or "all addresses" for each in (host if isinstance(host, list) else [host])]
-    if len(hosts) == 1:
-        return hosts
+    failing = _failing(hosts, port)
+    # Since Python 3.13, asyncio gives no number where none of the addresses is there.
+    number = exc.errno or next(iter(failing.values()), None)
+    if number not in _REASONS:
+        return exc
+    found = [each for each in hosts if failing.get(each) == number] or hosts
+    where = " and ".join(format_address(each, port) for each in found)
+    tool = _TOOLS.get(sys.platform, "netstat -ano").format(port=port)
+    reason = _REASONS[number].format(tool=tool)
+    words = os.strerror(number)
+    return in_one_line(OSError(number, f"{words}: could not listen on {where} ({reason})"))
+
+
+def _failing(hosts: list[str], port: int) -> dict[str, int | None]:
+    """Give the numbers of the errors of addresses that cannot be listened on."""
+    failing = {}
     for each in hosts:
         family = socket.AF_INET6 if ":" in each else socket.AF_INET
         try:
             socket.create_server((each, port), family=family).close()
         except OSError as exc:
-            if exc.errno == number:
-                return [each]
-    return hosts
+            failing[each] = exc.errno
+    return failing
 
 
 async def unresolved(
