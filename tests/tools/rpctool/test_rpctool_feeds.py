@@ -23,6 +23,7 @@ from sipyco_tools._rpctool.feeds import mod_text
 from sipyco_tools._rpctool.values import UsageError
 from sipyco_tools.logging_tools import LogForwarder
 from support.certificates import paths_of
+from support.environment import without_durations
 from support.peers import DEADLINE, HOST, running_server, until
 from support.programs import free_port
 
@@ -41,9 +42,11 @@ def publisher(notifier: Notifier, **start: Any) -> Iterator[int]:
 
 
 def run(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done = subprocess.run(
         [*COMMAND, str(port), *arguments], capture_output=True, text=True, timeout=DEADLINE
     )
+    done.stderr = without_durations(done.stderr)
+    return done
 
 
 @contextlib.contextmanager
@@ -62,6 +65,11 @@ def started(port: int, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         timer.cancel()
         process.kill()
         process.communicate()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    out, err = process.communicate(timeout=DEADLINE)
+    return out, without_durations(err)
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
@@ -90,7 +98,7 @@ def test_a_structure_is_watched_until_ctrl_c(notifier: Notifier) -> None:
         notifier["label"] = "b"
         assert line_of(process) == "datasets['label'] = 'b'\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=DEADLINE)
+        out, err = ended(process)
     assert (out, err, process.returncode) == ("", "", 130)
 
 
@@ -123,7 +131,7 @@ def test_the_end_of_a_publisher_is_said(notifier: Notifier) -> None:
         with publisher(notifier) as port:
             process = stack.enter_context(started(port, "watch", "datasets"))
             line_of(process)
-        out, err = process.communicate(timeout=DEADLINE)
+        out, err = ended(process)
     assert (out, process.returncode) == ("", 1)
     assert err.startswith(f"sipyco_rpctool: connection error: {HOST} port {port}: EOFError: lost ")
     assert len(err.splitlines()) == 1
@@ -151,7 +159,7 @@ def test_a_watch_that_nobody_reads_ends_quietly(notifier: Notifier) -> None:
         notifier["label"] = "c"
         assert process.wait(DEADLINE) == 1
         assert process.stderr is not None
-        assert process.stderr.read() == ""
+        assert without_durations(process.stderr.read()) == ""
         process.stdout = None
 
 
@@ -196,7 +204,10 @@ def forwarder(port: int, **options: Any) -> Iterator[logging.Logger]:
 
 def listening(process: subprocess.Popen[str]) -> None:
     assert process.stderr is not None
-    assert "listening on" in process.stderr.readline()
+    line = process.stderr.readline()
+    while line and not without_durations(line):
+        line = process.stderr.readline()
+    assert "listening on" in line
 
 
 def test_what_programs_log_is_printed() -> None:
@@ -207,7 +218,7 @@ def test_what_programs_log_is_printed() -> None:
             logger.warning("two lines:\n\x1b[31mred")
             first, second = line_of(process), line_of(process)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=DEADLINE)
+        out, err = ended(process)
     assert " WARNING  " in first
     assert first.endswith(":under.test: two lines:\n")
     assert second == "    \\x1b[31mred\n"
