@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from sipyco_rpc._server.call_record import CallRecord, TargetCalls
 from sipyco_rpc._server.generator import GeneratorTable, ServedGenerator
 from sipyco_rpc._server.worker import Outcome
+from sipyco_rpc.wire.requests import CallRequest
+
+
+def record_of_call() -> CallRecord:
+    """Make the record of a call that is under way."""
+    return CallRecord(TargetCalls(), CallRequest("f", [], {}), "a client")
 
 
 class Items(GeneratorTable):
@@ -33,11 +40,11 @@ class Items(GeneratorTable):
     def writable(self) -> bool:
         return self.can_write
 
-    def send_item(self, number: int, outcome: list[Any]) -> None:
+    def send_item(self, number: int, outcome: list[Any], record: CallRecord) -> None:
         self.given.extend(outcome)
         self.left -= 1
 
-    def ended(self, number: int, exc: BaseException | None) -> None:
+    def ended(self, number: int, exc: BaseException | None, record: CallRecord) -> None:
         self.ends.append(exc)
 
     def failed(self, outcome: Outcome) -> None:

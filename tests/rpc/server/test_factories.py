@@ -55,7 +55,9 @@ def test_clients_are_told_why(tls: bool, caplog: pytest.LogCaptureFixture) -> No
             assert caught.value.__notes__[0] == "The server could not make the target `t`."
             assert isinstance(caught.value.__cause__, FileNotFoundError)
             assert "in __init__" in "".join(caught.value.parent_traceback)  # type: ignore[attr-defined]
-    assert caplog.text.count("the target `t` could not be made") == 4
+    assert caplog.text.count("the target `t` could not be made") == 2  # and then how often
+    assert "the laser is not there (the latest of 3 like it)" in caplog.text
+    assert caplog.text.count("Traceback") == 2  # with that of its cause
 
 
 def test_the_failure_takes_the_place_of_the_names() -> None:

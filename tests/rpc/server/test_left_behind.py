@@ -19,7 +19,7 @@ from sipyco_rpc._server.generator import ServedGenerator
 from sipyco_rpc._server.target import Target
 from sipyco_rpc._server.worker import Outcome, Worker
 from sipyco_rpc.pc_rpc import Client, Server
-from support.generators import Items
+from support.generators import Items, record_of_call
 from support.peers import DEADLINE, HOST, Peer, connected, rpc_server, running_server, until
 
 HELLO = b"ARTIQ pc_rpc\nt pyon_v2 frames\n"
@@ -125,7 +125,7 @@ def test_a_generator_waits_longer_for_a_client_that_reads_slowly(
 
     async def main() -> None:
         table = Items(credit=2, writable=False)
-        stream = ServedGenerator(1, numbers(), Target("t", None), table)
+        stream = ServedGenerator(1, numbers(), Target("t", None), table, record_of_call())
         stream.end_after_last()
         for _ in range(20):
             await asyncio.sleep(0.001)

@@ -140,10 +140,13 @@ def test_another_server_says_it_once_through_a_relay() -> None:
 
 
 def test_what_is_no_error_of_arguments_is_not_looked_at() -> None:
+    misfit = functools.partial(Psu().set_voltage)
     for exc in (ValueError("x"), KeyError("x")):
-        note_signature("f", Psu().set_voltage, (), {}, exc)
+        note_signature("f", misfit, exc)
         assert not hasattr(exc, "__notes__")
     exc = TypeError("x")
-    note_signature("f", functools.partial(Psu().set_voltage), (), {}, exc)
-    note_signature("f", type, (), {}, exc)
+    note_signature("f", Psu().set_voltage, exc)  # a call without its arguments
+    note_signature("f", functools.partial(functools.partial), exc)  # what is no function
     assert not hasattr(exc, "__notes__")
+    note_signature("f", misfit, exc)
+    assert exc.__notes__ == ["signature: f(channel, volts=1.5, *, slew='fast')"]

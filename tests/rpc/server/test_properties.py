@@ -168,10 +168,9 @@ def test_what_getters_and_setters_raise_is_raised() -> None:
         assert not hasattr(client, "lost")
         with pytest.raises(RuntimeError, match="StopIteration"):
             client.stopped
-        with pytest.raises(TypeError, match="one value, and the getter has returned a generator"):
-            client.steps
-        with pytest.raises(TypeError, match="iterator"):
-            client.items
+        for name in ("steps", "items"):  # one value is asked for, and nobody takes items
+            with pytest.raises(TypeError, match=r"generator|iterator"):
+                getattr(client, name)
         for name in ("serial", "model"):
             with pytest.raises(
                 AttributeError, match=f"property `{name}` has no setter: it can be"

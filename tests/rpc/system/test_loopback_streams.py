@@ -19,7 +19,7 @@ from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.worker import Outcome, Worker
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, Server, call_timeout
 from support.feeds import comes_true, port_of
-from support.generators import Items
+from support.generators import Items, record_of_call
 from support.peers import DEADLINE, HOST, connected, running_server, until
 
 SERVERS: dict[str, dict[str, bool]] = {
@@ -466,7 +466,8 @@ def test_a_step_that_is_cancelled_before_it_begins_leaves_the_generator_to_be_cl
         table = Items(credit=items)
         generator = target.asynchronous(9)
         served = target_module.Target("t", target, lock=lock)
-        stream = ServedGenerator(1, generator, served, table)  # type: ignore[arg-type]
+        record = record_of_call()
+        stream = ServedGenerator(1, generator, served, table, record)  # type: ignore[arg-type]
         stream.resume_soon()
         while len(table.given) < items:
             await asyncio.sleep(0)

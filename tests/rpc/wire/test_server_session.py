@@ -13,7 +13,14 @@ from sipyco_rpc.wire import server_session
 from sipyco_rpc.wire.exceptions import GenericRemoteException, unpack_exception
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.messages import MessageReader
-from sipyco_rpc.wire.requests import CallRequest, CancelRequest, ListRequest, NextRequest
+from sipyco_rpc.wire.requests import (
+    CallRequest,
+    CancelRequest,
+    ListRequest,
+    NextRequest,
+    PingRequest,
+    StatusRequest,
+)
 from sipyco_rpc.wire.server_handshake import (
     BannerReceived,
     State,
@@ -232,7 +239,10 @@ def test_requests_are_taken() -> None:
         (b"\xff\xfe\xff", "not"),
         (b"[]", "a request is a dictionary"),
         (b'{"action":5}', "an action is a string, got 5"),
-        (b'{"action":"stop"}', r"unknown action 'stop'; .*: 'call', 'get_rpc_method_list'$"),
+        (
+            b'{"action":"stop"}',
+            r"unknown action 'stop'; .*: 'call', 'get_rpc_method_list', 'ping', 'status'$",
+        ),
         (b'{"action":"next","n":1}', "unknown action 'next'"),  # there is one call at a time
         (b'{"action":"cancel"}', "unknown action 'cancel'"),
         (b'{"action":"call","args":[],"kwargs":{}}', "`name`"),
@@ -350,8 +360,34 @@ def test_to_go_on_by_nothing_is_refused() -> None:
 
 
 def test_the_actions_of_frames_are_named() -> None:
-    with pytest.raises(ValueError, match=r"'call', 'get_rpc_method_list', 'next', 'cancel'$"):
+    actions = r"'call', 'get_rpc_method_list', 'ping', 'status', 'next', 'cancel'$"
+    with pytest.raises(ValueError, match=actions):
         frames().receive_request(line(b'{"action":"stop"}'))
+
+
+def test_the_status_may_be_asked_for_unless_it_is_switched_off() -> None:
+    assert lines().receive_request(line(b'{"action":"status"}')) == StatusRequest()
+    assert v1().receive_request(line(b"{'action': 'status'}")) == StatusRequest()
+    session = selected_session(FRAMES, status=False)
+    with pytest.raises(ValueError, match=r"unknown action 'status'; .* 'ping', 'next', 'cancel'$"):
+        session.receive_request(line(b'{"action":"status"}'))
+
+
+def test_a_ping_is_answered_by_its_number() -> None:
+    session = frames()
+    assert session.receive_request(line(b'{"action":"ping"}', 3)) == PingRequest()
+    assert session.under_way(3)
+    assert session.reply(3, None) == [b'#3 26\n{"status":"ok","ret":null}']
+    assert not session.under_way(3)
+
+
+@pytest.mark.parametrize("action", [b"ping", b"status"])
+def test_what_is_answered_needs_a_number_that_is_free(action: bytes) -> None:
+    request = b'{"action":"%b"}' % action
+    with pytest.raises(ProtocolError, match="1 or more"):
+        frames().receive_request(line(request, 0))
+    with pytest.raises(ProtocolError, match="call number 1 is under way already"):
+        frames(1).receive_request(line(request, 1))
 
 
 def test_replies_have_the_numbers_of_their_requests() -> None:

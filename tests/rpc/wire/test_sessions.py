@@ -185,6 +185,34 @@ class TestClient:
         with pytest.raises(IncompatibleServer, match=r"expected a reply in PYON v2"):
             client().receive_reply(line(reply))
 
+    def test_asks_for_the_status_and_pings(self) -> None:
+        session = client()
+        assert session.ask_status() == (b'{"action":"status"}\n', [])
+        assert session.ping() == (b'{"action":"ping"}\n', [])
+
+    def test_takes_the_status(self) -> None:
+        session = client()
+        assert session.receive_status(line(b'{"status":"ok","ret":{"a":1}}')) == {"a": 1}
+
+    def test_says_of_a_server_that_tells_no_status_what_it_said(self) -> None:
+        failure = b'{"status":"failed","exception":{"class":"ValueError","message":"what?"}}'
+        with pytest.raises(IncompatibleServer) as caught:
+            client().receive_status(line(failure))
+        assert str(caught.value) == (
+            "the server does not tell its status: it is of an older version, or its status is "
+            "switched off (it said: ValueError: what?)"
+        )
+
+    def test_refuses_what_is_no_status(self) -> None:
+        with pytest.raises(IncompatibleServer, match="expected a status, got"):
+            client().receive_status(line(b'{"status":"ok","ret":5}'))
+
+    def test_takes_any_answer_to_a_ping_for_one(self) -> None:
+        client().receive_pong(line(b'{"status":"ok","ret":null}'))
+        client().receive_pong(line(b'{"status":"failed","exception":{"message":"what?"}}'))
+        with pytest.raises(IncompatibleServer):
+            client().receive_pong(line(b"what?"))
+
     def test_says_how_long_a_reply_was(self) -> None:
         with pytest.raises(LineTooLong, match="line of 7 bytes is too long: the limit is 5"):
             client().receive_reply(line(LineTooLong(7, 5)))

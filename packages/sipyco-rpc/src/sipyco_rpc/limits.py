@@ -69,6 +69,10 @@ MAX_GENERATORS: Final = 1000  # generators; each holds what its method holds
 """Generators that run for one client, those that are being ended among them. The call of one more
 is a `RuntimeError`."""
 
+MAX_COUNTED_METHODS: Final = 1000  # methods; more are made up by peers, where a client is relayed
+"""Methods of one target whose calls are counted by their names. Those of all others are counted
+together, as `(others)`."""
+
 TIME_SLICE: Final = 0.005  # seconds; nobody notices it
 """Requests of one client before others have their turn. They go on in the next pass of the event
 loop."""
@@ -138,6 +142,14 @@ methods raise that nobody may be waiting for. The others are counted."""
 SUMMARY_INTERVAL: Final = 10.0  # seconds; summaries shall not flood the log either
 """The time in which so many log records may come. After it, and at the end, a record says how many
 more there were, and gives the latest."""
+
+MAX_SUMMARY_INTERVAL: Final = 600.0  # seconds; who looks for an error wants to know it goes on
+"""The time between two records about an error of a method that repeats; at first it is ten
+seconds, and doubles. When there was none for so long, the next one has its traceback again."""
+
+MAX_ERROR_KINDS: Final = 100  # kinds; the place in the source and the class make one
+"""Errors of the methods of one server that are counted by their kind. The one that is known for
+the longest time is forgotten, and has its traceback the next time."""
 
 STOP_TIMEOUT: Final = 2.0  # seconds; `stop` takes about one more for the connections
 """Handlers, after `stop` of a server has cancelled them. They are left behind, and connections

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from sipyco_rpc.net.workarounds import close
+from sipyco_rpc.support.quoting import excerpt
 
 WRITE_SIZE: Final = 64 * 1024  # bytes in one write; a transport may copy what is not sent at once
 OVERHEAD: Final = 128  # bytes that Python needs to keep a line or a write, beside its content
@@ -35,6 +37,7 @@ class SendQueue(asyncio.Protocol):
         feed: str,
         carrier: asyncio.Transport | None = None,
     ) -> None:
+        self.since = time.time()
         self.feed = feed
         self.peer = peer
         # Done when the connection has ended.
@@ -60,6 +63,16 @@ class SendQueue(asyncio.Protocol):
     def queued_bytes(self) -> int:
         """Bytes of memory that wait and count toward the limit."""
         return self._size - self._uncounted + OVERHEAD * len(self._queue)
+
+    def status(self) -> dict[str, Any]:
+        """Tell of the peer and what waits for it, in plain values; from any thread."""
+        return {
+            "client": self.peer,
+            "name": excerpt(self.feed),
+            "since": self.since,
+            "backlog_bytes": self._size,
+            "backlog_lines": self.queued_lines,
+        }
 
     @property
     def idle(self) -> bool:

@@ -144,6 +144,11 @@ class FeedServer(AsyncioServer):
             raise ValueError(f"max_backlog must be at least 1 byte, got {max_backlog}")
         self._max_backlog = max_backlog
 
+    def _peers(self) -> list[dict[str, Any]]:
+        """Tell of all peers, those that came first before the others; from any thread."""
+        queues = [queue for feed in list(self._feeds.values()) for queue in list(feed.queues)]
+        return [queue.status() for queue in sorted(queues, key=lambda queue: queue.since)]
+
     async def stop(self) -> None:
         """Send what waits where it can go at once, and close all connections. May be repeated."""
         for feed in self._feeds.values():

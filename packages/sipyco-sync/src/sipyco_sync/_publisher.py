@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
+from sipyco_rpc.net.listening import bound_addresses
 from sipyco_rpc.support.quoting import excerpt
+from sipyco_rpc.support.status import register
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import Feed, FeedServer
 from sipyco_sync._limits import MAX_BACKLOG
@@ -210,6 +212,7 @@ class Publisher(FeedServer):
         self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
         for name, notifier in notifiers.items():
             self.add(name, notifier)
+        register("publishers", self)
 
     def add(self, name: str, notifier: Notifier) -> None:
         """Publish one more notifier; at any time, in the loop that the publisher runs in.
@@ -275,6 +278,18 @@ class Publisher(FeedServer):
         if feed is None:
             raise ValueError("the notifier is not published here")
         _Announcer(feed)(mod)
+
+    def status(self) -> dict[str, Any]:
+        """Return where it listens, what it publishes, and who gets that; from any thread.
+
+        A server of RPC in the same process tells it to clients that ask for its status.
+        """
+        return {
+            "addresses": bound_addresses(self.server),
+            "notifiers": list(self.notifiers),
+            "subscribers": self._peers(),
+            "max_backlog_bytes": self._max_backlog,
+        }
 
     def _feed(self, name: str, peer: str) -> Feed | None:
         if name in self.notifiers:

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from sipyco_pyon import pyon
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
+from sipyco_rpc.net.listening import bound_addresses
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import belongs_to_parent
 from sipyco_rpc.support.quoting import excerpt
+from sipyco_rpc.support.status import register
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionState
 from sipyco_sync._feed_queue import OVERHEAD, SendQueue
 from sipyco_sync._feed_server import Feed, FeedServer
@@ -132,6 +134,7 @@ class Broadcaster(FeedServer):
         self._queue_limit = queue_limit
         self._feeds: dict[str, _Channel] = {}  # those that somebody listens on
         self._parents: str | None = None  # why there is nobody to listen, after a fork
+        register("broadcasters", self)
 
     def broadcast(self, name: str, obj: Any) -> None:
         """Send a message to all receivers of a channel; from any thread.
@@ -150,6 +153,18 @@ class Broadcaster(FeedServer):
             channel.put(line)
         elif self._parents is not None:
             raise RuntimeError(self._parents)
+
+    def status(self) -> dict[str, Any]:
+        """Return where it listens, and who listens on which channel; from any thread.
+
+        A server of RPC in the same process tells it to clients that ask for its status.
+        """
+        return {
+            "addresses": bound_addresses(self.server),
+            "receivers": self._peers(),
+            "max_backlog_bytes": self._max_backlog,
+            "queue_limit": self._queue_limit,
+        }
 
     def _after_fork(self) -> asyncio.AbstractEventLoop | None:
         if self.server is not None:

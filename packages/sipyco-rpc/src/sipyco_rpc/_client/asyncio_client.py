@@ -19,6 +19,7 @@ from sipyco_rpc._client.remote_method import (
     no_attribute,
 )
 from sipyco_rpc._client.signatures import signature_of
+from sipyco_rpc._client.status import ask_status_async, ping_async
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.errors import timeout_error
 from sipyco_rpc.net.keepalive import async_protocol, async_socket
@@ -148,14 +149,25 @@ class AsyncioClient(RemoteTarget):
 
     async def get_rpc_method_list(self) -> dict[str, Any]:
         """Ask the server for signatures and docstrings; see `Client.get_rpc_method_list`."""
-        connection = self.__connected()
-        if connection.session.selected_target is None:
-            raise ValueError("no target is selected; see `select_rpc_target`")
-        listing = await connection.list_methods()
+        listing = await self.__selected().list_methods()
         for name in self.__valid_methods:
             if not is_own(self, name):
                 self.__dict__.pop(name, None)  # made without knowing the listing
         return listing
+
+    async def get_rpc_status(self) -> dict[str, Any]:
+        """Ask the server what it knows of itself; see `Client.get_rpc_status`."""
+        return await ask_status_async(self.__selected())
+
+    async def ping_rpc(self) -> float:
+        """Measure how long a request and its answer take, in seconds; see `Client.ping_rpc`."""
+        return await ping_async(self.__selected())
+
+    def __selected(self) -> AsyncioConnection:
+        connection = self.__connected()
+        if connection.session.selected_target is None:
+            raise ValueError("no target is selected; see `select_rpc_target`")
+        return connection
 
     def close_rpc(self) -> Coroutine[Any, Any, None]:
         """Close the connection; calls that wait end with an error. May be repeated.

@@ -13,6 +13,7 @@ from sipyco_rpc._client.remote_method import (
     is_own,
     no_attribute,
 )
+from sipyco_rpc._client.status import ASKING, PING, ask_status, ping
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import client_ssl_contexts
@@ -120,6 +121,17 @@ class BestEffortClient(RemoteTarget):
     def get_rpc_method_list(self) -> dict[str, Any] | None:
         """Ask for signatures and docstrings, as `Client` does; None without a connection."""
         return self.__connection.list_methods()
+
+    def get_rpc_status(self) -> dict[str, Any] | None:
+        """Ask what the server knows of itself, as `Client` does; None without a connection."""
+        return self.__connection.ask(ASKING, ask_status)
+
+    def ping_rpc(self) -> float | None:
+        """Measure how long a request and its answer take, in seconds; None without a connection.
+
+        See `Client.ping_rpc`.
+        """
+        return self.__connection.ask(PING, ping)
 
     def close_rpc(self) -> None:
         """Close the connection, or stop trying to make one. May be repeated.

@@ -10,6 +10,7 @@ from sipyco_rpc._client.remote_method import (
     is_own,
     no_attribute,
 )
+from sipyco_rpc._client.status import ask_status, ping
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import client_ssl_context
@@ -127,9 +128,36 @@ class Client(RemoteTarget):
             dictionary with the fields of `inspect.FullArgSpec`. Where the server offers
             properties there is also `{"properties": {name: {"docstring": …, "settable": …}}}`.
         """
+        return self.__selected().list_methods()
+
+    def get_rpc_status(self) -> dict[str, Any]:
+        """Ask the server what it knows of itself: calls, connections, its process and more.
+
+        It answers while a method runs in a thread, and between two calls: it waits for no lock.
+
+        Returns:
+            A dictionary; the page "Status" of the reference has its keys and units.
+
+        Raises:
+            IncompatibleServer: it is of an older version, or its status is switched off.
+        """
+        return ask_status(self.__selected())
+
+    def ping_rpc(self) -> float:
+        """Measure how long a request to the server and its answer take together.
+
+        The server answers at once, unless a method blocks its event loop; one of an older version
+        refuses, which takes as long.
+
+        Returns:
+            Seconds.
+        """
+        return ping(self.__selected())
+
+    def __selected(self) -> BlockingConnection:
         if self.__connection.session.selected_target is None:
             raise ValueError("no target is selected; see `select_rpc_target`")
-        return self.__connection.list_methods()
+        return self.__connection
 
     def close_rpc(self) -> None:
         """Close the connection. May be repeated; the client cannot be used afterwards.

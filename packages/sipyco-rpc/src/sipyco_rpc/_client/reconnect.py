@@ -144,28 +144,33 @@ class ReconnectingConnection:
     def get_property(self, name: str) -> Any:
         """Ask for a property; give None without a connection."""
         what = f"reading `{self.selected_target}.{name}`"
-        return self._try(what, lambda connection: connection.get_property(name))
+        return self.ask(what, lambda connection: connection.get_property(name))
 
     def set_property(self, name: str, value: Any) -> None:
         """Give a property a value; do nothing without a connection."""
         what = f"setting `{self.selected_target}.{name}`"
-        self._try(what, lambda connection: connection.set_property(name, value))
+        self.ask(what, lambda connection: connection.set_property(name, value))
 
     def list_methods(self) -> dict[str, Any] | None:
         """Ask for signatures and docstrings; give None without a connection."""
-        listing = self._try("listing the methods", lambda connection: connection.list_methods())
+        listing = self.ask("listing the methods", lambda connection: connection.list_methods())
         if listing is not None:
             self._listing = listing
             self._generators.update(generators_in(listing))
         return listing
 
-    def _try(self, what: str, request: Callable[[BlockingConnection], T]) -> T | None:
-        """Make a request that is no call; give None where there is no connection for it."""
+    def ask(self, what: str, question: Callable[[BlockingConnection], T]) -> T | None:
+        """Ask the server something; give None without a connection.
+
+        Args:
+            what: the question, for log records.
+            question: asks it.
+        """
         connection = self.get()
         if connection is None:
             return None
         try:
-            return request(connection)
+            return question(connection)
         except _NETWORK_ERRORS as exc:
             self._note_loss(connection, what, exc)
             return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from sipyco_rpc._server.dispatcher import CallDispatcher
 from sipyco_rpc._server.replies import Replies
 from sipyco_rpc._server.request_queue import RequestQueue
+from sipyco_rpc._server.status import ConnectionReport
 from sipyco_rpc.net.sender import Sender
 from sipyco_rpc.net.workarounds import abort, close
 from sipyco_rpc.wire.frames import FrameError
@@ -18,9 +19,8 @@ from sipyco_rpc.wire.server_handshake import BannerReceived
 from sipyco_rpc.wire.session import ProtocolError
 
 if TYPE_CHECKING:
-    from sipyco_rpc._server.target import Target
+    from sipyco_rpc._server.service import Service
     from sipyco_rpc.net.admission import ConnectionSlot
-    from sipyco_rpc.support.log_limiter import LogLimiter
     from sipyco_rpc.wire.server_session import ServerSession
 
 logger = logging.getLogger("sipyco.pc_rpc")
@@ -36,27 +36,18 @@ class ServerConnection(asyncio.BufferedProtocol):
     Args:
         session: the conversation.
         slot: is told how far the client has come.
-        log_limiter: for what is said about the client.
-        make_target: gives the target of a name that the client has selected; may raise anything.
-        exits: is called with what a method or a target's constructor has raised, and with what
-            to call it; tells whether that ends the server.
+        service: what the server does for connections.
+
+    Attributes:
+        report: what there is to tell of it.
     """
 
-    def __init__(
-        self,
-        session: ServerSession,
-        slot: ConnectionSlot,
-        log_limiter: LogLimiter,
-        *,
-        make_target: Callable[[str], Target],
-        exits: Callable[[BaseException, str], bool],
-    ) -> None:
+    def __init__(self, session: ServerSession, slot: ConnectionSlot, service: Service) -> None:
+        self.report = ConnectionReport(slot.peer, session)
         self._session = session
         self._incoming = session.incoming
         self._slot = slot
-        self._log_limiter = log_limiter
-        self._make_target = make_target
-        self._exits = exits
+        self._service = service
         self._made = False  # `connection_made` was called
         self._transport: asyncio.Transport
         self._sender: Sender
@@ -71,6 +62,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._sender = Sender(self._transport)
+        self.report.made(self._transport, self._sender)
         self._sender.on_drained = self._resume
         self._sender.broken = lambda reason: self._fail(ProtocolError(reason))
         self._made = True
@@ -87,6 +79,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._ending:
             return
+        self.report.received += nbytes
         calls, queue = self._calls, self._queue
         if calls is None or queue is None:
             self._incoming.received(nbytes)
@@ -169,6 +162,7 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._sender.on_drained = lambda: None
                 self._sender.broken = lambda reason: None
                 self._calls = self._queue = None
+                self.report.ended()
 
     # The handshake.
 
@@ -182,7 +176,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _select(self, name: str) -> None:
         try:
-            target = self._make_target(name)
+            target = self._service.make_target(name)
             names = target.method_names()
             properties = target.property_names() if self._session.has_properties else ()
         except KeyboardInterrupt:
@@ -192,32 +186,28 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         self._sender.put(self._session.accept(names, properties))
         replies = Replies(
+            self._service,
+            self._slot.peer,
             name,
             self._session,
             self._sender,
-            self._log_limiter,
             on_put=self._reply_put,
-            exits=self._exits,
             end=self._end,
         )
-        self._calls = CallDispatcher(target, replies)
+        self._calls = CallDispatcher(target, replies, self._service.status)
         self._queue = RequestQueue(
             self._session, self._sender, self._transport, self._calls.handle, self._resume
         )
+        self.report.established(self._calls, self._queue)
         self._slot.established()
         self._queue.process(self._incoming.take(0))
 
     def _refuse_target(self, name: str, exc: BaseException) -> None:
         """Tell the client, if it can be told, that there is no target for it."""
-        if not self._exits(exc, f"making the target `{name}`"):
-            logger.error(
-                "error while serving %s: the target `%s` could not be made",
-                self._slot.peer,
-                name,
-                exc_info=exc,
-            )
+        if not self._service.exits(exc, f"making the target `{name}`"):
             if reply := self._session.refuse(exc):
                 self._sender.put(reply)
+            self._service.error_log.not_made(name, self._slot.peer, exc)
         self._end()
 
     # Requests.
@@ -268,7 +258,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _fail(self, exc: Exception) -> None:
         """Close the connection for a reason."""
         if isinstance(exc, (FrameError, ProtocolError)):
-            self._log_limiter.log(
+            self._service.log_limiter.log(
                 logger, logging.WARNING, "closing the connection from %s: %s", self._slot.peer, exc
             )
         else:

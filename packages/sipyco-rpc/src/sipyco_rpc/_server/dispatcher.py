@@ -6,19 +6,24 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
+from sipyco_rpc._server.call_record import CallRecord
 from sipyco_rpc._server.generator import GeneratorTable
 from sipyco_rpc._server.job import NEVER_AWAITABLE, Job, is_awaitable, is_generator
 from sipyco_rpc._server.listing import make_encodable
 from sipyco_rpc._server.misfits import note_signature
-from sipyco_rpc.support.quoting import call_text, excerpt, short_repr
+from sipyco_rpc._server.property_access import property_access
+from sipyco_rpc.support.quoting import call_text
 from sipyco_rpc.wire.requests import (
     CallRequest,
     GetPropertyRequest,
     ListRequest,
     NextRequest,
+    PingRequest,
     SetPropertyRequest,
+    StatusRequest,
 )
 from sipyco_rpc.wire.session import ProtocolError
 
@@ -34,6 +39,10 @@ logger = logging.getLogger("sipyco.pc_rpc")
 _DEBUG: Final = logging.DEBUG
 
 
+def _listing_text() -> str:
+    return "get_rpc_method_list()"
+
+
 class CallDispatcher:
     """Calls the methods of a target for one client, and answers.
 
@@ -43,19 +52,30 @@ class CallDispatcher:
     Args:
         target: what the client has selected.
         replies: tells the client what comes of its calls.
+        status: tells what the server knows of itself.
 
     Attributes:
         jobs: what is under way, by the numbers of the calls.
         generators: what gives items.
+        requests: how many there were.
     """
 
-    def __init__(self, target: Target, replies: Replies) -> None:
+    def __init__(
+        self, target: Target, replies: Replies, status: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.requests = 0
         self.jobs: dict[int, Job] = {}
         self.generators = GeneratorTable(target, replies)
         self._target = target
+        self._status = status
         self.replies = replies
         self._session = replies.session
         self._sender = replies.sender
+
+    @property
+    def target_name(self) -> str:
+        """What the client has selected."""
+        return self._target.name
 
     @property
     def idle(self) -> bool:
@@ -69,6 +89,7 @@ class CallDispatcher:
             ProtocolError: the connection cannot go on.
         """
         number = message[0]
+        self.requests += 1
         try:
             request = self._session.receive_request(message)
             if type(request) is CallRequest:
@@ -76,7 +97,12 @@ class CallDispatcher:
             elif type(request) is ListRequest:
                 self._list(number)
             elif isinstance(request, (GetPropertyRequest, SetPropertyRequest)):
-                self._access(number, request)
+                access = property_access(self._target, request)
+                self._begin(number, *access, self._record(request)).start()
+            elif type(request) is PingRequest:
+                self._sender.put(self._session.reply(number, None))
+            elif type(request) is StatusRequest:
+                self._sender.put(self._session.reply(number, self._status()))
             elif (generator := self.generators.giving.get(number)) is not None:
                 if type(request) is NextRequest:
                     generator.resume_soon()
@@ -87,7 +113,7 @@ class CallDispatcher:
         except ProtocolError:
             raise
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            self._sender.put(self._session.fail(number, exc))
+            self.replies.refuse(number, exc)
 
     def drop_waiting(self) -> None:
         """Drop the calls that wait for the lock: nobody waits for them any more, it seems."""
@@ -144,109 +170,111 @@ class CallDispatcher:
             return
         method = target.method(name)
         lock = target.lock
-        in_thread = target.thread_lock is not None and target.runs_in_thread(method)
-        if in_thread or (lock is not None and lock.locked):
+        if target.thread_lock is not None and target.runs_in_thread(method):
             call = partial(method, *args, **kwargs)
-            worker = target.worker() if in_thread else None
-            explain = partial(note_signature, name, method, args, kwargs)
-            lock = target.thread_lock if in_thread else lock
-            self._begin(number, call, lock, worker, explain=explain).start()
+            record = self._record(request)
+            self._begin(number, call, target.thread_lock, target.worker(), record).start()
+            return
+        if lock is not None and lock.locked:
+            call = partial(method, *args, **kwargs)
+            self._begin(number, call, lock, None, self._record(request)).start()
             return
         # What nobody contends for needs no lock: nothing else runs until it has returned.
+        counts = target.calls[name]
+        started = perf_counter()
         try:
             outcome = [method(*args, **kwargs)]
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            note_signature(name, method, args, kwargs, exc)
-            self.replies.fail(number, exc)
+            counts.ran(perf_counter() - started)
+            counts.calls += 1
+            counts.errors += 1
+            note_signature(name, partial(method, *args, **kwargs), exc)
+            self.replies.fail(number, exc, partial(call_text, *request))
             return
         if type(outcome[0]) in NEVER_AWAITABLE:
-            self._sender.put(self._session.reply(number, outcome.pop()))
-        elif is_awaitable(outcome[0]):
-            self._begin(number, method, lock).await_result(outcome.pop())
+            seconds = perf_counter() - started
+            counts.seconds += seconds
+            if seconds > counts.longest:
+                counts.longest = seconds
+            counts.calls += 1
+            try:
+                self._sender.put(self._session.reply(number, outcome.pop()))
+            except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+                counts.errors += 1
+                self.replies.unsendable(number, exc, partial(call_text, *request))
+            return
+        record = self._record(request, started)
+        if is_awaitable(outcome[0]):
+            self._begin(number, method, lock, None, record).await_result(outcome.pop())
         else:
-            self._reply(number, outcome)
+            record.pause()
+            self._reply(number, outcome, record)
 
     def _list(self, number: int) -> None:
         """Tell of the signatures and docstrings; that never waits for calls."""
         target = self._target
         worker = target.worker() if target.lists_in_thread() else None
         listing = partial(target.listing, self._session.has_properties)
-        self._begin(number, listing, None, worker, self._reply_listing).start()
+        self._begin(number, listing, None, worker).start()
 
-    def _access(self, number: int, request: GetPropertyRequest | SetPropertyRequest) -> None:
-        """Read or set a property: what does that may take as long as a method."""
-        target, name = self._target, request.name
-        access: Callable[[], Any]
-        if isinstance(request, SetPropertyRequest):
-            if logger.isEnabledFor(_DEBUG):
-                logger.debug("setting %s to %s", excerpt(name), short_repr(request.value))
-            access = partial(target.set_property, name, request.value)
-        else:
-            logger.debug("reading %s", excerpt(name))
-            access = partial(target.get_property, name)
-        if target.property_runs_in_thread(name):
-            job = self._begin(
-                number, access, target.thread_lock, target.worker(), self._reply_value
-            )
-        else:
-            job = self._begin(number, access, target.lock, None, self._reply_value)
-        job.start()
+    def _record(
+        self,
+        request: CallRequest | GetPropertyRequest | SetPropertyRequest,
+        running_since: float | None = None,
+    ) -> CallRecord:
+        return CallRecord(self._target.calls, request, self.replies.client, running_since)
 
     def _begin(
         self,
         number: int,
         function: Callable[[], Any],
         lock: CallLock | None,
-        worker: Worker | None = None,
-        reply: Callable[[int, list[Any]], None] | None = None,
-        explain: Callable[[BaseException], None] = lambda exc: None,
+        worker: Worker | None,
+        record: CallRecord | None = None,
     ) -> Job:
-        done = partial(self._done, number, reply or self._reply, explain)
-        job = self.jobs[number] = Job(function, lock, worker, done, self.replies.log_late)
+        done = partial(self._done, number, record)
+        late = self.replies.log_late
+        job = self.jobs[number] = Job(function, lock, worker, done, late, record)
         return job
 
-    def _done(
-        self,
-        number: int,
-        reply: Callable[[int, list[Any]], None],
-        explain: Callable[[BaseException], None],
-        outcome: Outcome,
-    ) -> None:
-        """Answer a call that was under way."""
-        del self.jobs[number]
+    def _done(self, number: int, record: CallRecord | None, outcome: Outcome) -> None:
+        """Answer a call, or listing, that was under way."""
+        job = self.jobs.pop(number)
         if isinstance(outcome, list):
-            reply(number, outcome)
+            if record is None:
+                self._reply_listing(number, outcome.pop())
+            else:
+                self._reply(number, outcome, record)
         else:
-            explain(outcome)
-            self.replies.fail(number, outcome)
+            call = _listing_text
+            if record is not None:
+                call = record.text
+                record.end(outcome)
+                note_signature(record.name, job.function, outcome)
+            self.replies.fail(number, outcome, call)
         self.replies.on_put()
 
-    def _reply(self, number: int, outcome: list[Any]) -> None:
+    def _reply(self, number: int, outcome: list[Any], record: CallRecord) -> None:
         """Send what a method returned; the list is emptied, so that nobody else holds it."""
+        if record.is_call and is_generator(outcome[0]) and self.replies.open:
+            self.generators.begin(number, outcome.pop(), record)
+            return
+        try:
+            if self.replies.open:
+                self._sender.put(self._session.reply(number, outcome.pop()))
+        except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            record.end(exc)
+            self.replies.unsendable(number, exc, record.text)
+        else:
+            record.end()
+
+    def _reply_listing(self, number: int, listing: dict[str, Any]) -> None:
         if not self.replies.open:
             return
-        if is_generator(outcome[0]):
-            self.generators.begin(number, outcome.pop())
-            return
         try:
-            self._sender.put(self._session.reply(number, outcome.pop()))
-        except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
-            self._sender.put(self._session.fail(number, exc))
-
-    def _reply_value(self, number: int, outcome: list[Any]) -> None:
-        """Send the value of a property; there is nobody to ask a generator for its items."""
-        if not is_generator(outcome[0]):
-            self._reply(number, outcome)
-        elif self.replies.open:
-            exc = TypeError("a property has one value, and the getter has returned a generator")
-            self._sender.put(self._session.fail(number, exc))
-
-    def _reply_listing(self, number: int, outcome: list[Any]) -> None:
-        try:
-            outcome[0] = make_encodable(outcome[0], self._session.encodable)
+            encodable = make_encodable(listing, self._session.encodable)
+            self._sender.put(self._session.reply(number, encodable))
         except Exception as exc:  # noqa: BLE001  (the other server of a relay may say anything)
-            self._sender.put(self._session.fail(number, exc))
-        else:
-            self._reply(number, outcome)
+            self.replies.unsendable(number, exc, _listing_text)

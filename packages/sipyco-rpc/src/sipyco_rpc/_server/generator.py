@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
 from sipyco_rpc._server.job import Job
@@ -11,6 +11,7 @@ from sipyco_rpc.limits import UNCLAIMED_ITEM_TIMEOUT
 from sipyco_rpc.support.relay import RemoteItems
 
 if TYPE_CHECKING:
+    from sipyco_rpc._server.call_record import CallRecord
     from sipyco_rpc._server.replies import Replies
     from sipyco_rpc._server.target import Target
     from sipyco_rpc._server.worker import Outcome, Worker
@@ -43,7 +44,7 @@ class GeneratorTable:
         """The steps that are under way."""
         return [generator.job for generator in self._unclosed if generator.job is not None]
 
-    def begin(self, number: int, generator: Any) -> None:
+    def begin(self, number: int, generator: Any, record: CallRecord) -> None:
         """Answer a call with the generator that its method has returned."""
         try:
             reply = self._session.stream(number)
@@ -51,9 +52,11 @@ class GeneratorTable:
             close = getattr(generator, "close", None)  # asynchronous ones have none
             if close is not None:
                 close()
-            self._sender.put(self._session.fail(number, exc))
+            record.end(exc)
+            self._replies.unsendable(number, exc, record.text)
             return
-        served = ServedGenerator(number, generator, self._target, self)
+        record.generates()
+        served = ServedGenerator(number, generator, self._target, self, record)
         self.giving[number] = served
         self._unclosed.add(served)
         self._sender.put(reply)
@@ -75,22 +78,24 @@ class GeneratorTable:
         """Whether an item can be sent."""
         return self._replies.open and not self._sender.backpressured
 
-    def send_item(self, number: int, outcome: list[Any]) -> None:
+    def send_item(self, number: int, outcome: list[Any], record: CallRecord) -> None:
         """Send what a step has given; the list is emptied."""
         try:
             self._sender.put(self._session.item(number, outcome.pop()))
+            record.item_sent()
         except Exception as exc:  # noqa: BLE001  (whatever it is, the client is told)
+            record.end(exc)
             generator = self.giving.pop(number)
-            self._sender.put(self._session.fail(number, exc))
+            self._replies.unsendable(number, exc, record.text)
             generator.cancel()
         self._replies.on_put()
 
-    def ended(self, number: int, exc: BaseException | None) -> None:
+    def ended(self, number: int, exc: BaseException | None, record: CallRecord) -> None:
         """Tell the client of the end, unless it has been told; None if there are no more items."""
         if self.giving.pop(number, None) is None:
             return
         if exc is not None:
-            self._replies.fail(number, exc)
+            self._replies.fail(number, exc, record.text)
         elif self._replies.open:
             self._sender.put(self._session.end_stream(number))
         self._replies.on_put()
@@ -118,6 +123,7 @@ class ServedGenerator:
         generator: a generator, or an asynchronous one; or what a client gives of another server.
         target: that of the method; its lock is held by each step.
         table: takes what comes of them.
+        record: of the call.
 
     Attributes:
         job: the step that runs, or waits for the lock; None between two of them.
@@ -129,6 +135,7 @@ class ServedGenerator:
         generator: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | RemoteItems,
         target: Target,
         table: GeneratorTable,
+        record: CallRecord,
     ) -> None:
         self.job: Job | None = None
         self._number = number
@@ -140,6 +147,7 @@ class ServedGenerator:
         if self._plain and target.thread_lock is not None:
             self._lock, self._worker = target.thread_lock, target.worker()
         self._table = table
+        self._record = record
         self._ended = False  # the client has been told
         self._last = False  # no more items will be asked for
         self._watchdog: asyncio.TimerHandle | None = None  # if so
@@ -187,8 +195,16 @@ class ServedGenerator:
                 self.cancel()
         elif self._table.writable:
             step = self._generator.__next__ if self._plain else self._anext
-            self.job = Job(step, self._lock, self._worker, self._stepped, self._fail)
+            self.job = self._new_job(step, self._stepped, self._fail)
             self.job.start()
+
+    def _new_job(
+        self,
+        function: Callable[[], Any],
+        done: Callable[[Outcome], None],
+        late: Callable[[Outcome], None] | None = None,
+    ) -> Job:
+        return Job(function, self._lock, self._worker, done, late, self._record)
 
     def cancel(self) -> None:
         """End it before its time."""
@@ -205,7 +221,8 @@ class ServedGenerator:
             self._watchdog.cancel()
         if not self._ended:
             self._ended = True
-            self._table.ended(self._number, exc)
+            self._record.end(exc)
+            self._table.ended(self._number, exc, self._record)
 
     def _stepped(self, outcome: Outcome) -> None:
         self.job = None
@@ -215,7 +232,7 @@ class ServedGenerator:
         elif isinstance(outcome, list):
             if self._last:
                 self._watch()
-            self._table.send_item(self._number, outcome)
+            self._table.send_item(self._number, outcome, self._record)
             self.resume_soon()
         else:
             stop = StopIteration if self._plain else StopAsyncIteration
@@ -234,7 +251,7 @@ class ServedGenerator:
     def _close(self) -> None:
         """Have the generator clean up, with the lock."""
         close = self._generator.close if self._plain else self._aclose
-        self.job = Job(close, self._lock, self._worker, self._cleaned_up)
+        self.job = self._new_job(close, self._cleaned_up)
         self.job.start()
 
     def _cleaned_up(self, outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from sipyco_rpc._server.call_record import CallRecord
 from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.worker import Outcome, Worker
 from sipyco_rpc.support.relay import RemoteItems
@@ -38,6 +39,10 @@ class Job:
         worker: the thread to call it in; None for the loop's.
         done: is called once, with what came of it. If that is an exception it may be any.
         late: is called with what came of it in the thread, if it had been cancelled before.
+        record: is told when it runs; None for what is no call.
+
+    Attributes:
+        function: as it was given.
     """
 
     def __init__(
@@ -47,13 +52,15 @@ class Job:
         worker: Worker | None,
         done: Callable[[Outcome], None],
         late: Callable[[Outcome], None] | None = None,
+        record: CallRecord | None = None,
     ) -> None:
         self.task: asyncio.Task[None] | None = None  # that awaits the result
-        self._function = function
+        self.function = function
         self._lock = lock
         self._worker = worker
         self._done: Callable[[Outcome], None] | None = done
         self._late = late
+        self._record = record
         self._begun = False
         self._awaitable: Awaitable[Any] | None = None  # until the task takes it
 
@@ -102,17 +109,20 @@ class Job:
         self._begun = True
         if self._done is None:
             self._release()  # cancelled in the very moment that it got the lock
-        elif self._worker is not None:
+            return
+        if self._record is not None:
+            self._record.run()
+        if self._worker is not None:
             try:
-                self._worker.submit(lambda: self._done is not None, self._function, self._called)
+                self._worker.submit(lambda: self._done is not None, self.function, self._called)
             except RuntimeError as exc:  # there is no thread
                 self._called(exc)
         else:
             outcome: Outcome
             try:
-                outcome = [self._function()]
-            except KeyboardInterrupt:
-                self._release()
+                outcome = [self.function()]
+            except KeyboardInterrupt as exc:
+                self._interrupted(exc)
                 raise
             except BaseException as exc:  # noqa: BLE001  (whatever it is, it is the outcome)
                 outcome = exc
@@ -134,8 +144,8 @@ class Job:
         outcome: Outcome
         try:
             outcome = [await awaitable]
-        except KeyboardInterrupt:
-            self._release()
+        except KeyboardInterrupt as exc:
+            self._interrupted(exc)
             raise
         except BaseException as exc:
             if not _is_in_loop():
@@ -147,7 +157,14 @@ class Job:
         self._release()
         self._tell(outcome)
 
+    def _interrupted(self, exc: KeyboardInterrupt) -> None:
+        self._release()
+        if self._record is not None:
+            self._record.end(exc)
+
     def _release(self) -> None:
+        if self._record is not None:
+            self._record.pause()
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()

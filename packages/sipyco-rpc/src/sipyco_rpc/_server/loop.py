@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +36,8 @@ def simple_server_loop(
     frames: bool = True,
     allowed_methods: Mapping[str, Iterable[str]] | None = None,
     properties: bool | Mapping[str, bool | Iterable[str]] = False,
+    status: bool = True,
+    error_log_level: int | None = logging.WARNING,
     max_connections: int | None = None,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
     builtin_terminate: bool = True,
@@ -57,6 +60,8 @@ def simple_server_loop(
         frames: as for `Server`.
         allowed_methods: as for `Server`.
         properties: as for `Server`.
+        status: as for `Server`.
+        error_log_level: as for `Server`; here what methods raise is a warning by default.
         max_connections: as for `Server`.
         handshake_timeout: as for `Server`.
         builtin_terminate: offer every client the method `terminate`, which ends the program.
@@ -86,6 +91,8 @@ def simple_server_loop(
             frames=frames,
             allowed_methods=allowed_methods,
             properties=properties,
+            status=status,
+            error_log_level=error_log_level,
             max_connections=max_connections,
             handshake_timeout=handshake_timeout,
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from functools import partial
 from types import CodeType, TracebackType
 from typing import Any
 
@@ -12,13 +13,7 @@ from sipyco_rpc.limits import MAX_REASON
 from sipyco_rpc.support.quoting import excerpt
 
 
-def note_signature(
-    name: str,
-    method: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    exc: BaseException,
-) -> None:
+def note_signature(name: str, call: Callable[[], Any], exc: BaseException) -> None:
     """Add the signature of a method to an error, if that is that the arguments do not fit.
 
     What a method raises once it runs, a `TypeError` too, is left as it is, and so is what another
@@ -26,13 +21,14 @@ def note_signature(
 
     Args:
         name: of the method.
-        method: what was called.
-        args: with what positional arguments.
-        kwargs: with what keyword arguments.
+        call: what was called: the method with its arguments, a `functools.partial`.
         exc: what that has raised.
     """
     if not isinstance(exc, TypeError) or hasattr(exc, "parent_traceback"):
         return
+    if not isinstance(call, partial):
+        return
+    method = call.func
     if not (inspect.ismethod(method) or inspect.isfunction(method) or inspect.isbuiltin(method)):
         return  # asking a client's method for its signature would ask its server
     try:
@@ -41,7 +37,7 @@ def note_signature(
             return
         found = signature(method)
         try:
-            found.bind(*args, **kwargs)
+            found.bind(*call.args, **call.keywords)
         except TypeError:
             text = f"{name}{_without_annotations(found)}"
             exc.add_note(f"signature: {excerpt(text, MAX_REASON)}")

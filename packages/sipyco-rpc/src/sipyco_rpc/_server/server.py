@@ -8,14 +8,20 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sipyco_rpc._server.call_record import TargetCalls
 from sipyco_rpc._server.connection import ServerConnection
+from sipyco_rpc._server.error_log import ErrorLog, checked_level
 from sipyco_rpc._server.listing import document_function
 from sipyco_rpc._server.lock import CallLock
 from sipyco_rpc._server.properties import checked_properties
+from sipyco_rpc._server.service import Service
+from sipyco_rpc._server.status import ConnectionReports
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
+from sipyco_rpc.net.listening import bound_addresses
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.status import component_status, process_status, versions
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_rpc.wire.server_handshake import check_target_names
 from sipyco_rpc.wire.server_session import ServerSession
@@ -63,6 +69,10 @@ class Server(AsyncioServer):
             setters run when a client asks, as methods do: with the lock, in the thread. Where
             `allowed_methods` has a list, True means the properties that are on it. Clients that
             do not know of them never notice.
+        status: tell clients who ask (`get_rpc_status`) what the server knows of itself: its calls,
+            connections and process. An allow-list does not stand in the way of that.
+        error_log_level: level of `logging` at which the log tells what methods raise: the first
+            time with the traceback, then how often. None for not at all.
         max_connections: see `AsyncioServer`; a client is established with its target.
         handshake_timeout: see `AsyncioServer`.
 
@@ -90,6 +100,8 @@ class Server(AsyncioServer):
         frames: bool = True,
         allowed_methods: Mapping[str, Iterable[str]] | None = None,
         properties: bool | Mapping[str, bool | Iterable[str]] = False,
+        status: bool = True,
+        error_log_level: int | None = logging.INFO,
         max_connections: int | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
@@ -107,12 +119,23 @@ class Server(AsyncioServer):
             plain_float64=plain_float64,
             frames=frames,
             properties=any(self._properties.values()),
+            status=status,
             max_message=max_line,
         )
+        self._options = {
+            "allow_parallel": allow_parallel,
+            "threaded": threaded,
+            "frames": frames,
+            "plain_float64": plain_float64,
+            "builtin_terminate": builtin_terminate,
+            "max_line_bytes": max_line,
+            "handshake_timeout_seconds": handshake_timeout,
+        }
         self._allowed_methods = checked_allowed_methods(targets, allowed_methods, self._properties)
         self.exit_code: str | int | None = None
         self._allow_parallel = allow_parallel
         self._threaded = threaded
+        self._error_log_level = checked_level(error_log_level)
         self._begin_calls()
 
     @staticmethod
@@ -132,6 +155,9 @@ class Server(AsyncioServer):
         self._terminated = asyncio.Event()
         shared = CallLock()
         self._locks = {name: CallLock() if self._threaded else shared for name in self.targets}
+        self._calls = {name: TargetCalls() for name in self.targets}
+        self._error_log = ErrorLog(self._error_log_level)
+        self._reports = ConnectionReports()
         self._workers: dict[str, Worker] = {}
         # Those that were stopped: what they still do, a driver that is stuck, is done first.
         self._former: dict[str, Worker] = {}
@@ -143,6 +169,10 @@ class Server(AsyncioServer):
         super()._begin_anew()
         self._begin_calls()
         self._former = former
+
+    def _flush_logs(self) -> None:
+        super()._flush_logs()
+        self._error_log.flush()
 
     def _after_fork(self) -> asyncio.AbstractEventLoop | None:
         loop = super()._after_fork()
@@ -165,13 +195,31 @@ class Server(AsyncioServer):
             self._workers.clear()
 
     def _new_handler(self, slot: ConnectionSlot) -> ServerConnection:
-        return ServerConnection(
-            self._new_session(self.targets, self.description),
-            slot,
-            self._log_limiter,
-            make_target=self._make_target,
-            exits=self._exits,
+        service = Service(
+            self._log_limiter, self._error_log, self._make_target, self._exits, self._status
         )
+        session = self._new_session(self.targets, self.description)
+        handler = ServerConnection(session, slot, service)
+        self._reports.add(slot, handler.report)
+        return handler
+
+    def _handler_done(self, task: asyncio.Task[None]) -> None:
+        self._reports.remove(self._handlers.get(task))
+        super()._handler_done(task)
+
+    def _status(self) -> dict[str, Any]:
+        """Tell what the server knows of itself; `docs/reference/status.md` has the keys."""
+        limits = {**self._options, "max_connections": self._admission.maximum}
+        return {
+            **self._reports.status(),
+            "description": self.description,
+            "addresses": bound_addresses(self.server),
+            "targets": {name: calls.status() for name, calls in self._calls.items()},
+            "limits": limits,
+            "versions": versions(),
+            "process": process_status(),
+            **component_status(),
+        }
 
     def _make_target(self, name: str) -> Target:
         """Make the target of a connection; a constructor may raise anything."""
@@ -185,6 +233,7 @@ class Server(AsyncioServer):
             lock=None if self._allow_parallel else lock,
             thread_lock=lock if self._threaded else None,
             worker=partial(self._worker, name),
+            calls=self._calls[name],
             properties=self._properties.get(name, False),
         )
 

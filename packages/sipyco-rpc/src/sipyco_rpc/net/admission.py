@@ -181,7 +181,7 @@ class Admission:
         Where the limit is reached, the oldest one that is not established makes room: those who
         only hold connections keep their places no longer than until then.
         """
-        limit = _shared_limit() if self._own is None else self._own
+        limit = self._limit()
         if limit.count >= limit.maximum:
             if not limit.pending:
                 abort(transport)
@@ -197,6 +197,14 @@ class Admission:
                 f"({limit.maximum}; see max_connections), and it has selected nothing yet"
             )
         return ConnectionSlot(self, limit, transport, peer)
+
+    @property
+    def maximum(self) -> int:
+        """How many connections there can be."""
+        return self._limit().maximum
+
+    def _limit(self) -> ConnectionLimit:
+        return _shared_limit() if self._own is None else self._own
 
     def warn(self, text: str) -> None:
         """Log a warning; when there are many, only how many they are."""

@@ -33,12 +33,14 @@ class Sender:
             way of its protocol.
 
     Attributes:
+        written: how many bytes the transport has been given.
         backpressured: something waits that was put before the latest flush, or is large.
         on_drained: is called by the loop when nothing waits any more after that.
         broken: is called with the reason when the rest of a message cannot be sent.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        self.written = 0
         self.backpressured = False
         self.on_drained: Callable[[], None] = lambda: None
         self.broken: Callable[[str], None] = lambda reason: None
@@ -106,11 +108,18 @@ class Sender:
             return piece, True
         return (copy_of(piece), True) if waits else (piece, False)
 
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait, those that the transport has not got rid of among them."""
+        queued = sum(len(piece) for piece, _ in self._queue) - self._sent
+        return self._small_size + queued + self._transport.get_write_buffer_size()
+
     def flush(self) -> None:
         """Send what was put, as far as the other side takes it."""
         small = self._small
         if not self.backpressured and len(small) <= _MOST_JOINED:
             if small:
+                self.written += self._small_size
                 self._small, self._small_size = [], 0
                 self._transport.write(small[0] if len(small) == 1 else b"".join(small))
         else:
@@ -182,6 +191,7 @@ class Sender:
                 break
             part, unaliased = self._next_part()
             left -= len(part)
+            self.written += len(part)
             try:
                 # A transport may keep what it is given until it is sent.
                 self._transport.write(part if unaliased else bytes(part))

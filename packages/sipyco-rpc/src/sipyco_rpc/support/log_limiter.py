@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from types import TracebackType
+from typing import Final, TypeAlias
 
 from sipyco_rpc.limits import LOG_BURST, SUMMARY_INTERVAL
 from sipyco_rpc.support.quoting import short_message
 
-__all__ = ["LogLimiter"]
+__all__ = ["ExcInfo", "LogLimiter"]
 
+
+# An exception with as much of its traceback as is to be shown.
+ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 
 _SUMMARY: Final = "{count} more records about peers were left out; the latest: {latest}"
 
@@ -37,7 +41,14 @@ class LogLimiter:
         self._latest: tuple[logging.Logger, int, str]  # of them
         self._clock: asyncio.TimerHandle | None = None  # runs from the first record on
 
-    def log(self, logger: logging.Logger, level: int, message: str, *args: object) -> None:
+    def log(
+        self,
+        logger: logging.Logger,
+        level: int,
+        message: str,
+        *args: object,
+        exc_info: ExcInfo | None = None,
+    ) -> None:
         """Log a record, as `logger.log` does, or count it."""
         if not logger.isEnabledFor(level):
             return
@@ -46,12 +57,12 @@ class LogLimiter:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 # The loop has ended before this: nobody would come to tell of what was counted.
-                logger.log(level, message, *args, stacklevel=2)
+                logger.log(level, message, *args, stacklevel=2, exc_info=exc_info)
                 return
             self._clock = loop.call_later(SUMMARY_INTERVAL, self._tick)
         if self._left:
             self._left -= 1
-            logger.log(level, message, *args, stacklevel=2)
+            logger.log(level, message, *args, stacklevel=2, exc_info=exc_info)
             return
         self._suppressed += 1
         # Its text only: an exception among the arguments would keep all that it has seen alive.

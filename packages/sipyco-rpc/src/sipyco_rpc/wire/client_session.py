@@ -114,6 +114,14 @@ class ClientSession(ClientHandshake):
         """
         return self.body({"action": "set_property", "name": name, "value": value})
 
+    def ping(self) -> Body:
+        """Give the body of the request that is answered at once."""
+        return self.body({"action": "ping"})
+
+    def ask_status(self) -> Body:
+        """Give the body of the request for the server's status."""
+        return self.body({"action": "status"})
+
     def receive_reply(self, message: Message) -> Any:
         """Take the reply to a request.
 
@@ -185,6 +193,34 @@ class ClientSession(ClientHandshake):
                 f"expected a listing of methods, got {excerpt(text_of(message))}"
             )
         return listing
+
+    def receive_pong(self, message: Message) -> None:
+        """Take the reply to `ping`. An older server refuses that, which takes as long.
+
+        Raises:
+            IncompatibleServer, LineTooLong: as `receive_reply`.
+        """
+        status, _ = self._receive(message)
+        if status not in ("ok", "failed"):
+            raise IncompatibleServer("expected a reply, got an item of a generator")
+
+    def receive_status(self, message: Message) -> dict[str, Any]:
+        """Take the reply to `ask_status`.
+
+        Raises:
+            IncompatibleServer: the server does not tell its status, or tells what is none.
+            LineTooLong: as `receive_reply`.
+        """
+        kind, status = self._receive(message)
+        if kind == "failed":
+            reason = f"{type(status).__name__}: {short_message(status)}"
+            raise IncompatibleServer(
+                "the server does not tell its status: it is of an older version, or its status is "
+                f"switched off (it said: {reason})"
+            )
+        if kind != "ok" or not isinstance(status, dict):
+            raise IncompatibleServer(f"expected a status, got {excerpt(text_of(message))}")
+        return status
 
     def _receive(self, message: Message) -> tuple[str, Any]:
         _, text, buffers = message

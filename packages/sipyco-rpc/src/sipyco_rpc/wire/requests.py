@@ -13,7 +13,9 @@ __all__ = [
     "GetPropertyRequest",
     "ListRequest",
     "NextRequest",
+    "PingRequest",
     "SetPropertyRequest",
+    "StatusRequest",
     "parse_request",
 ]
 
@@ -43,6 +45,14 @@ class SetPropertyRequest(NamedTuple):
     value: Any
 
 
+class PingRequest(NamedTuple):
+    """A request for an answer at once: how long does the way there and back take?"""
+
+
+class StatusRequest(NamedTuple):
+    """A request for what the server knows of itself."""
+
+
 class CancelRequest(NamedTuple):
     """A request to end the call of this number."""
 
@@ -58,17 +68,22 @@ Request: TypeAlias = (
     | ListRequest
     | GetPropertyRequest
     | SetPropertyRequest
+    | PingRequest
+    | StatusRequest
     | CancelRequest
     | NextRequest
 )
 
 
-def parse_request(value: dict[Any, Any], framed: bool, properties: bool = False) -> Request:
+def parse_request(
+    value: dict[Any, Any], framed: bool, status: bool = True, properties: bool = False
+) -> Request:
     """Make a request of the dictionary that a client has sent.
 
     Args:
         value: the dictionary.
         framed: whether there can be requests about calls that are under way.
+        status: whether the server tells its status.
         properties: whether there can be requests about properties.
 
     Raises:
@@ -89,6 +104,10 @@ def parse_request(value: dict[Any, Any], framed: bool, properties: bool = False)
         if "value" not in value:
             raise ValueError("`set_property` needs a `value`")
         return SetPropertyRequest(name, value["value"])
+    if action == "ping":
+        return PingRequest()
+    if status and action == "status":
+        return StatusRequest()
     if framed and action == "next":
         count = value.get("n")
         if type(count) is not int or not 0 < count <= MAX_CREDIT_ASKED:
@@ -96,10 +115,12 @@ def parse_request(value: dict[Any, Any], framed: bool, properties: bool = False)
         return NextRequest(count)
     if framed and action == "cancel":
         return CancelRequest()
-    known = "'call', 'get_rpc_method_list'"
-    known += ", 'get_property', 'set_property'" if properties else ""
-    known += ", 'next', 'cancel'" if framed else ""
-    raise ValueError(f"unknown action {short_repr(action)}; there are: {known}")
+    known = ["call", "get_rpc_method_list", "ping"]
+    known += ["status"] if status else []
+    known += ["get_property", "set_property"] if properties else []
+    known += ["next", "cancel"] if framed else []
+    names = ", ".join(map(repr, known))
+    raise ValueError(f"unknown action {short_repr(action)}; there are: {names}")
 
 
 def _property_name(action: str, value: dict[Any, Any]) -> str:

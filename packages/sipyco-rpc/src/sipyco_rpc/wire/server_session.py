@@ -12,12 +12,7 @@ from sipyco_rpc.support.quoting import excerpt, short_message
 from sipyco_rpc.wire.exceptions import pack_exception, without_arguments
 from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.lines import LineTooLong
-from sipyco_rpc.wire.requests import (
-    CallRequest,
-    CancelRequest,
-    NextRequest,
-    parse_request,
-)
+from sipyco_rpc.wire.requests import CallRequest, CancelRequest, NextRequest, parse_request
 from sipyco_rpc.wire.server_handshake import ServerHandshake, TargetSelected
 from sipyco_rpc.wire.session import ProtocolError, Session
 
@@ -28,6 +23,7 @@ if TYPE_CHECKING:
     from sipyco_rpc.wire.server_handshake import BannerReceived
 
 _LENGTH_OF_OK: Final = len(b'{"status":"ok","ret":}')
+_OF_CALLS: Final = (NextRequest, CancelRequest)  # what is about a call, and has its number
 _NEEDS_FRAMES: Final = (
     "the method returns a generator; its items can only be sent to clients that select `frames`"
 )
@@ -45,6 +41,7 @@ class ServerSession(Session):
         plain_float64: write `numpy.float64` scalars as plain JSON numbers.
         frames: offer frames.
         properties: offer requests about properties.
+        status: take requests for the status.
         max_message: longest request to accept, in bytes.
 
     Attributes:
@@ -63,6 +60,7 @@ class ServerSession(Session):
         plain_float64: bool = False,
         frames: bool = True,
         properties: bool = False,
+        status: bool = True,
         max_message: int = MAX_LINE,
     ) -> None:
         super().__init__(max_message, plain_float64=plain_float64)
@@ -72,6 +70,7 @@ class ServerSession(Session):
         )
         # The calls that have yet to be answered: the bytes of their requests, by their numbers.
         self._calls: dict[int, int] = {}
+        self._status = status
         self._size = 0  # of all of them
         self._max_size = 2 * max_message
         self._streams = 0  # generators that have not been closed
@@ -147,8 +146,7 @@ class ServerSession(Session):
                     f"a second request with the number {number}: {short_message(exc)}"
                 ) from exc
             raise
-        kind = type(request)
-        if kind is not CancelRequest and kind is not NextRequest:  # one that is answered
+        if type(request) is CallRequest or not isinstance(request, _OF_CALLS):
             if not number:
                 raise ProtocolError("the number of a call is 1 or more, got 0")
             if number in self._calls or number in self.credit:
@@ -188,7 +186,7 @@ class ServerSession(Session):
             name, args, kwargs = value.get("name"), value.get("args"), value.get("kwargs")
             if type(name) is str and type(args) is list and type(kwargs) is dict and not kwargs:
                 return tuple.__new__(CallRequest, (name, args, kwargs))  # as nearly always
-        return parse_request(value, self.framed, self.has_properties)
+        return parse_request(value, self.framed, self._status, self.has_properties)
 
     # Replies.
 

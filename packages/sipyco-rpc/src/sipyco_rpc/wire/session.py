@@ -74,6 +74,11 @@ class Session:
         self._dialect = "PYON v1"
         self._plain_float64 = plain_float64
 
+    @property
+    def dialect(self) -> str:
+        """The name of the dialect in which values are written: "PYON v1" or "PYON v2"."""
+        return self._dialect
+
     def _use(self, features: Sequence[str]) -> None:
         """Speak and understand what was agreed upon, from now on."""
         if PYON_V2 in features:

@@ -29,6 +29,9 @@ class BlockingConnection(RequestChannel):
         max_line: longest reply to accept, in bytes.
         key: stands for the client in `call_timeout`.
 
+    Attributes:
+        key: as it was given.
+
     Raises:
         OSError: no connection could be made.
         IncompatibleServer: the other side is not an RPC server.
@@ -46,7 +49,7 @@ class BlockingConnection(RequestChannel):
     ) -> None:
         timeout, where = checked_timeout(timeout), format_address(host, port)
         super().__init__(connect(host, port, timeout, ssl_context), where, timeout, max_line)
-        self._key = key
+        self.key = key
         self._listing: dict[str, Any] | None = None
         self._names: dict[str, str] = {}  # of calls, for error messages
         try:
@@ -85,14 +88,14 @@ class BlockingConnection(RequestChannel):
         """
         session = self.session
         what = self._names.get(name) or self._name(name)
-        limit = limit_of(self._key) if limits.get() else NO_LIMIT
+        limit = limit_of(self.key) if limits.get() else NO_LIMIT
         reply = self.exchange(what, limit, session.request_call, name, args, kwargs)
         try:
             value = session.receive_reply(reply)
             if value is not GENERATOR:
                 return value
             session.open_stream(reply[0])
-            return iterator(self, reply[0], what, self._key)
+            return iterator(self, reply[0], what, self.key)
         except KeyboardInterrupt:
             self.cancel_call(reply[0])
             raise
@@ -105,7 +108,7 @@ class BlockingConnection(RequestChannel):
         """Ask for signatures and docstrings; errors are those of `exchange`."""
         session = self.session
         message = self.exchange(
-            "listing the methods", limit_of(self._key), session.request, session.list_methods()
+            "listing the methods", limit_of(self.key), session.request, session.list_methods()
         )
         self._listing = session.receive_listing(message)
         return self._listing
@@ -123,7 +126,7 @@ class BlockingConnection(RequestChannel):
 
     def _ask(self, what: str, body: Body) -> Any:
         session = self.session
-        message = self.exchange(what, limit_of(self._key), session.request, body)
+        message = self.exchange(what, limit_of(self.key), session.request, body)
         return session.receive_value(message)
 
     @property
