@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.wire.frames import FrameError
@@ -13,8 +13,8 @@ from sipyco_rpc.wire.requests import (
     CallRequest,
     CancelRequest,
     GetPropertyRequest,
-    ListRequest,
     NextRequest,
+    Request,
     SetPropertyRequest,
 )
 from sipyco_rpc.wire.server_handshake import BannerReceived, State
@@ -26,7 +26,6 @@ __all__ = ["one_input"]
 _LIMITS: Final = (2**27, 200)  # bytes of a request
 _NAMES: Final = {"f", "items"}
 _PROPERTIES: Final = {"voltage"}
-_Answered: TypeAlias = CallRequest | ListRequest | GetPropertyRequest | SetPropertyRequest
 
 
 def one_input(data: bytes) -> None:
@@ -61,7 +60,7 @@ class _Shell:
         self._session = session
         self._replies = MessageReader()
         self._requests: deque[Any] = deque()  # those that have to wait
-        self._calls: dict[int, _Answered] = {}
+        self._calls: dict[int, Request] = {}
         self._credit: dict[int, int] = {}  # of generators
 
     def receive(self, data: bytes) -> None:

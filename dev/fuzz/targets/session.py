@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from dev.fuzz.servers import check_error
@@ -69,8 +71,7 @@ class _Program:
         self._options = options
         self._turn = options >> 3
         self._awaited: set[int] = set()
-        self._listings: set[int] = set()
-        self._values: set[int] = set()  # requests of properties
+        self._receive: dict[int, Callable[[Any], object]] = {}  # what is no call
         self._cancelled: set[int] = set()
         self._allowed: Counter[int] = Counter()  # the items that the server was told it may send
         self._taken: Counter[int] = Counter()
@@ -138,25 +139,31 @@ class _Program:
             return
         if not self._awaited:  # as the blocking client; the other one has many at a time
             session.check_unasked()
-        if session.properties and session.requests_sent % 3 == 0:
-            name = min(session.properties)
-            get = session.requests_sent % 2
-            body = session.get_property(name) if get else session.set_property(name, name)
-            self._values.add(self.send(session.request(body)))
-        elif session.requests_sent % 5:
+        requests = [
+            (session.list_methods, session.receive_listing),
+            (session.ask_status, session.receive_status),
+            (session.ping, session.receive_pong),
+        ]
+        for name in session.properties:
+            requests.append((partial(session.get_property, name), self._receive_value))
+            requests.append((partial(session.set_property, name, name), self._receive_value))
+        if session.requests_sent % 5:
             self.send(session.request_call("f", (1,), {}))
         else:
-            self._listings.add(self.send(session.request(session.list_methods())))
+            make, receive = requests[session.requests_sent // 5 % len(requests)]
+            self._receive[self.send(session.request(make()))] = receive
+
+    def _receive_value(self, message: Any) -> None:
+        assert self._session.receive_value(message) is not GENERATOR
 
     def _take_replies(self) -> None:
         session = self._session
         while session.has_reply(self._awaited):
             message = self._message()
             try:
-                if message[0] in self._listings:
-                    assert isinstance(session.receive_listing(message)["methods"], dict)
-                elif message[0] in self._values:
-                    assert session.receive_value(message) is not GENERATOR
+                if message[0] in self._receive:
+                    value = self._receive[message[0]](message)
+                    assert value is None or isinstance(value, dict)
                 elif session.receive_reply(message) is GENERATOR:
                     assert session.framed
                     session.open_stream(message[0])

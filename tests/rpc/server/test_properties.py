@@ -571,6 +571,24 @@ def test_what_is_read_and_set_is_in_the_debug_log() -> None:
     assert "reading voltage" in texts
 
 
+def test_they_are_counted_and_logged_like_calls() -> None:
+    with recorded("sipyco.pc_rpc") as records:
+        with rpc_server({"psu": Psu()}, properties=True) as port, Client(HOST, port) as client:
+            client.voltage = 5
+            assert client.voltage == 5
+            for what in (lambda: client.broken, lambda: setattr(client, "voltage", "too much")):
+                with pytest.raises((OSError, ValueError)):
+                    what()
+            request = b'{"action":"get_property","name":"no_such"}'
+            conversation(port, b"psu pyon_v2 properties", request)
+            methods = client.get_rpc_status()["targets"]["psu"]["methods"]
+    counts = {name: (each["calls"], each["errors"]) for name, each in methods.items()}
+    assert counts == {"voltage": (3, 1), "broken": (1, 1)}
+    texts = [text for _, level, text, _ in records if level == logging.INFO]
+    assert any("`psu.broken`" in text and "no answer from the device" in text for text in texts)
+    assert any("`psu.voltage = 'too much'`" in text for text in texts)
+
+
 class Asking:
     @property
     def name(self) -> str | None:

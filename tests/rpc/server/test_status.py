@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from sipyco_rpc._server import call_record
-from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, IncompatibleServer
+from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, IncompatibleServer, Server
+from support.event_loops import every_loop, loop_factory
 from support.gates import GatedTarget
 from support.peers import (
     DEADLINE,
@@ -24,9 +25,11 @@ from support.peers import (
     connected,
     handshake,
     rpc_server,
+    running_server,
     scripted_server,
     until,
 )
+from support.transports import TRANSPORTS, every_transport
 
 HELLO = b"ARTIQ pc_rpc\n"
 
@@ -200,6 +203,46 @@ def test_the_connections(either_protocol: bool) -> None:
         after = client.get_rpc_status()
         assert after["connections_accepted"] == 3
         assert after["received_bytes"] == after["connections"][0]["received_bytes"] + len(HELLO)
+
+
+@every_transport
+@every_loop
+def test_every_transport_and_loop_tells_what_it_is(transport: str, loop: str) -> None:
+    ends = TRANSPORTS[transport]()
+
+    async def main() -> dict[str, Any]:
+        async with Server({"t": Target()}, threaded=True) as server:
+            await server.start(HOST, 0, **ends.listening)
+            assert server.server is not None
+            port = server.server.sockets[0].getsockname()[1]
+            async with AsyncioClient(timeout=DEADLINE) as client:
+                await client.connect_rpc(HOST, port, **ends.connecting)
+                assert await client.echo(5) == 5
+                assert await client.ping_rpc() > 0
+                return await client.get_rpc_status()
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        status = runner.run(main())
+    [connection] = status["connections"]
+    assert connection["state"] == "established"
+    assert connection["backlog_bytes"] == 0
+    assert status["targets"]["t"]["methods"]["echo"]["calls"] == 1
+    if transport == "tcp":
+        assert connection["tls"] is None
+    else:
+        assert connection["tls"]["version"] == "TLSv1.3"
+        assert connection["tls"]["cipher"]
+        assert "IP Address:127.0.0.1" in connection["tls"]["names"]
+
+
+def test_a_tls_handshake_that_is_under_way_is_shown() -> None:
+    ends = TRANSPORTS["ssl_config"]()
+    with running_server(lambda: Server({"t": Target()}), **ends.listening) as port:
+        with connected(port), client_of(port, **ends.connecting) as client:
+            until(lambda: len(client.get_rpc_status()["connections"]) == 2)
+            first, second = client.get_rpc_status()["connections"]
+            assert (first["state"], first["tls"]) == ("TLS handshake", None)
+            assert second["state"] == "established"
 
 
 # --- counts ----------------------------------------------------------------------------------
