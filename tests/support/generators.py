@@ -12,7 +12,7 @@ from sipyco_rpc.wire.requests import CallRequest
 
 def record_of_call() -> CallRecord:
     """Make the record of a call that is under way."""
-    return CallRecord(TargetCalls(), "f", CallRequest("f", [], {}), "a client")
+    return CallRecord(TargetCalls(), CallRequest("f", [], {}), "a client")
 
 
 class Items(GeneratorTable):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from dev.fuzz.servers import check_error
@@ -71,7 +72,6 @@ class _Program:
         self._turn = options >> 3
         self._awaited: set[int] = set()
         self._receive: dict[int, Callable[[Any], object]] = {}  # what is no call
-        self._values: set[int] = set()  # requests of properties
         self._cancelled: set[int] = set()
         self._allowed: Counter[int] = Counter()  # the items that the server was told it may send
         self._taken: Counter[int] = Counter()
@@ -144,25 +144,24 @@ class _Program:
             (session.ask_status, session.receive_status),
             (session.ping, session.receive_pong),
         ]
-        if session.properties and session.requests_sent % 3 == 0:
-            name = min(session.properties)
-            get = session.requests_sent % 2
-            body = session.get_property(name) if get else session.set_property(name, name)
-            self._values.add(self.send(session.request(body)))
-        elif session.requests_sent % 5:
+        for name in session.properties:
+            requests.append((partial(session.get_property, name), self._receive_value))
+            requests.append((partial(session.set_property, name, name), self._receive_value))
+        if session.requests_sent % 5:
             self.send(session.request_call("f", (1,), {}))
         else:
-            make, receive = requests[session.requests_sent // 5 % 3]
+            make, receive = requests[session.requests_sent // 5 % len(requests)]
             self._receive[self.send(session.request(make()))] = receive
+
+    def _receive_value(self, message: Any) -> None:
+        assert self._session.receive_value(message) is not GENERATOR
 
     def _take_replies(self) -> None:
         session = self._session
         while session.has_reply(self._awaited):
             message = self._message()
             try:
-                if message[0] in self._values:
-                    assert session.receive_value(message) is not GENERATOR
-                elif message[0] in self._receive:
+                if message[0] in self._receive:
                     value = self._receive[message[0]](message)
                     assert value is None or isinstance(value, dict)
                 elif session.receive_reply(message) is GENERATOR:

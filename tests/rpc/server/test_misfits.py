@@ -11,7 +11,6 @@ import pytest
 
 from sipyco_rpc._server.misfits import note_signature
 from sipyco_rpc.pc_rpc import AsyncioClient, Client
-from sipyco_rpc.wire.requests import CallRequest
 from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, rpc_server
 
@@ -141,10 +140,13 @@ def test_another_server_says_it_once_through_a_relay() -> None:
 
 
 def test_what_is_no_error_of_arguments_is_not_looked_at() -> None:
+    misfit = functools.partial(Psu().set_voltage)
     for exc in (ValueError("x"), KeyError("x")):
-        note_signature(Psu().set_voltage, CallRequest("f", (), {}), exc)
+        note_signature("f", misfit, exc)
         assert not hasattr(exc, "__notes__")
     exc = TypeError("x")
-    note_signature(functools.partial(Psu().set_voltage), CallRequest("f", (), {}), exc)
-    note_signature(type, CallRequest("f", (), {}), exc)
+    note_signature("f", Psu().set_voltage, exc)  # a call without its arguments
+    note_signature("f", functools.partial(functools.partial), exc)  # what is no function
     assert not hasattr(exc, "__notes__")
+    note_signature("f", misfit, exc)
+    assert exc.__notes__ == ["signature: f(channel, volts=1.5, *, slew='fast')"]

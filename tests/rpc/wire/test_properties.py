@@ -76,7 +76,7 @@ def test_a_client_selects_the_word_where_it_is_offered_beside_the_newer_dialect(
 def test_a_client_that_does_not_know_the_word_sees_what_it_has_always_seen() -> None:
     session = server(b"psu pyon_v2")
     assert session.accept({"f"}, {"voltage"}) == [b'{"__jsonclass__":["set",[["f"]]]}\n']
-    with pytest.raises(ValueError, match=r"'call', 'get_rpc_method_list'$"):
+    with pytest.raises(ValueError, match=r"unknown action 'get_property'; .*, 'status'$"):
         session.receive_request(line(GET))
     old = server(b"psu")
     assert old.accept({"f"}, {"voltage"}) == [b'{"f"}\n']
@@ -184,7 +184,7 @@ def test_a_number_that_is_in_use_is_refused() -> None:
         (b'{"action":"set_property","name":"voltage"}', "`set_property` needs a `value`"),
         (
             b'{"action":"stop"}',
-            "'call', 'get_rpc_method_list', 'get_property', 'set_property'$",
+            "'call', 'get_rpc_method_list', .*'get_property', 'set_property'$",
         ),
     ],
 )

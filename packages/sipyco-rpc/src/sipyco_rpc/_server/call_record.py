@@ -8,11 +8,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc.limits import MAX_COUNTED_METHODS
-from sipyco_rpc.support.quoting import call_text
+from sipyco_rpc.support.quoting import call_text, excerpt, short_repr
 from sipyco_rpc.support.running_method import describe_call
+from sipyco_rpc.wire.requests import CallRequest, SetPropertyRequest
 
 if TYPE_CHECKING:
-    from sipyco_rpc.wire.requests import CallRequest
+    from sipyco_rpc.wire.requests import GetPropertyRequest
 
 
 class MethodCounts:
@@ -83,32 +84,35 @@ class TargetCalls(dict[str, MethodCounts]):
 
 
 class CallRecord:
-    """A call that is under way: of what, for whom, since when.
+    """A call that is under way, or a property that is read or set: of what, for whom, since when.
 
     It is there until the call has been answered; if it was cancelled and a thread still runs the
     method, until that has returned.
 
     Args:
         calls: of the target.
-        name: of the method, or property.
-        request: the call; of a property, a text that says what is done to it.
+        request: the call.
         client: who has asked for it.
         running_since: when it was begun, by `perf_counter`; None if that is still to come.
+
+    Attributes:
+        name: of the method, or property.
+        is_call: it is the call of a method, which may return a generator.
     """
 
     def __init__(
         self,
         calls: TargetCalls,
-        name: str,
-        request: CallRequest | str,
+        request: CallRequest | GetPropertyRequest | SetPropertyRequest,
         client: str,
         running_since: float | None = None,
     ) -> None:
         self._calls = calls
-        self._request = request
-        self._name = name
+        self._request: CallRequest | GetPropertyRequest | SetPropertyRequest | str = request
+        self.is_call = isinstance(request, CallRequest)
+        self.name = request.name
         self._client = client
-        self._counts = calls[name]
+        self._counts = calls[request.name]
         self._counts.calls += 1
         self._running_since = running_since
         self._since = perf_counter() if running_since is None else running_since
@@ -150,15 +154,17 @@ class CallRecord:
         if self._running_since is None:
             self._calls.under_way.pop(self, None)
 
-    @property
-    def request(self) -> CallRequest | None:
-        """The call, while it has returned no generator; None of a property."""
-        return None if isinstance(self._request, str) else self._request
-
     def text(self) -> str:
-        """Return the call, with its arguments shortened."""
+        """Return the call with its arguments shortened, or the property and what it is set to."""
         request = self._request
-        return request if isinstance(request, str) else call_text(*request)
+        if isinstance(request, str):
+            return request
+        if isinstance(request, CallRequest):
+            return call_text(*request)
+        name = excerpt(request.name)
+        if isinstance(request, SetPropertyRequest):
+            return f"{name} = {short_repr(request.value)}"
+        return name
 
     @property
     def suspended(self) -> bool:
@@ -167,7 +173,7 @@ class CallRecord:
 
     def describe(self) -> str:
         """Say in a log record what it is, whose, and since when."""
-        name = f"`{self._calls.target_name}.{self._name}`"
+        name = f"`{self._calls.target_name}.{self.name}`"
         if self._running_since is None:
             return describe_call(name, self._client, self._since, "waiting")
         return describe_call(name, self._client, self._running_since)
@@ -180,7 +186,7 @@ class CallRecord:
             state = "ending" if self._ended else "running"
         running = None if self._running_since is None else now - self._running_since
         return {
-            "method": self._name,
+            "method": self.name,
             "client": self._client,
             "state": state,
             "since": time.time() - (now - self._since),

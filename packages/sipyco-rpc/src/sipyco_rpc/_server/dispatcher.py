@@ -14,7 +14,8 @@ from sipyco_rpc._server.generator import GeneratorTable
 from sipyco_rpc._server.job import NEVER_AWAITABLE, Job, is_awaitable, is_generator
 from sipyco_rpc._server.listing import make_encodable
 from sipyco_rpc._server.misfits import note_signature
-from sipyco_rpc.support.quoting import call_text, excerpt, short_repr
+from sipyco_rpc._server.property_access import property_access
+from sipyco_rpc.support.quoting import call_text
 from sipyco_rpc.wire.requests import (
     CallRequest,
     GetPropertyRequest,
@@ -96,7 +97,8 @@ class CallDispatcher:
             elif type(request) is ListRequest:
                 self._list(number)
             elif isinstance(request, (GetPropertyRequest, SetPropertyRequest)):
-                self._access(number, request)
+                access = property_access(self._target, request)
+                self._begin(number, *access, self._record(request)).start()
             elif type(request) is PingRequest:
                 self._sender.put(self._session.reply(number, None))
             elif type(request) is StatusRequest:
@@ -168,13 +170,14 @@ class CallDispatcher:
             return
         method = target.method(name)
         lock = target.lock
-        in_thread = target.thread_lock is not None and target.runs_in_thread(method)
-        if in_thread or (lock is not None and lock.locked):
+        if target.thread_lock is not None and target.runs_in_thread(method):
             call = partial(method, *args, **kwargs)
-            worker = target.worker() if in_thread else None
-            lock = target.thread_lock if in_thread else lock
-            record = CallRecord(target.calls, name, request, self.replies.client)
-            self._begin(number, call, lock, worker, record).start()
+            record = self._record(request)
+            self._begin(number, call, target.thread_lock, target.worker(), record).start()
+            return
+        if lock is not None and lock.locked:
+            call = partial(method, *args, **kwargs)
+            self._begin(number, call, lock, None, self._record(request)).start()
             return
         # What nobody contends for needs no lock: nothing else runs until it has returned.
         counts = target.calls[name]
@@ -187,7 +190,7 @@ class CallDispatcher:
             counts.ran(perf_counter() - started)
             counts.calls += 1
             counts.errors += 1
-            note_signature(method, request, exc)
+            note_signature(name, partial(method, *args, **kwargs), exc)
             self.replies.fail(number, exc, partial(call_text, *request))
             return
         if type(outcome[0]) in NEVER_AWAITABLE:
@@ -202,7 +205,7 @@ class CallDispatcher:
                 counts.errors += 1
                 self.replies.unsendable(number, exc, partial(call_text, *request))
             return
-        record = CallRecord(target.calls, name, request, self.replies.client, started)
+        record = self._record(request, started)
         if is_awaitable(outcome[0]):
             self._begin(number, method, lock, None, record).await_result(outcome.pop())
         else:
@@ -216,23 +219,12 @@ class CallDispatcher:
         listing = partial(target.listing, self._session.has_properties)
         self._begin(number, listing, None, worker).start()
 
-    def _access(self, number: int, request: GetPropertyRequest | SetPropertyRequest) -> None:
-        """Read or set a property: what does that may take as long as a method."""
-        target, name = self._target, request.name
-        access: Callable[[], Any]
-        if isinstance(request, SetPropertyRequest):
-            text = f"setting {excerpt(name)} to {short_repr(request.value)}"
-            access = partial(target.set_property, name, request.value)
-        else:
-            text = f"reading {excerpt(name)}"
-            access = partial(target.get_property, name)
-        logger.debug(text)
-        record = CallRecord(target.calls, name, text, self.replies.client)
-        if target.property_runs_in_thread(name):
-            job = self._begin(number, access, target.thread_lock, target.worker(), record)
-        else:
-            job = self._begin(number, access, target.lock, None, record)
-        job.start()
+    def _record(
+        self,
+        request: CallRequest | GetPropertyRequest | SetPropertyRequest,
+        running_since: float | None = None,
+    ) -> CallRecord:
+        return CallRecord(self._target.calls, request, self.replies.client, running_since)
 
     def _begin(
         self,
@@ -249,29 +241,25 @@ class CallDispatcher:
 
     def _done(self, number: int, record: CallRecord | None, outcome: Outcome) -> None:
         """Answer a call, or listing, that was under way."""
-        del self.jobs[number]
-        if record is None:
-            self._reply_listing(number, outcome)
-        elif isinstance(outcome, list):
-            self._reply(number, outcome, record)
+        job = self.jobs.pop(number)
+        if isinstance(outcome, list):
+            if record is None:
+                self._reply_listing(number, outcome.pop())
+            else:
+                self._reply(number, outcome, record)
         else:
-            self._fail(number, outcome, record)
+            call = _listing_text
+            if record is not None:
+                call = record.text
+                record.end(outcome)
+                note_signature(record.name, job.function, outcome)
+            self.replies.fail(number, outcome, call)
         self.replies.on_put()
-
-    def _fail(self, number: int, exc: BaseException, record: CallRecord) -> None:
-        if (request := record.request) is not None and isinstance(exc, TypeError):
-            note_signature(self._target.method(request.name), request, exc)
-        record.end(exc)
-        self.replies.fail(number, exc, record.text)
 
     def _reply(self, number: int, outcome: list[Any], record: CallRecord) -> None:
         """Send what a method returned; the list is emptied, so that nobody else holds it."""
-        if is_generator(outcome[0]) and self.replies.open:
-            if record.request is not None:
-                self.generators.begin(number, outcome.pop(), record)
-            else:  # nobody could ask for its items
-                text = "a property has one value, and the getter has returned a generator"
-                self._fail(number, TypeError(text), record)
+        if record.is_call and is_generator(outcome[0]) and self.replies.open:
+            self.generators.begin(number, outcome.pop(), record)
             return
         try:
             if self.replies.open:
@@ -282,14 +270,11 @@ class CallDispatcher:
         else:
             record.end()
 
-    def _reply_listing(self, number: int, outcome: Outcome) -> None:
-        if not isinstance(outcome, list):
-            self.replies.fail(number, outcome, _listing_text)
-            return
+    def _reply_listing(self, number: int, listing: dict[str, Any]) -> None:
         if not self.replies.open:
             return
         try:
-            encodable = make_encodable(outcome.pop(), self._session.encodable)
+            encodable = make_encodable(listing, self._session.encodable)
             self._sender.put(self._session.reply(number, encodable))
         except Exception as exc:  # noqa: BLE001  (the other server of a relay may say anything)
             self.replies.unsendable(number, exc, _listing_text)

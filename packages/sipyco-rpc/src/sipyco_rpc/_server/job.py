@@ -42,6 +42,7 @@ class Job:
         record: is told when it runs; None for what is no call.
 
     Attributes:
+        function: as it was given.
         record: as it was given.
     """
 
@@ -55,7 +56,7 @@ class Job:
         record: CallRecord | None = None,
     ) -> None:
         self.task: asyncio.Task[None] | None = None  # that awaits the result
-        self._function = function
+        self.function = function
         self._lock = lock
         self._worker = worker
         self._done: Callable[[Outcome], None] | None = done
@@ -114,13 +115,13 @@ class Job:
             self.record.run()
         if self._worker is not None:
             try:
-                self._worker.submit(lambda: self._done is not None, self._function, self._called)
+                self._worker.submit(lambda: self._done is not None, self.function, self._called)
             except RuntimeError as exc:  # there is no thread
                 self._called(exc)
         else:
             outcome: Outcome
             try:
-                outcome = [self._function()]
+                outcome = [self.function()]
             except KeyboardInterrupt as exc:
                 self._interrupted(exc)
                 raise

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from types import CodeType, TracebackType
 from typing import Any
 
 from sipyco_rpc._compat import signature
 from sipyco_rpc.limits import MAX_REASON
 from sipyco_rpc.support.quoting import excerpt
-from sipyco_rpc.wire.requests import CallRequest
 
 
-def note_signature(method: Callable[..., Any], request: CallRequest, exc: BaseException) -> None:
+def note_signature(name: str, call: Callable[[], Any], exc: BaseException) -> None:
     """Add the signature of a method to an error, if that is that the arguments do not fit.
 
     What a method raises once it runs, a `TypeError` too, is left as it is, and so is what another
     server has raised.
 
     Args:
-        method: what was called.
-        request: with what.
+        name: of the method.
+        call: what was called: the method with its arguments, a `functools.partial`.
         exc: what that has raised.
     """
     if not isinstance(exc, TypeError) or hasattr(exc, "parent_traceback"):
         return
+    if not isinstance(call, partial):
+        return
+    method = call.func
     if not (inspect.ismethod(method) or inspect.isfunction(method) or inspect.isbuiltin(method)):
         return  # asking a client's method for its signature would ask its server
     try:
@@ -34,9 +37,9 @@ def note_signature(method: Callable[..., Any], request: CallRequest, exc: BaseEx
             return
         found = signature(method)
         try:
-            found.bind(*request.args, **request.kwargs)
+            found.bind(*call.args, **call.keywords)
         except TypeError:
-            text = f"{request.name}{_without_annotations(found)}"
+            text = f"{name}{_without_annotations(found)}"
             exc.add_note(f"signature: {excerpt(text, MAX_REASON)}")
     except Exception:  # noqa: BLE001  (it has no signature, or a default that cannot be shown)
         return

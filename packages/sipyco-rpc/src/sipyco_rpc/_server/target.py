@@ -190,32 +190,35 @@ class Target:
         return offered_names(self.instance, self.properties, self.allowed)
 
     def get_property(self, name: str) -> Any:
-        """Read a property, or return what is to be awaited for it.
+        """Read a property that is offered, or return what is to be awaited for it.
 
         Raises:
-            AttributeError: it is not offered.
             Exception: what its getter raises.
         """
-        self._check_offered(name)
         return getattr(self.instance, name)
 
     def set_property(self, name: str, value: Any) -> Any:
-        """Set a property; errors are those of `get_property`, and what its setter raises.
+        """Set a property that is offered.
 
         Returns:
             None, or what is to be awaited.
 
         Raises:
-            AttributeError: it has no setter, either.
+            AttributeError: it has no setter.
+            Exception: what its setter raises.
         """
-        self._check_offered(name)
         return set_value(self.instance, name, value)
 
     def property_runs_in_thread(self, name: str) -> bool:
         """Tell whether a property is read and set in the target's thread."""
         return self.thread_lock is not None and not getter_is_coroutine(self.instance, name)
 
-    def _check_offered(self, name: str) -> None:
+    def check_property(self, name: str) -> None:
+        """Refuse a property that is not offered.
+
+        Raises:
+            AttributeError: it is not.
+        """
         if is_offered(self.instance, name, self.properties, self.allowed):
             return
         kind = f"'{type(self.instance).__name__}' object"

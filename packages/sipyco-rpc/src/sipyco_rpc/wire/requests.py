@@ -32,14 +32,6 @@ class ListRequest(NamedTuple):
     """A request for the signatures and docstrings of the target."""
 
 
-class PingRequest(NamedTuple):
-    """A request for an answer at once: how long does the way there and back take?"""
-
-
-class StatusRequest(NamedTuple):
-    """A request for what the server knows of itself."""
-
-
 class GetPropertyRequest(NamedTuple):
     """A request for the value of a property."""
 
@@ -51,6 +43,14 @@ class SetPropertyRequest(NamedTuple):
 
     name: str
     value: Any
+
+
+class PingRequest(NamedTuple):
+    """A request for an answer at once: how long does the way there and back take?"""
+
+
+class StatusRequest(NamedTuple):
+    """A request for what the server knows of itself."""
 
 
 class CancelRequest(NamedTuple):
@@ -97,10 +97,6 @@ def parse_request(
         return _parse_call(value.get("name"), value.get("args"), value.get("kwargs"))
     if action == "get_rpc_method_list":
         return ListRequest()
-    if action == "ping":
-        return PingRequest()
-    if status and action == "status":
-        return StatusRequest()
     if properties and action == "get_property":
         return GetPropertyRequest(_property_name(action, value))
     if properties and action == "set_property":
@@ -108,6 +104,10 @@ def parse_request(
         if "value" not in value:
             raise ValueError("`set_property` needs a `value`")
         return SetPropertyRequest(name, value["value"])
+    if action == "ping":
+        return PingRequest()
+    if status and action == "status":
+        return StatusRequest()
     if framed and action == "next":
         count = value.get("n")
         if type(count) is not int or not 0 < count <= MAX_CREDIT_ASKED:
