@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -306,6 +307,8 @@ def said_by_program(more: str = "") -> str:
         [sys.executable, "-c", PROGRAM.format(port=port, more=more)],
         stderr=subprocess.PIPE,
         text=True,
+        # Not in development mode, in which asyncio tells of what is slow on a busy machine.
+        env={key: value for key, value in os.environ.items() if key != "PYTHONDEVMODE"},
     )
     try:
         clients: list[Client] = []

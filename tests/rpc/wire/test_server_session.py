@@ -37,6 +37,8 @@ FRAMES = b"lda pyon_v2 frames"
 LISTING = b'{"action":"get_rpc_method_list"}'
 GET = b'{"action":"get_property","name":"voltage"}'
 SET = b'{"action":"set_property","name":"voltage","value":12}'
+PING = b'{"action":"ping"}'
+STATUS = b'{"action":"status"}'
 CANCEL = b'{"action":"cancel"}'
 STREAM = b'{"status":"stream"}'
 
@@ -547,7 +549,7 @@ class Conversations(RuleBasedStateMachine):
         [(number, text, buffers)] = self.reader.feed(b"".join(pieces))
         return number, pyon.decode(text, buffers=buffers)["status"]
 
-    @rule(number=NUMBERS, text=st.sampled_from([CALL, LISTING, GET, SET]))
+    @rule(number=NUMBERS, text=st.sampled_from([CALL, LISTING, GET, SET, PING, STATUS]))
     def asks(self, number: int, text: bytes) -> None:
         if not number or number in self.calls or number in self.credit:
             with pytest.raises(ProtocolError):

@@ -29,14 +29,13 @@ class _Kind:
         self.interval = SUMMARY_INTERVAL  # seconds until the next summary
         self.clock: asyncio.TimerHandle
 
-    def log_summary(self) -> bool:
-        """Say how many there were since the last record; tell whether there were any."""
+    def log_summary(self) -> None:
+        """Say how many there were since the last record, if there were any."""
         count, self.count = self.count, 0
         if count == 1:
             self.logger.log(self.level, "%s", self.latest)
         elif count:
             self.logger.log(self.level, "%s (the latest of %d like it)", self.latest, count)
-        return count > 0
 
 
 class RepetitionLimiter:
@@ -97,8 +96,9 @@ class RepetitionLimiter:
         kind.clock = loop.call_later(kind.interval, self._tick, key, kind)
 
     def _tick(self, key: Hashable, kind: _Kind) -> None:
-        if not kind.log_summary() and kind.interval >= MAX_SUMMARY_INTERVAL:
+        if not kind.count and kind.interval >= MAX_SUMMARY_INTERVAL:
             del self._kinds[key]
             return
         kind.interval = min(2 * kind.interval, MAX_SUMMARY_INTERVAL)
         self._wind(key, kind)
+        kind.log_summary()
