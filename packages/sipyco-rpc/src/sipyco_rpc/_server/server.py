@@ -18,9 +18,8 @@ from sipyco_rpc._server.status import ConnectionReports
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
-from sipyco_rpc.net.listening import bound_addresses
 from sipyco_rpc.net.server import AsyncioServer
-from sipyco_rpc.support.status import component_status, process_status, versions
+from sipyco_rpc.support.status import bound_addresses, component_status, process_status, versions
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_rpc.wire.server_handshake import check_target_names
 from sipyco_rpc.wire.server_session import ServerSession
