@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_REASON
-from sipyco_rpc.net.listening import bound_addresses
 from sipyco_rpc.support.quoting import excerpt
-from sipyco_rpc.support.status import register
+from sipyco_rpc.support.status import bound_addresses, register
 from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import Feed, FeedServer
 from sipyco_sync._limits import MAX_BACKLOG

@@ -8,11 +8,10 @@ from typing import Any, Final
 
 from sipyco_pyon import pyon
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE
-from sipyco_rpc.net.listening import bound_addresses
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
 from sipyco_rpc.support.process_bound import belongs_to_parent
 from sipyco_rpc.support.quoting import excerpt
-from sipyco_rpc.support.status import register
+from sipyco_rpc.support.status import bound_addresses, register
 from sipyco_sync._feed_client import Callback, FeedClient, SubscriptionState
 from sipyco_sync._feed_queue import OVERHEAD, SendQueue
 from sipyco_sync._feed_server import Feed, FeedServer

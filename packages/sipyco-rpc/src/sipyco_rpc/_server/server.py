@@ -20,10 +20,10 @@ from sipyco_rpc._server.surprises import check_targets, log_surprises
 from sipyco_rpc._server.target import Target, checked_allowed_methods
 from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, LOGGED_CALLS, MAX_LINE, MAX_REASON
-from sipyco_rpc.net.listening import bound_addresses, port_of
+from sipyco_rpc.net.listening import port_of
 from sipyco_rpc.net.server import AsyncioServer
 from sipyco_rpc.support.quoting import excerpt
-from sipyco_rpc.support.status import component_status, process_status, versions
+from sipyco_rpc.support.status import bound_addresses, component_status, process_status, versions
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_rpc.wire.server_handshake import check_target_names
 from sipyco_rpc.wire.server_session import ServerSession

@@ -226,10 +226,3 @@ class Accepted(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-
-
-def bound_addresses(server: asyncio.Server | None) -> list[dict[str, Any]]:
-    """Return where a server listens."""
-    sockets = () if server is None else server.sockets
-    names = [sock.getsockname() for sock in sockets]
-    return [{"host": name[0], "port": name[1]} for name in names]

@@ -8,12 +8,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import ref
 
 from sipyco_rpc.support.quoting import short_message
 
-__all__ = ["Component", "component_status", "process_status", "register", "versions"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = [
+    "Component",
+    "bound_addresses",
+    "component_status",
+    "process_status",
+    "register",
+    "versions",
+]
 
 KINDS: Final = ("publishers", "broadcasters", "log_servers", "log_forwarders")
 
@@ -60,6 +70,13 @@ def _status_of(component: Component) -> dict[str, Any]:
         return component.status()
     except Exception as exc:  # noqa: BLE001  (one that cannot tell must not hide the others)
         return {"error": f"{type(exc).__name__}: {short_message(exc)}"}
+
+
+def bound_addresses(server: asyncio.Server | None) -> list[dict[str, Any]]:
+    """Return where a server listens."""
+    sockets = () if server is None else server.sockets
+    names = [sock.getsockname() for sock in sockets]
+    return [{"host": name[0], "port": name[1]} for name in names]
 
 
 def process_status() -> dict[str, Any]:
