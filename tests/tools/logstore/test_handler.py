@@ -51,7 +51,9 @@ def test_arguments_that_do_not_fit_are_said_as_handlers_do(
     for args in (("five",), (5,)):
         handler.handle(logging.LogRecord("n", 30, "", 0, "%d", args, None))
     handler.close()
-    assert "TypeError: %d format" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("--- Logging error ---\n")
+    assert "TypeError: " in said
     [row] = stored(path)
     assert row.message == "5"
     assert row.source == Path(sys.argv[0]).stem
