@@ -44,7 +44,9 @@ class Target:
     def sleep(self):
         try:
             begun()
-            time.sleep(1000)
+            for _ in range(100_000):
+                # Not at once: a signal just before it is dealt with after it, by all of Python.
+                time.sleep(0.01)
         finally:
             print("cleaned up", flush=True)
 
@@ -280,7 +282,8 @@ from sipyco_rpc.pc_rpc import simple_server_loop
 class Target:
     def sleep(self):
         print("begun", flush=True)
-        time.sleep(1000)
+        for _ in range(100_000):
+            time.sleep(0.01)
 
 simple_server_loop({"t": Target()}, "127.0.0.1", 0, port_file=sys.argv[1])
 """

@@ -44,7 +44,7 @@ class ProgramSignals(SignalHandler):
         self._watch = SignalWatch(self._heard)
         self._main = threading.main_thread().ident
         self._answered = threading.Event()  # a handler has been called
-        self._answered_at = -1e9
+        self._answered_at = -1e9  # by the clock of `monotonic`; none has been yet
         self._unanswered = 0  # signals whose handlers were not called
         self._closed = threading.Event()
         self._clock: threading.Thread | None = None
@@ -89,15 +89,15 @@ class ProgramSignals(SignalHandler):
     # In the main thread.
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        first = self._answered_at < 0
         self._answered_at = time.monotonic()
         self._unanswered = 0
         self._answered.set()
-        if self._time_is_up:
-            if self.interruption is None and running_method(frame) is not None:
-                self.interruption = Terminated(128 + number)
-                raise self.interruption
-            return
-        super()._on_signal(number, frame)
+        if first or not self._time_is_up:
+            super()._on_signal(number, frame)
+        if self._time_is_up and self.interruption is None and running_method(frame) is not None:
+            self.interruption = Terminated(128 + number)
+            raise self.interruption
 
     # In the thread that hears of signals.
 
