@@ -141,13 +141,13 @@ def test_the_requests_are_written() -> None:
 
 def test_what_is_large_travels_beside_the_text() -> None:
     data = bytes(70_000)
-    text, buffers = client(ALL_FEATURES).set_property("table", data)
+    text, buffers = client(ALL_FEATURES).set_property("voltage", data)
     assert text == (
-        b'{"action":"set_property","name":"table",'
+        b'{"action":"set_property","name":"voltage",'
         b'"value":{"__jsonclass__":["bytes",[{"__jsonclass__":["buffer",[0]]}]]}}'
     )
     session = server(b"psu pyon_v2 frames properties")
-    assert session.receive_request((3, text, buffers)) == SetPropertyRequest("table", data)
+    assert session.receive_request((3, text, buffers)) == SetPropertyRequest("voltage", data)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ class ServerOptions(TypedDict, total=False):
     plain_float64: bool
     frames: bool
     allowed_methods: Mapping[str, Iterable[str]] | None
+    properties: bool | Mapping[str, bool | Iterable[str]]
     status: bool
     error_log_level: int | None
     max_connections: int | None
