@@ -11,11 +11,11 @@ from sipyco_pyon import pyon, pyon_v1
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_REASON
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.support.status import bound_addresses, register
-from sipyco_sync._feed_queue import SendQueue
 from sipyco_sync._feed_server import Feed, FeedServer
 from sipyco_sync._limits import MAX_BACKLOG
 from sipyco_sync._mod_errors import error_of_content
-from sipyco_sync._mods import Mod, PreparedPublish
+from sipyco_sync._mods import Mod
+from sipyco_sync._notifier_feed import Announcer, NotifierFeed
 from sipyco_sync.notifier import Notifier
 
 logger = logging.getLogger("sipyco.sync_struct")
@@ -33,138 +33,6 @@ def _encode_v1(mod: Mod) -> bytes:
         return pyon_v1.encode(mod).encode("ascii") + b"\n"
     except (TypeError, ValueError) as exc:
         raise error_of_content(exc, mod, pyon_v1.encode) from None
-
-
-class _NotifierFeed(Feed):
-    """The mods of one notifier, and a fresh `init` for those that are new or have lost some."""
-
-    def __init__(
-        self, notifier: Notifier, encode: Callable[[Mod], bytes], max_backlog: int
-    ) -> None:
-        super().__init__(max_backlog, notifier.changes.lock)
-        self.notifier = notifier
-        self.encode = encode
-        # After how many changes it was made, and of which structure: programs may assign another.
-        self._snapshot: tuple[int, Any, bytes] | None = None
-        self._stale: set[SendQueue] = set()  # these get a fresh `init` when they can take it
-
-    def put(self, line: bytes) -> None:
-        with self.lock:
-            self._snapshot = None
-            super().put(line)
-
-    def invalidate(self) -> None:
-        """Send everyone a fresh `init`: a change could not be sent."""
-        with self.lock:
-            self._snapshot = None
-            self._drop_pending()
-            self._schedule()
-
-    def join(self, queue: SendQueue) -> None:
-        queue.on_drained = partial(self._drained, queue)
-        with self.lock:
-            self._open()
-            self._send_snapshot(queue)
-
-    def forget_peers(self) -> None:
-        super().forget_peers()
-        self.lock = self.notifier.changes.lock  # another one in a child that was forked
-        self._stale.clear()
-
-    def leave(self, queue: SendQueue) -> None:
-        with self.lock:
-            super().leave(queue)
-            self._stale.discard(queue)
-
-    def flush(self) -> None:
-        super().flush()
-        with self.lock:
-            stale = list(self._stale)
-        for queue in stale:
-            self._refresh(queue)
-
-    def _send_snapshot(self, queue: SendQueue) -> None:
-        """Send `init` to a peer that is new or stale, and from then on what follows it."""
-        snapshot = self._current_snapshot()
-        lines = self._take()
-        if lines:
-            self._deliver(lines)  # to the others: the snapshot has them already
-        # It is held once for all; a limit must not keep a large structure from ever arriving.
-        queue.send(snapshot, counts_toward_limit=False)
-        self._stale.discard(queue)
-        self.queues.add(queue)
-
-    def _current_snapshot(self) -> bytes:
-        count, struct = self.notifier.changes.count, self.notifier.raw_view
-        made = self._snapshot
-        if made is None or made[0] != count or made[1] is not struct:
-            made = count, struct, self.encode({"action": "init", "struct": struct})
-            self._snapshot = made
-        return made[2]
-
-    def _drained(self, queue: SendQueue) -> None:
-        if queue in self._stale:
-            self._later(self._refresh, queue)  # this may be in the midst of delivering
-
-    def _refresh(self, queue: SendQueue) -> None:
-        """Send a fresh `init` to one that has lost mods."""
-        try:
-            with self.lock:
-                if queue in self._stale and queue.idle:
-                    self._send_snapshot(queue)
-        except Exception:
-            # It stays stale: the next change may mend what cannot be encoded.
-            logger.exception("cannot send a fresh copy to %s", queue.peer)
-
-    def _drop_pending(self) -> None:
-        self._take()
-        self._stale.update(self.queues)
-
-    def _deliver(self, lines: list[bytes]) -> None:
-        data = lines[0] if len(lines) == 1 else b"".join(lines)
-        for queue in self.queues:
-            if queue in self._stale:
-                continue
-            if self._has_room(queue, len(data)):
-                queue.send(data, len(lines))
-                continue
-            queue.drop()
-            self._stale.add(queue)
-            self._later(
-                logger.warning,
-                "%s is more than %d bytes behind: it gets a fresh copy when it reads again",
-                queue.peer,
-                self.max_backlog,
-            )
-
-
-class _Announcer(PreparedPublish):
-    """What a published notifier calls: every publisher that has it encodes, then sends."""
-
-    def __init__(self, *feeds: _NotifierFeed) -> None:
-        self.feeds = list(feeds)
-
-    def prepare(self, mod: Mod) -> Callable[[], None]:
-        lines = [(feed, feed.encode(mod)) for feed in self.feeds]
-
-        def send() -> None:
-            for feed, line in lines:
-                feed.put(line)
-
-        return send
-
-    def __call__(self, mod: Mod) -> None:
-        try:
-            send = self.prepare(mod)
-        except Exception:
-            for feed in self.feeds:
-                feed.invalidate()
-            raise
-        send()
-
-    def after_fork(self) -> None:
-        for feed in self.feeds:
-            feed.forget_peers()
 
 
 class Publisher(FeedServer):
@@ -215,7 +83,7 @@ class Publisher(FeedServer):
         self.notifiers: dict[str, Notifier] = {}
         encode_v2 = partial(_encode_v2, plain_float64=plain_float64)
         self._encode: Callable[[Mod], bytes] = _encode_v1 if dialect == "pyon_v1" else encode_v2
-        self._feeds: dict[int, _NotifierFeed] = {}  # by the identity of the notifier
+        self._feeds: dict[int, NotifierFeed] = {}  # by the identity of the notifier
         for name, notifier in notifiers.items():
             self.add(name, notifier)
         register("publishers", self)
@@ -242,10 +110,10 @@ class Publisher(FeedServer):
         if notifier.root is not notifier:
             raise ValueError(f"`{name}` is a part of a structure: publish the whole of it")
         if id(notifier) not in self._feeds:
-            feed = _NotifierFeed(notifier, self._encode, self._max_backlog)
+            feed = NotifierFeed(notifier, self._encode, self._max_backlog)
             with notifier.changes.lock:
-                if not isinstance(notifier.publish, _Announcer):
-                    notifier.publish = _Announcer()
+                if not isinstance(notifier.publish, Announcer):
+                    notifier.publish = Announcer()
                 notifier.publish.feeds.append(feed)
             self._feeds[id(notifier)] = feed
         self.notifiers[name] = notifier
@@ -265,7 +133,7 @@ class Publisher(FeedServer):
         if all(other is not notifier for other in self.notifiers.values()):
             del self._feeds[id(notifier)]
             announcer = notifier.publish
-            if isinstance(announcer, _Announcer) and feed in announcer.feeds:
+            if isinstance(announcer, Announcer) and feed in announcer.feeds:
                 with notifier.changes.lock:
                     announcer.feeds.remove(feed)
                     if not announcer.feeds:
@@ -288,7 +156,7 @@ class Publisher(FeedServer):
         feed = self._feeds.get(id(notifier.root))
         if feed is None:
             raise ValueError("the notifier is not published here")
-        _Announcer(feed)(mod)
+        Announcer(feed)(mod)
 
     def status(self) -> dict[str, Any]:
         """Return where it listens, what it publishes, and who gets that; from any thread.
