@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from sipyco_tools import sipyco_rpctool
 from sipyco_tools._rpctool.new_driver import create_driver
 
 pytestmark = pytest.mark.one_python
@@ -71,6 +73,54 @@ def test_a_directory_with_files_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="not empty"):
         create_driver("lda", tmp_path, 3253)
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+def new(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr("sys.argv", ["sipyco_rpctool", "new", *words])
+    sipyco_rpctool.main()
+
+
+def test_the_command_makes_it_and_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    new(monkeypatch, "lda", str(tmp_path / "my lda"), "--port", "3300")
+    printed = capsys.readouterr().out
+    assert f"{tmp_path}/my lda/src/lda/driver.py\n" in printed
+    assert f"  cd '{tmp_path}/my lda'\n" in printed
+    assert "sipyco_rpctool localhost 3300 list-methods" in printed
+    assert (tmp_path / "my lda" / "src" / "lda" / "driver.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["lda"], 2, "the following arguments are required: DIRECTORY"),
+        (["Lda", "new"], 2, "argument NAME: the name of a driver begins with a lower-case letter"),
+        (["lda", "full"], 1, "sipyco_rpctool new: the directory is not empty: full"),
+        (["lda", "full/notes"], 1, "sipyco_rpctool new: "),
+        (["3253"], 1, "connection error: new port 3253"),  # a host of that name
+    ],
+)
+def test_what_cannot_be_made_is_one_line(
+    words: list[str],
+    status: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("socket.getaddrinfo", no_such_host)
+    with pytest.raises(SystemExit) as ended:
+        new(monkeypatch, *words)
+    assert ended.value.code == status
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def no_such_host(*arguments: object, **options: object) -> None:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 @pytest.mark.slow

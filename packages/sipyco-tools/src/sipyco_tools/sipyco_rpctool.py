@@ -21,6 +21,9 @@ __all__ = ["get_argparser", "main"]
 
 _PROGRAM: Final = "sipyco_rpctool"
 
+# What is done without a server, and the modules of the room that do it.
+_WITHOUT_SERVER: Final = {"completion": "completion", "new": "new_driver"}
+
 _EPILOG: Final = """\
 Options may stand before the action or after it; `call` takes everything after METHOD as arguments.
 
@@ -33,6 +36,8 @@ examples:
   sipyco_rpctool lab.example:3253 status --watch
   sipyco_rpctool ::1 3250 watch datasets
   sipyco_rpctool ::1 3253 ACTION --help        # the options of an action
+
+a new driver: `sipyco_rpctool new NAME DIRECTORY` makes a package that works, to begin with.
 
 completion by the tab key: `sipyco_rpctool completion bash`, `zsh` or `fish` prints a script for
 that shell, and how to use it.
@@ -102,11 +107,11 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _main() -> None:
-    if sys.argv[1:2] == ["completion"]:
-        from sipyco_tools._rpctool import completion
-
-        if completion.is_asked_for(sys.argv[2:]):
-            completion.run(get_argparser, sys.argv[2:])
+    first, words = (sys.argv[1:2] or [""])[0], sys.argv[2:]
+    if first in _WITHOUT_SERVER:
+        module = importlib.import_module(f"sipyco_tools._rpctool.{_WITHOUT_SERVER[first]}")
+        if module.is_asked_for(words):
+            module.run(get_argparser, words)
             return
     parser = get_argparser()
     args = parser.parse_args()

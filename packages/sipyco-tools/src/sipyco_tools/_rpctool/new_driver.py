@@ -2,16 +2,78 @@
 
 from __future__ import annotations
 
+import argparse
 import keyword
+import shlex
 import sys
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 from typing import Final
 
+from sipyco_tools._cli import arguments
+from sipyco_tools._cli.output import FAILED, show, show_error
+
 _PACKAGE: Final = "package"  # the directory of the template that gets the driver's name
+_PORT: Final = 3253
 _UNIT: Final = "service"  # likewise, the unit for systemd
+
+_NEXT: Final = """
+To begin:
+  cd {directory}
+  pip install -e '.[test]'
+  pytest
+  {name} --simulation                               # serves on this computer
+  sipyco_rpctool localhost {port} list-methods      # in another terminal"""
+
+
+def is_asked_for(words: Sequence[str]) -> bool:
+    """Tell whether the words after `new` ask for a driver, and are not a port of such a host."""
+    return not (words and words[0].isdigit())
+
+
+def get_argparser(prog: str) -> argparse.ArgumentParser:
+    """Return the parser of what follows `new`."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Make the package of a driver that works, with a simulation of its\n"
+        "instrument, TLS, tests and a unit for systemd: what it says is yours to change.",
+        epilog="example:\n  sipyco_rpctool new supply ~/drivers/supply",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        type=arguments.argument_type(checked_name),
+        help="of the driver, its package, command and target: a word in lower case",
+    )
+    parser.add_argument(
+        "directory", metavar="DIRECTORY", type=Path, help="where to; it has to be new, or empty"
+    )
+    parser.add_argument(
+        "-p",
+        "--port",
+        type=arguments.port,
+        default=_PORT,
+        help="TCP port that the service listens on unless told otherwise (default: %(default)d)",
+    )
+    return parser
+
+
+def run(get_parser: Callable[[], argparse.ArgumentParser], words: Sequence[str]) -> None:
+    """Make a driver, and say what can be done with it."""
+    prog = f"{get_parser().prog} new"
+    args = get_argparser(prog).parse_args(words)
+    try:
+        files = create_driver(args.name, args.directory, args.port)
+    except OSError as exc:
+        show_error(f"{prog}: {exc}")
+        sys.exit(FAILED)
+    for path in files:
+        show(str(args.directory / path))
+    show(_NEXT.format(directory=shlex.quote(str(args.directory)), name=args.name, port=args.port))
 
 
 def checked_name(name: str) -> str:
