@@ -32,6 +32,8 @@ STRICTER: dict[bytes, tuple[str, str]] = {
     b"{'action'": ("ValueError", "PYON"),
 }
 
+UNENCODABLE = ("is not PYON encodable", "is not PYON serializable")
+
 
 def stricter(request: bytes) -> tuple[str, str] | None:
     return next((answer for part, answer in STRICTER.items() if part in request), None)
@@ -80,7 +82,12 @@ def replay(events: list[dict[str, Any]], port: int) -> None:
                     recorded["features"] = ["pyon_v2", "frames"]  # those of ours
                     assert greeting == recorded
                 else:
-                    assert comparable(received, v2) == comparable(raw(event), v2)
+                    ours, reference = comparable(received, v2), comparable(raw(event), v2)
+                    if isinstance(reference, tuple) and reference[1].endswith(UNENCODABLE):
+                        # Behind the words of the reference, ours says where, and what to do.
+                        assert ours[1].startswith(f"{reference[1]}: ")
+                        ours = (ours[0], reference[1], *ours[2:])
+                    assert ours == reference
 
 
 def at_end(sock: socket.socket) -> bool:

@@ -14,6 +14,7 @@ from matrix.component import COVERED
 from sipyco_rpc.net.keepalive import async_open_connection, create_connection
 from sipyco_rpc.net.listener import Listener
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.pc_rpc import serve, serve_in_thread
 from sipyco_rpc.support.validation import format_address
 from sipyco_sync.remote_exec import connect_global_rpc
 from sipyco_tools.logging_tools import forward_logs
@@ -29,6 +30,8 @@ NOT_IN_IT: dict[object, str] = {
     create_connection: "what blocking clients connect with; it knows no conversation",
     format_address: "it only writes it",
     forward_logs: "it makes a `LogForwarder` that has a thread, as `LogsOfScript` has it",
+    serve: "it runs a `Server` as `simple_server_loop` does",
+    serve_in_thread: "it runs a `Server` as `simple_server_loop` does",
     connect_global_rpc: "it has a `Client` made elsewhere, always without TLS",
 }
 

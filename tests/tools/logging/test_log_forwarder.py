@@ -536,7 +536,11 @@ def test_stop_says_what_it_could_not_send(
     assert own_messages(caplog)[1].startswith("2 log messages were not sent to ")
 
 
-def test_a_server_that_does_not_read_keeps_nobody(logger: logging.Logger) -> None:
+def test_a_server_that_does_not_read_keeps_nobody(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT", 0)  # it never answers either
+
     async def main() -> None:
         with socket.create_server((HOST, 0)) as sock:
             forwarder = attached(logger, sock.getsockname()[1], queue_size=5)

@@ -85,7 +85,7 @@ def test_a_snapshot_is_printed(notifier: Notifier) -> None:
         assert json.loads(shown.stdout) == {"result": {"label": "µ", "temperatures": [20.5]}}
         shown = run(port, "snapshot", "nosuch")
     assert shown.returncode == 1
-    assert f"connection error: {HOST} port {port}: EOFError: " in shown.stderr
+    assert f"connection error: {HOST} port {port}: ConnectionLost: " in shown.stderr
     assert "no notifier `nosuch`" in shown.stderr
     assert len(shown.stderr.splitlines()) == 1
 
