@@ -333,6 +333,8 @@ def test_a_target_that_has_gone_and_a_method_that_has_gone() -> None:
             assert client.look() == 7
             assert "look" in dir(client)
             assert vars(client)["_Client__valid_methods"] == {"look"}
+        with server_at(port, {"t": Target()}):
+            assert echo(2) == 2  # without a call that has noticed the end before
 
 
 def test_a_target_that_is_selected_later_is_selected_again() -> None:
