@@ -513,7 +513,11 @@ def test_a_client_that_is_dropped_leaves_nothing_for_the_garbage_collector() -> 
 @pytest.mark.parametrize(
     ("options", "kind", "text"),
     [
-        ({"reconnect": -1}, ValueError, "reconnect is a positive number"),
+        (
+            {"reconnect": -1},
+            ValueError,
+            "reconnect is a positive number of seconds, at most 2000000, got -1",
+        ),
         ({"reconnect": "soon"}, ValueError, "reconnect is a positive number"),
         ({"reconnect": True, "state_cb": 5}, TypeError, "state_cb is a function"),
         ({"state_cb": print}, ValueError, "state_cb needs reconnect"),

@@ -8,7 +8,7 @@ import time
 from sipyco_rpc.net.errors import is_tls_error, reason_of
 from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.lost import ConnectionLost, not_sent
-from sipyco_rpc.support.validation import checked_timeout
+from sipyco_rpc.support.validation import checked_time_limit
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def checked_reconnect(reconnect: Any, state_cb: Any) -> float | None:
         return DEFAULT
     if reconnect == 0:
         return 0.0
-    return checked_timeout(reconnect, "reconnect")
+    return checked_time_limit(reconnect, "reconnect")
 
 
 class Attempts:
