@@ -6,13 +6,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sipyco_rpc.net.tls import SimpleSSLConfig
-from sipyco_rpc.pc_rpc import Client
-from sipyco_sync.remote_exec import RemoteExecServer, connect_global_rpc
+from sipyco_rpc.pc_rpc import Client, Server
+from sipyco_sync.remote_exec import (
+    RemoteExecServer,
+    connect_global_rpc,
+    simple_rexec_server_loop,
+)
 from support.certificates import paths_of
 from support.peers import DEADLINE, HOST, rpc_server, until
 from support.programs import free_port
@@ -210,3 +215,17 @@ def test_the_loop_serves_driver_and_code(tls: bool) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_loop_passes_its_options_on(tmp_path: Path) -> None:
+    file = tmp_path / "port"
+
+    def ready(server: Server) -> None:
+        raise LookupError(file.read_text(), server.bound_port())
+
+    with pytest.raises(LookupError) as raised:
+        simple_rexec_server_loop("camera", object(), HOST, 0, ready=ready, port_file=file)
+    text, port = raised.value.args
+    assert text == f"{port}\n"
+    with pytest.raises(TypeError, match="'colour'"):
+        simple_rexec_server_loop("camera", object(), HOST, 0, colour=3)  # type: ignore[call-arg]

@@ -333,6 +333,8 @@ def test_a_target_that_has_gone_and_a_method_that_has_gone() -> None:
             assert client.look() == 7
             assert "look" in dir(client)
             assert vars(client)["_Client__valid_methods"] == {"look"}
+        with server_at(port, {"t": Target()}):
+            assert echo(2) == 2  # without a call that has noticed the end before
 
 
 def test_a_target_that_is_selected_later_is_selected_again() -> None:
@@ -511,7 +513,11 @@ def test_a_client_that_is_dropped_leaves_nothing_for_the_garbage_collector() -> 
 @pytest.mark.parametrize(
     ("options", "kind", "text"),
     [
-        ({"reconnect": -1}, ValueError, "reconnect is a positive number"),
+        (
+            {"reconnect": -1},
+            ValueError,
+            "reconnect is a positive number of seconds, at most 2000000, got -1",
+        ),
         ({"reconnect": "soon"}, ValueError, "reconnect is a positive number"),
         ({"reconnect": True, "state_cb": 5}, TypeError, "state_cb is a function"),
         ({"state_cb": print}, ValueError, "state_cb needs reconnect"),

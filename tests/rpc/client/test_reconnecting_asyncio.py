@@ -231,7 +231,7 @@ def test_call_timeout_and_timeout_count_the_waiting() -> None:
             async with serving(port, Target()):
                 await client.connect_rpc(HOST, port)
                 await hasty.connect_rpc(HOST, port)
-            text = r"call of `t\.echo` on .* timed out"
+            text = r"call of `t\.echo` on .* timed out after .* s, waiting for a connection: "
             with call_timeout(client, 0.1), pytest.raises(TimeoutError, match=text):
                 await client.echo(1)
             with pytest.raises(TimeoutError, match=text):
@@ -261,6 +261,27 @@ def test_close_rpc_and_cancellation_end_the_waiting() -> None:
         with pytest.raises(ConnectionLost, match="closed by this program"):
             await client.echo(1)
         assert len(asyncio.all_tasks()) <= 2
+
+    run(main)
+
+
+def test_a_callback_that_closes_the_client_leaves_no_task_behind() -> None:
+    port = free_port()
+
+    async def main() -> None:
+        async def state_cb(connected: bool, reason: str) -> None:
+            if not connected:
+                await client.close_rpc()
+                closed.set()
+
+        closed = asyncio.Event()
+        client = AsyncioClient(reconnect=1000, state_cb=state_cb)
+        async with serving(port, Target()):
+            await client.connect_rpc(HOST, port)
+        await closed.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not [task for task in asyncio.all_tasks() if "connecting" in task.get_name()]
 
     run(main)
 

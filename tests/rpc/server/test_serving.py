@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from sipyco_rpc._server.serving import ServerOptions
+from sipyco_rpc._server.options import ServerOptions
 from sipyco_rpc.net import listening
 from sipyco_rpc.pc_rpc import (
     AsyncioClient,
     Client,
     Server,
+    ServerLoopOptions,
     ServerThread,
     SimpleSSLConfig,
     serve,
@@ -263,6 +264,12 @@ def test_a_loop_that_may_run_within_another_is_let_to(monkeypatch: pytest.Monkey
 def test_the_options_of_a_server_are_those_that_it_has() -> None:
     parameters = inspect.signature(Server).parameters
     assert set(ServerOptions.__annotations__) == set(parameters) - {"targets", "description"}
+    by_name = [
+        name
+        for name, parameter in inspect.signature(simple_server_loop).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    assert set(ServerLoopOptions.__annotations__) == set(by_name)
 
 
 # --- ready -----------------------------------------------------------------------------------

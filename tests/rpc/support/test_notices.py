@@ -57,6 +57,10 @@ SETUPS = {
         TWO_HANDLERS.format("ERROR"),
         "",
     ),
+    "elsewhere from WARNING on, here from ERROR on": (
+        TWO_HANDLERS.format("ERROR") + "logging.root.handlers[1].setLevel('WARNING')",
+        "",
+    ),
     "a logger on its own": (
         "logger.propagate = False; logging.basicConfig(); logger.addHandler(logging.Handler(50))",
         "",

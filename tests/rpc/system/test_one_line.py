@@ -70,6 +70,15 @@ def test_an_address_that_is_another_computers() -> None:
     )
 
 
+def test_a_port_file_in_a_folder_that_is_not_there() -> None:
+    status, out, err = run(LOOP.replace("**names", "port_file='/nowhere/port'"), HOST, 0)
+    assert (status, out) == (1, "")
+    assert err == (
+        "-c: No such file or directory: no file can be made in /nowhere: the port file: "
+        "/nowhere/port\n"
+    )
+
+
 OTHER = """
 from sipyco_rpc.support.one_line import in_one_line, tell_in_one_line
 tell_in_one_line()

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from sipyco_tools import sipyco_rpctool
-from sipyco_tools._rpctool.command_line import first_positional, split_address
+from sipyco_tools._cli.arguments import split_address
+from sipyco_tools._rpctool.command_line import first_positional
 from support.peers import DEADLINE, HOST, rpc_server
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sipyco_rpc._client.best_effort import BestEffortClient
     from sipyco_rpc._client.progress import call_progress
     from sipyco_rpc._server.loop import simple_server_loop
+    from sipyco_rpc._server.options import ServerLoopOptions
     from sipyco_rpc._server.server import Server
     from sipyco_rpc._server.serving import serve
     from sipyco_rpc._server.thread import ServerThread, serve_in_thread
@@ -45,6 +46,7 @@ __all__ = [
     "IncompatibleServer",
     "LineTooLong",
     "Server",
+    "ServerLoopOptions",
     "ServerThread",
     "SimpleSSLConfig",
     "as_interface",
@@ -64,6 +66,7 @@ _LAZY = {
     "BestEffortClient": "sipyco_rpc._client.best_effort",
     "call_progress": "sipyco_rpc._client.progress",
     "Server": "sipyco_rpc._server.server",
+    "ServerLoopOptions": "sipyco_rpc._server.options",
     "ServerThread": "sipyco_rpc._server.thread",
     "serve": "sipyco_rpc._server.serving",
     "serve_in_thread": "sipyco_rpc._server.thread",

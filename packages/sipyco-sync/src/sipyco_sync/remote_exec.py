@@ -5,16 +5,19 @@ Whoever can connect can do whatever the server's user can: listen on localhost, 
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.pc_rpc import simple_server_loop
 from sipyco_rpc.support.validation import check_host, checked_port
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from sipyco_rpc.pc_rpc import ServerLoopOptions
 
 __all__ = ["RemoteExecServer", "connect_global_rpc", "simple_rexec_server_loop"]
 
@@ -83,13 +86,7 @@ def simple_rexec_server_loop(
     description: str | None = None,
     allow_parallel: bool = False,
     ssl_config: SimpleSSLConfig | None = None,
-    *,
-    loop: asyncio.AbstractEventLoop | None = None,
-    local_cert: str | None = None,
-    local_key: str | None = None,
-    peer_cert: str | None = None,
-    max_connections: int | None = None,
-    handshake_timeout: float = HANDSHAKE_TIMEOUT,
+    **options: Unpack[ServerLoopOptions],
 ) -> None:
     """Serve a target, and code of clients that uses it, until Ctrl-C or a `terminate()`.
 
@@ -111,12 +108,7 @@ def simple_rexec_server_loop(
         description,
         allow_parallel,
         ssl_config,
-        loop=loop,
-        local_cert=local_cert,
-        local_key=local_key,
-        peer_cert=peer_cert,
-        max_connections=max_connections,
-        handshake_timeout=handshake_timeout,
+        **options,
     )
 
 

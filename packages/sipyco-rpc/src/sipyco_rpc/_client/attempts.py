@@ -8,7 +8,7 @@ import time
 from sipyco_rpc.net.errors import is_tls_error, reason_of
 from sipyco_rpc.support.backoff import backoff
 from sipyco_rpc.support.lost import ConnectionLost, not_sent
-from sipyco_rpc.support.validation import checked_timeout
+from sipyco_rpc.support.validation import checked_time_limit
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def checked_reconnect(reconnect: Any, state_cb: Any) -> float | None:
         return DEFAULT
     if reconnect == 0:
         return 0.0
-    return checked_timeout(reconnect, "reconnect")
+    return checked_time_limit(reconnect, "reconnect")
 
 
 class Attempts:
@@ -58,7 +58,7 @@ class Attempts:
     Attributes:
         failure: what the latest attempt has raised; None if it succeeded.
         failed_at: when, by `time.monotonic`.
-        reason: why there is no connection.
+        reason: why there is no connection; nothing if there is one, or was no attempt yet.
     """
 
     def __init__(self) -> None:
@@ -83,6 +83,7 @@ class Attempts:
     def succeeded(self) -> None:
         """Note a connection."""
         self.failure, self._connected_at = None, time.monotonic()
+        self.reason = ""
 
     def lost(self, reason: str) -> None:
         """Note that it was lost. If that was soon, an attempt has to wait as after a failure."""
@@ -92,10 +93,14 @@ class Attempts:
         else:
             self._pauses = backoff(_PAUSE)
 
+    def waited_for(self) -> str:
+        """Say, after the time that a call took, what it waited for, if it was a connection."""
+        return f", waiting for a connection: {self.reason}" if self.reason else ""
+
     def away(self, what: str, where: str, seconds: float) -> ConnectionLost:
         """Make the error of a call that has waited for a connection in vain."""
         waited = f" within {seconds:g} s" if seconds else ""
-        reason = self.reason or "another thread is connecting"
+        reason = self.reason or "it is being connected"
         error = not_sent(f"{what}: no connection to {where}{waited}: {reason}")
         error.__cause__ = self.failure
         return error

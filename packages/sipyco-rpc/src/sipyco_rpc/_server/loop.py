@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sipyco_rpc._server.server import Server
-from sipyco_rpc._server.serving import Ready, run_server
+from sipyco_rpc._server.serving import run_server
 from sipyco_rpc._server.stopping import ProgramSignals
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, MAX_LINE, STOP_SIGNAL_TIMEOUT
 from sipyco_rpc.net.signals import Terminated
@@ -20,6 +20,7 @@ from sipyco_rpc.support.one_line import tell_in_one_line
 from sipyco_rpc.support.validation import checked_timeout
 
 if TYPE_CHECKING:
+    from sipyco_rpc._server.options import Ready
     from sipyco_rpc.net.tls import SimpleSSLConfig
 
 

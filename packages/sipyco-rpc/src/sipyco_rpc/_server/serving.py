@@ -6,9 +6,9 @@ import asyncio
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc._server.port_file import port_file as written_port_file
 from sipyco_rpc._server.server import Server
@@ -16,29 +16,10 @@ from sipyco_rpc._server.server import Server
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from sipyco_rpc._server.options import Ready, ServerOptions
     from sipyco_rpc.net.tls import SimpleSSLConfig
 
 logger = logging.getLogger("sipyco.pc_rpc")
-
-# Is called with a server that listens; what it returns is awaited if it can be.
-Ready: TypeAlias = Callable[[Server], object]
-
-
-class ServerOptions(TypedDict, total=False):
-    """What `Server` takes beside targets and description."""
-
-    builtin_terminate: bool
-    allow_parallel: bool
-    threaded: bool
-    max_line: int
-    plain_float64: bool
-    frames: bool
-    allowed_methods: Mapping[str, Iterable[str]] | None
-    properties: bool | Mapping[str, bool | Iterable[str]]
-    status: bool
-    error_log_level: int | None
-    max_connections: int | None
-    handshake_timeout: float
 
 
 async def serve(

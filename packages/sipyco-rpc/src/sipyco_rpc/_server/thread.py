@@ -10,13 +10,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._server.server import Server
-from sipyco_rpc._server.serving import Ready, ServerOptions, call_ready, serve
+from sipyco_rpc._server.serving import call_ready, serve
 from sipyco_rpc.limits import THREAD_STOP_TIMEOUT
 from sipyco_rpc.support.process_bound import not_copyable
 
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from sipyco_rpc._server.options import Ready, ServerOptions
     from sipyco_rpc.net.tls import SimpleSSLConfig
 
 logger = logging.getLogger("sipyco.pc_rpc")

@@ -32,7 +32,7 @@ def announce(logger: logging.Logger, message: str, *args: object) -> None:
     record = logger.makeRecord(logger.name, logging.INFO, "", 0, message, args, None)
     for handler in _handlers(logger):
         if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
-            if not logged or logging.INFO < handler.level <= logging.WARNING:
+            if handler.level <= logging.WARNING and (not logged or handler.level > logging.INFO):
                 handler.handle(record)  # in the format that the program has there
             return
     if not logged:

@@ -14,6 +14,9 @@ T = TypeVar("T")
 
 LOG_PORT: Final = 1066  # of log servers, as their programs have it by default
 
+_IN_BRACKETS: Final = re.compile(r"\[([^]]*)\](?::(.*))?")
+_WITH_PORT: Final = re.compile(r"([^:]*):([^:]*)")  # an IPv6 address has more colons
+
 
 class Address(NamedTuple):
     """A host and a port."""
@@ -53,23 +56,23 @@ def timeout(text: str) -> float:
     return checked_time_limit(seconds, "a timeout")
 
 
+def split_address(text: str) -> list[str]:
+    """Give HOST and PORT of `HOST:PORT` or `[::1]:PORT`, or HOST alone; neither is checked."""
+    found = _IN_BRACKETS.fullmatch(text) or _WITH_PORT.fullmatch(text)
+    return [text] if found is None else [part for part in found.groups() if part is not None]
+
+
 def address_of(text: str, default_port: int) -> Address:
     """Read `HOST`, `HOST:PORT`, `[::1]:PORT`, or an IPv6 address without a port.
 
     Raises:
         ValueError: it is none of these.
     """
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
-            raise ValueError(f"expected [ADDRESS]:PORT, got {text!r}")
-        digits = rest[1:] if rest else None
-    elif text.count(":") == 1:
-        host, _, digits = text.partition(":")
-    else:
-        host, digits = text, None
+    host, *port = split_address(text)
+    if host.startswith("["):
+        raise ValueError(f"expected [ADDRESS]:PORT, got {text!r}")
     check_host(host)
-    return Address(host, default_port if digits is None else checked_port(digits))
+    return Address(host, checked_port(port[0]) if port else default_port)
 
 
 log_server = argument_type(partial(address_of, default_port=LOG_PORT))

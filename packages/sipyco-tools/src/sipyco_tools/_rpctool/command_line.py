@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -13,8 +12,6 @@ from sipyco_tools._cli.output import show
 
 _DISTRIBUTIONS: Final = ("sipyco", "sipyco-pyon", "sipyco-rpc", "sipyco-sync", "sipyco-tools")
 _EXTRAS: Final = ("numpy", "rich")
-_IN_BRACKETS: Final = re.compile(r"\[([^]]*)\](?::(.*))?")
-_WITH_PORT: Final = re.compile(r"([^:]+):([^:]*)")  # an IPv6 address has more colons
 
 
 class _Version(argparse.Action):
@@ -113,7 +110,7 @@ class CommandLineParser(RecordingParser):
         words = list(sys.argv[1:] if args is None else args)
         first = first_positional(words, self.values)
         words[first : first + 1] = [
-            part for word in words[first : first + 1] for part in split_address(word)
+            part for word in words[first : first + 1] for part in arguments.split_address(word)
         ]
         return super().parse_known_args(words, namespace)
 
@@ -146,9 +143,3 @@ def _values_of(word: str, values: dict[str, int]) -> int:
     else:
         found = [word]
     return max((values.get(option, 0) for option in found), default=0)
-
-
-def split_address(word: str) -> list[str]:
-    """Give SERVER and PORT of what has both, such as `host:3253`; or the one word that it is."""
-    found = _IN_BRACKETS.fullmatch(word) or _WITH_PORT.fullmatch(word)
-    return [word] if found is None else [part for part in found.groups() if part is not None]

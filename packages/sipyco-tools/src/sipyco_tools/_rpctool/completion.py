@@ -15,12 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import AutoTarget, Client, SimpleSSLConfig
+from sipyco_tools._cli.arguments import split_address
 from sipyco_tools._cli.output import show
-from sipyco_tools._rpctool.command_line import (
-    CommandLineParser,
-    first_positional,
-    split_address,
-)
+from sipyco_tools._rpctool.command_line import CommandLineParser, first_positional
 
 _TIMEOUT: Final = 1.0  # seconds for a server to answer, while a person waits for the tab key
 _WORDS: Final = "words"  # what scripts ask for: the words so far, of which the last is completed

@@ -147,7 +147,7 @@ class AsyncioConnector:
         reason, self._untold = self._untold, None
         if reason is not None:
             await self._notify(False, reason)
-        return self._attempts.pause
+        return 0.0 if self._closed else self._attempts.pause
 
     async def attempt(self) -> bool:
         """Try to connect; tell whether there is nothing left to be done."""

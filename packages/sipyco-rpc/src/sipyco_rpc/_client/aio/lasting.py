@@ -30,7 +30,7 @@ class LastingAsyncioConnection(AsyncioConnector):
             Exception: of the last attempt to connect.
         """
         try:
-            await limited("connecting", self.where, self._timeout, self._key, self._first())
+            await self.limited("connecting", self._first())
         except BaseException:
             self.close()
             raise
@@ -110,7 +110,9 @@ class LastingAsyncioConnection(AsyncioConnector):
 
     async def limited(self, what: str, work: Any) -> Any:
         """Do something in the time that a call may take; errors are those of `limited`."""
-        return await limited(what, self.where, self._timeout, self._key, work)
+        return await limited(
+            what, self.where, self._timeout, self._key, work, self._attempts.waited_for
+        )
 
     async def ask(
         self, what: str, act: Callable[[AsyncioConnection], Awaitable[Any]], ready: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from sipyco_rpc._client.timeouts import limit_of
@@ -14,7 +14,12 @@ T = TypeVar("T")
 
 
 async def limited(
-    what: str, where: str, timeout: float | None, key: object, work: Coroutine[Any, Any, T]
+    what: str,
+    where: str,
+    timeout: float | None,
+    key: object,
+    work: Coroutine[Any, Any, T],
+    details: Callable[[], str] = str,
 ) -> T:
     """Do something in the time that a call may take.
 
@@ -24,6 +29,7 @@ async def limited(
         timeout: the seconds that hold where `call_timeout` says nothing, or None.
         key: stands for the client in `call_timeout`.
         work: what is to be done.
+        details: gives what is said after the seconds, if they were too few.
 
     Raises:
         TimeoutError: it took longer; the text says what.
@@ -41,4 +47,4 @@ async def limited(
     except TimeoutError as exc:
         if not limit.expired():
             raise  # of something else
-        raise timeout_error(what, where, started) from exc
+        raise timeout_error(what, where, started, details()) from exc

@@ -124,7 +124,7 @@ class Connector:
             raise not_sent(f"{what}: {closed_by_us(self.where)}")
         attempts = self._attempts
         if hard is not None and time.monotonic() >= hard:
-            details = f", waiting for a connection: {attempts.reason}"
+            details = attempts.waited_for()
             raise timeout_error(what, self.where, started, details) from attempts.failure
         raise attempts.away(what, self.where, self._patience)
 

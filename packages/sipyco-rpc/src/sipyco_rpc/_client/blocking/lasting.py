@@ -95,14 +95,10 @@ class LastingConnection(Connector):
             AttributeError: the server has come back without the method.
         """
         iterator = partial(BestEffortIterator, self._note_stream)
-
-        def call(connection: BlockingConnection) -> Any:
-            session = connection.session
-            if name not in session.methods:
-                raise AttributeError(f"`{session.selected_target}` has no method `{name}`")
-            return connection.call(name, args, kwargs, iterator)
-
-        return self.ask(f"call of `{self.session.selected_target}.{name}`", call)
+        return self.ask(
+            f"call of `{self.session.selected_target}.{name}`",
+            lambda connection: connection.call(name, args, kwargs, iterator),
+        )
 
     def list_methods(self) -> dict[str, Any]:
         """Ask for signatures and docstrings; errors are those of `call`."""
