@@ -9,6 +9,8 @@ from typing import Final
 
 from sipyco_pyon.files import read_text, replace_text
 
+__all__ = ["port_file", "remove_port_files"]
+
 # The files that there are, with their contents, for when the process is ended at once.
 _written: Final[dict[str, str]] = {}
 
