@@ -79,10 +79,10 @@ def test_what_could_not_be_written_is_said_at_the_end(
     handler = SQLiteHandler(path)
     logger.addHandler(handler)
     logger.warning("lost")
-    until(lambda: handler.status()["failing_for"] is not None)
+    until(lambda: handler.status()["failing_for_seconds"] is not None)
     assert handler.status()["reason"] == "unable to open database file"
     handler.close()
-    assert capsys.readouterr().err == f"the database {path}: 1 records are lost\n"
+    assert capsys.readouterr().err == f"the database {path}: 1 records were not written\n"
 
 
 PROGRAM = """

@@ -29,7 +29,8 @@ _SIZE: Final = LOG_DATABASE_SIZE // 1024**3
 _EPILOG: Final = """\
 Records are stored in a database, which sipyco_logs searches; in a file, with --file; and are shown
 on a terminal. A SIZE is 500M or 2G, an AGE 30d, 12h or 8w. What comes is stored at all levels: the
-programs that send it decide what they send.
+programs that send it decide what they send. Standard output has records and nothing else; what
+this program says of itself is on standard error.
 
 examples:
   sipyco_logserver                                  # for programs on this computer
@@ -37,7 +38,7 @@ examples:
   sipyco_logserver --database /data/logs.db --max-size 20G --max-age 52w
   sipyco_logserver --no-database --file /var/log/lab.log --rotate day --keep 90
 
-then, in a program:  LogForwarder("this-computer", 1066), and in a shell:  sipyco_logs -f
+then, in a program:  forward_logs("this-computer"), and in a shell:  sipyco_logs -f
 
 If the disk is full, or cannot be written otherwise, that is said once; the latest records wait,
 and those that have to go are counted and told of when it works again. Ctrl-C and SIGTERM stop it,
@@ -111,7 +112,7 @@ def get_argparser() -> argparse.ArgumentParser:
     terminal.add_argument(
         "-q", "--quiet", action="count", default=0, help="say only what goes wrong"
     )
-    simple_network_args(parser, LOG_PORT, ssl=True)
+    simple_network_args(parser, LOG_PORT, ssl=True, port_file=True)
     parser.add_argument(
         "--max-connections",
         metavar="N",
@@ -172,6 +173,7 @@ def _main() -> None:
                 printed=_printed(args, bool(stores)),
                 own_level=logging.INFO + 10 * args.quiet - 10 * args.verbose,
                 status_port=args.status_port,
+                port_file=args.port_file,
             )
         )
     except (CannotStart, OSError) as exc:

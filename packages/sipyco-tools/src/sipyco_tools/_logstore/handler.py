@@ -22,11 +22,15 @@ class QueuedHandler(logging.Handler):
     Args:
         sink: where they are written.
         source: of records that have none.
+        close_timeout: most seconds in which `close` has what waits written.
     """
 
-    def __init__(self, sink: Sink, source: str = "") -> None:
+    def __init__(
+        self, sink: Sink, source: str = "", close_timeout: float = LOG_CLOSE_TIMEOUT
+    ) -> None:
         super().__init__()
         self._source = source
+        self._close_timeout = close_timeout
         self._ended = False  # `logging.Handler` has a `_closed` of its own
         self._writer = QueuedWriter(sink)
 
@@ -40,18 +44,18 @@ class QueuedHandler(logging.Handler):
             self.handleError(record)
 
     def close(self) -> None:
-        """Write what waits, within ten seconds; what could not be is said on standard error."""
+        """Write what waits, in bounded time; what could not be is said on standard error."""
         super().close()
         if not self._ended:
             self._ended = True
-            self._report(self._writer.close(LOG_CLOSE_TIMEOUT))
+            self._report(self._writer.close(self._close_timeout))
 
     def status(self) -> dict[str, Any]:
         """Tell how it goes.
 
         Returns:
             `where` it writes, the numbers of records that are `stored`, `lost` and `waiting`, and
-            while it cannot write: `failing_for`, in seconds (otherwise None), and the `reason`.
+            while it cannot write: `failing_for_seconds` (otherwise None), and the `reason`.
         """
         return self._writer.status()
 
@@ -59,7 +63,9 @@ class QueuedHandler(logging.Handler):
         """Say at the end how many records are not where they should be."""
         if lost and sys.stderr is not None:
             try:
-                print(f"{self.status()['where']}: {lost} records are lost", file=sys.stderr)
+                print(
+                    f"{self.status()['where']}: {lost} records were not written", file=sys.stderr
+                )
             except OSError:
                 pass  # there is nobody left to tell
 

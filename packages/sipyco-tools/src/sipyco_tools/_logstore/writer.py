@@ -170,7 +170,7 @@ class QueuedWriter:
                 "stored": self._stored,
                 "lost": self._lost,
                 "waiting": len(self._rows) + self._writing,
-                "failing_for": None if since is None else time.monotonic() - since,
+                "failing_for_seconds": None if since is None else time.monotonic() - since,
                 "reason": self._reason,
             }
 
