@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore.query import Filter
 from sipyco_tools._logstore.reading import LogReader
-from sipyco_tools._logstore.rows import Row
 from sipyco_tools.logging_tools import SQLiteHandler
 from support.forks import in_child
 from support.peers import DEADLINE, until

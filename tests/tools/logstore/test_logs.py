@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from sipyco_tools import sipyco_logs
+from sipyco_tools._logging.rows import Row, shown
 from sipyco_tools._logstore import show as show_module
 from sipyco_tools._logstore.database import LogDatabase
 from sipyco_tools._logstore.query import Filter
 from sipyco_tools._logstore.reading import LogReader
-from sipyco_tools._logstore.rows import Row, shown
 from sipyco_tools._logstore.show import Viewer
 from support.peers import DEADLINE
 

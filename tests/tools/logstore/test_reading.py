@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import pruning, schema
 from sipyco_tools._logstore.database import LogDatabase
 from sipyco_tools._logstore.query import Filter
 from sipyco_tools._logstore.reading import CannotRead, LogReader
-from sipyco_tools._logstore.rows import Row
 from support.forks import in_child
 
 GB = 2**30

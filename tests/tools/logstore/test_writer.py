@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import writer as writer_module
-from sipyco_tools._logstore.rows import Row
 from sipyco_tools._logstore.writer import QueuedWriter, SinkError
 from support.forks import in_child
 from support.peers import DEADLINE, until

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sipyco_tools._limits import LOG_CLOSE_TIMEOUT, LOG_DATABASE_SIZE
-from sipyco_tools._logstore.rows import row_of
+from sipyco_tools._logging.rows import row_of
 from sipyco_tools._logstore.writer import QueuedWriter, Sink
 
 _SMALLEST: Final = 1024 * 1024  # bytes; a few records need an index as well

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import schema
 from sipyco_tools._logstore.query import Condition, Filter, condition
-from sipyco_tools._logstore.rows import Row
 from sipyco_tools._logstore.schema import NotALogDatabase
 
 _BUSY_TIMEOUT: Final = 5.0  # seconds; a server that begins, or recovers from a kill, has it alone

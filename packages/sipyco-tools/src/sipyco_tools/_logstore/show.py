@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from sipyco_tools._cli.colour import is_coloured, is_terminal
 from sipyco_tools._cli.output import flush, show, show_error
-from sipyco_tools._logging.text import level_name
+from sipyco_tools._logging.rows import Row, json_line, shown
 from sipyco_tools._logstore.query import Filter
 from sipyco_tools._logstore.reading import CannotRead, LogReader
-from sipyco_tools._logstore.rows import Row, shown
 
 _POLL: Final = 0.2  # seconds; a person takes it for at once, and it costs nothing
 _RETRY: Final = 1.0  # seconds until a database that is gone is looked for again
-
-
-def json_line(row: Row) -> str:
-    """Return a record as a JSON object in one line, in ASCII."""
-    when = datetime.fromtimestamp(row.created).astimezone()
-    return json.dumps(
-        {
-            "time": when.isoformat(timespec="milliseconds"),
-            "source": row.source,
-            "level": level_name(row.level),
-            "logger": row.logger,
-            "message": row.message,
-            "levelno": row.level,
-            "created": row.created,
-            "received": row.received,
-            "time_of_arrival": row.time_of_arrival,
-        }
-    )
 
 
 class Viewer:

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
 from sipyco_tools._limits import MAX_BATCH, MAX_WAITING_RECORDS, MAX_WAITING_SIZE
-from sipyco_tools._logstore.rows import Row
+from sipyco_tools._logging.rows import Row
 
 logger = logging.getLogger("sipyco.logs")
 
