@@ -45,8 +45,9 @@ def test_a_program_logs_into_a_database(path: Path, logger: logging.Logger) -> N
 
 
 def test_arguments_that_do_not_fit_are_said_as_handlers_do(
-    path: Path, capsys: pytest.CaptureFixture[str]
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "argv", ["/lab/laser/__main__.py"])  # by `python -m laser`
     handler = SQLiteHandler(path)
     for args in (("five",), (5,)):
         handler.handle(logging.LogRecord("n", 30, "", 0, "%d", args, None))
@@ -56,7 +57,7 @@ def test_arguments_that_do_not_fit_are_said_as_handlers_do(
     assert "TypeError: " in said
     [row] = stored(path)
     assert row.message == "5"
-    assert row.source == Path(sys.argv[0]).stem
+    assert row.source == "laser"
 
 
 @pytest.mark.parametrize(

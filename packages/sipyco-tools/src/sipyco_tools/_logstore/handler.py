@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sipyco_tools._limits import LOG_CLOSE_TIMEOUT, LOG_DATABASE_SIZE
+from sipyco_tools._logging.records import program_name
 from sipyco_tools._logging.rows import row_of
 from sipyco_tools._logstore.writer import QueuedWriter, Sink
 
@@ -85,7 +86,8 @@ class SQLiteHandler(QueuedHandler):
         path: the file; it is made if it is missing, in a directory that is there.
         max_size: of the file in bytes, about; the oldest records are deleted.
         max_age: of records in seconds, since they came; older ones are deleted. None for no limit.
-        source: of the records of this program; by default its name.
+        source: of the records of this program; by default its name, or that of the package
+            that is run by `python -m`.
 
     Raises:
         ValueError: there can be no such limits.
@@ -105,7 +107,6 @@ class SQLiteHandler(QueuedHandler):
             raise ValueError(f"max_age must be a positive number of seconds, got {max_age}")
         from sipyco_tools._logstore.database import LogDatabase  # SQLite takes its time to load
 
-        name = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] else "python"
         # A program may change its directory later.
         self._database = LogDatabase(Path(path).absolute(), max_size, max_age)
-        super().__init__(self._database, name if source is None else source)
+        super().__init__(self._database, program_name() if source is None else source)
