@@ -323,10 +323,10 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--max-size", "1k"], "argument --max-size: expected at least 1M, got '1k'"),
-        (["--max-size", "much"], "expected a size such as 500M or 2G, got 'much'"),
+        (["--max-size", "much"], "expected a size such as 65536, 64K or 2G, got 'much'"),
         (["--max-age", "5"], "expected how long, such as 30d, 12h or 8w, got '5'"),
         (["--rotate", "hour"], "expected `day` or a size such as 100M, got 'hour'"),
-        (["--keep", "0"], "argument --keep: expected a number of at least 1, got '0'"),
+        (["--keep", "0"], "argument --keep: expected a whole number of at least 1, got '0'"),
         (["--print", "loud"], "expected one of TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL, or"),
         (["--database", ""], "argument --database: expected a file, got an empty name"),
         (["--database", "x", "--no-database"], "not allowed with argument --database"),

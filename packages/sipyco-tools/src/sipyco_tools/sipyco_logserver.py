@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Final
 
-from sipyco_tools._cli.arguments import LOG_PORT
+from sipyco_tools._cli.arguments import LOG_PORT, count, listening_port
 from sipyco_tools._cli.colour import is_terminal
 from sipyco_tools._cli.output import FAILED, run_command, show_error
 from sipyco_tools._limits import LOG_DATABASE_SIZE
@@ -90,7 +90,7 @@ def get_argparser() -> argparse.ArgumentParser:
     file.add_argument(
         "--keep",
         metavar="N",
-        type=options.count,
+        type=count,
         default=_KEPT,
         help="how many old files to keep (default: %(default)d)",
     )
@@ -116,13 +116,13 @@ def get_argparser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-connections",
         metavar="N",
-        type=options.count,
+        type=count,
         help="most programs at a time (default: 512, or half of what the system allows)",
     )
     parser.add_argument(
         "--status-port",
         metavar="PORT",
-        type=options.listening_port,
+        type=listening_port,
         help="answer `sipyco_rpctool ::1 PORT status` there, on this computer only",
     )
     return parser
