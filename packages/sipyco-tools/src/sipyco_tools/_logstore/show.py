@@ -29,6 +29,7 @@ class Viewer:
         self._wanted = wanted
         self._as_json = as_json
         self._coloured = is_coloured(sys.stdout)
+        self._last_id = 0  # of the record that was shown last, of those that came
 
     def stored(self, reader: LogReader, limit: int | None, last_id: int) -> int:
         """Show what is there; return how many records that was."""
@@ -45,26 +46,34 @@ class Viewer:
             reader: of the database; is closed.
             last_id: where to begin.
         """
-        path = reader.path
-        while True:
-            try:
-                self._follow(reader, last_id)
-            except CannotRead as exc:
-                show_error(f"{exc}; waiting for another one")
-            finally:
-                reader.close()
-            reader, last_id = _when_there(path), 0
+        self._last_id, told = last_id, ""
+        try:
+            while True:
+                try:
+                    self._follow(reader)
+                except CannotRead as exc:
+                    if str(exc) != told:
+                        told = str(exc)
+                        show_error(f"{told}; waiting until it can be read, or for another one")
+                    time.sleep(_RETRY)
+                if reader.was_replaced():
+                    reader.close()
+                    self._last_id, told = 0, ""
+                    reader = _when_there(reader.path)
+        finally:
+            reader.close()
 
-    def _follow(self, reader: LogReader, shown_id: int) -> None:
+    def _follow(self, reader: LogReader) -> None:
         """Show what comes, until the database is replaced."""
         replaced = False
         while not replaced:
             replaced = reader.was_replaced()  # before: what came until then is still there
             last_id = reader.last_id()
-            for row in reader.rows_after(self._wanted, shown_id, last_id):
+            for number, row in reader.rows_after(self._wanted, self._last_id, last_id):
                 self._show(row)
+                self._last_id = number
             flush()
-            shown_id = max(shown_id, last_id)  # it is 0 where all rows are deleted
+            self._last_id = max(self._last_id, last_id)  # it is 0 where all rows are deleted
             if not replaced:
                 time.sleep(_POLL)
 
