@@ -227,7 +227,7 @@ def test_it_tells_its_status(tmp_path: Path) -> None:
             [status] = client.get_rpc_status()["log_servers"]
             assert list(client.get_rpc_method_list()["methods"]) == []
         assert status["received"] == 1
-        assert status["addresses"] == [f"{HOST} port {server.port}"]
+        assert status["addresses"] == [{"host": HOST, "port": server.port}]
         [store] = status["stores"]
         assert store["where"] == f"the database {tmp_path / 'logs.db'}"
         assert (store["lost"], store["failing_for_seconds"]) == (0, None)
