@@ -320,7 +320,7 @@ def test_a_port_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_child_that_is_forked_leaves_the_port_file(tmp_path: Path) -> None:
-    from sipyco_rpc._server.port_file import port_file
+    from sipyco_rpc.net.port_file import port_file
 
     path = tmp_path / "port"
     with port_file(path, 5):

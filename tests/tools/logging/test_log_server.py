@@ -217,9 +217,9 @@ def test_it_tells_what_it_does() -> None:
                     told = server.status()
                     [connection] = told["connections"]
                     assert before <= told["started"] <= connection["since"] <= time.time()
-                    assert connection["address"] == f"{HOST} port {own}"
+                    assert connection["client"] == f"{HOST} port {own}"
                     assert connection["received"] == told["received"] == 2
-                    assert told["addresses"] == [f"{HOST} port {port}"]
+                    assert told["addresses"] == [{"host": HOST, "port": port}]
                 with RawPeer(port, BANNER + b"s:INFO:n:3\nwrong\n"):
                     await comes_true(lambda: server.status()["refused"] == 1)
                 await comes_true(lambda: server.status()["connections"] == [])

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import database as database_module
 from sipyco_tools._logstore import pruning, schema
 from sipyco_tools._logstore.database import LogDatabase, may_pass
-from sipyco_tools._logstore.rows import Row
 from sipyco_tools._logstore.schema import NotALogDatabase
 from sipyco_tools._logstore.writer import SinkError
 from support.forks import in_child
@@ -259,7 +259,7 @@ WRITES = """
 import sys
 from pathlib import Path
 from sipyco_tools._logstore.database import LogDatabase
-from sipyco_tools._logstore.rows import Row
+from sipyco_tools._logging.rows import Row
 
 database = LogDatabase(Path(sys.argv[1]), 2 * 2**20)
 database.open()

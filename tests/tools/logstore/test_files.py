@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from sipyco_tools._logging.rows import Row, shown
 from sipyco_tools._logstore.files import LogFile, Terminal
-from sipyco_tools._logstore.rows import Row, shown
 from sipyco_tools._logstore.writer import SinkError
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows keeps open files where they are")

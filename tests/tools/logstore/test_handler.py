@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore.query import Filter
 from sipyco_tools._logstore.reading import LogReader
-from sipyco_tools._logstore.rows import Row
 from sipyco_tools.logging_tools import SQLiteHandler
 from support.forks import in_child
 from support.peers import DEADLINE, until
@@ -45,8 +45,9 @@ def test_a_program_logs_into_a_database(path: Path, logger: logging.Logger) -> N
 
 
 def test_arguments_that_do_not_fit_are_said_as_handlers_do(
-    path: Path, capsys: pytest.CaptureFixture[str]
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "argv", ["/lab/laser/__main__.py"])  # by `python -m laser`
     handler = SQLiteHandler(path)
     for args in (("five",), (5,)):
         handler.handle(logging.LogRecord("n", 30, "", 0, "%d", args, None))
@@ -56,7 +57,7 @@ def test_arguments_that_do_not_fit_are_said_as_handlers_do(
     assert "TypeError: " in said
     [row] = stored(path)
     assert row.message == "5"
-    assert row.source == Path(sys.argv[0]).stem
+    assert row.source == "laser"
 
 
 @pytest.mark.parametrize(
@@ -79,10 +80,10 @@ def test_what_could_not_be_written_is_said_at_the_end(
     handler = SQLiteHandler(path)
     logger.addHandler(handler)
     logger.warning("lost")
-    until(lambda: handler.status()["failing_for"] is not None)
+    until(lambda: handler.status()["failing_for_seconds"] is not None)
     assert handler.status()["reason"] == "unable to open database file"
     handler.close()
-    assert capsys.readouterr().err == f"the database {path}: 1 records are lost\n"
+    assert capsys.readouterr().err == f"the database {path}: 1 records were not written\n"
 
 
 PROGRAM = """

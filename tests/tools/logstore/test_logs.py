@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from sipyco_tools import sipyco_logs
+from sipyco_tools._logging.rows import Row, shown
 from sipyco_tools._logstore import show as show_module
 from sipyco_tools._logstore.database import LogDatabase
 from sipyco_tools._logstore.query import Filter
-from sipyco_tools._logstore.reading import LogReader
-from sipyco_tools._logstore.rows import Row, shown
+from sipyco_tools._logstore.reading import CannotRead, LogReader
 from sipyco_tools._logstore.show import Viewer
 from support.peers import DEADLINE
 
@@ -251,6 +251,33 @@ def test_a_database_that_is_damaged_is_waited_out(filled: LogDatabase, tmp_path:
         path.write_bytes(b"x" * 100 + spoiled)
         filled.write([row("anew")])
         assert line_of(process) == "anew"
+
+
+def test_what_cannot_be_read_is_said_once_and_nothing_is_shown_twice(
+    filled: LogDatabase, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = LogReader.rows_after
+    attempts = 0
+
+    def read_half(
+        reader: LogReader, wanted: Filter, after: int, last_id: int
+    ) -> Iterator[tuple[int, Row]]:
+        nonlocal attempts
+        attempts += 1
+        for number, row in read(reader, wanted, after, last_id):
+            yield number, row
+            if attempts < 4:
+                raise CannotRead("logs.db is damaged")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LogReader, "rows_after", read_half)
+    monkeypatch.setattr(show_module, "_RETRY", 0)
+    reader = LogReader(filled.path)
+    with pytest.raises(KeyboardInterrupt):
+        Viewer(Filter(), False).follow(reader, 0)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [line for row in ROWS for line in shown(row).splitlines()]
+    assert err == "logs.db is damaged; waiting until it can be read, or for another one\n"
 
 
 def test_only_what_is_asked_for_is_followed(filled: LogDatabase) -> None:

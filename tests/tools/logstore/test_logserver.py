@@ -75,7 +75,7 @@ def logserver(
             **options,
         )
     try:
-        until(lambda: f"{HOST} port {port}" in said.read_text() or process.poll() is not None)
+        until(lambda: f" on {HOST} port " in said.read_text() or process.poll() is not None)
         assert process.poll() is None, said.read_text()
         yield Logserver(process, port, said)
     finally:
@@ -167,6 +167,7 @@ def test_what_is_printed_has_a_level(tmp_path: Path) -> None:
         assert server.process.stdout is not None
         assert server.process.stdout.readline().endswith(" s ERROR:n:but this\n")
         server.end()
+        assert server.process.stdout.read() == ""  # nor anything but records
     assert stored(tmp_path / "logs.db") == ["not this", "but this"]
 
 
@@ -226,12 +227,32 @@ def test_it_tells_its_status(tmp_path: Path) -> None:
             [status] = client.get_rpc_status()["log_servers"]
             assert list(client.get_rpc_method_list()["methods"]) == []
         assert status["received"] == 1
-        assert status["addresses"] == [f"{HOST} port {server.port}"]
+        assert status["addresses"] == [{"host": HOST, "port": server.port}]
         [store] = status["stores"]
         assert store["where"] == f"the database {tmp_path / 'logs.db'}"
-        assert (store["lost"], store["failing_for"]) == (0, None)
+        assert (store["lost"], store["failing_for_seconds"]) == (0, None)
         assert server.end() == 0
     assert f"status on port {port}" in server.said
+    assert "serving sipyco_logserver" not in server.said  # what is ready is said in one line
+
+
+def test_its_port_is_in_a_file_while_it_can_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "port"
+    with logserver(tmp_path, "--port", 0, "--port-file", path) as server:
+        until(path.exists)
+        server.port = int(path.read_text())
+        server.send("s:INFO:n:x")
+        until(lambda: stored(tmp_path / "logs.db") == ["x"])
+        assert server.end() == 0
+    assert not path.exists()
+
+
+def test_output_that_nobody_takes_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with logserver(tmp_path, "--print", stdout=subprocess.PIPE) as server:
+        server.send(*["s:INFO:n:" + 1000 * "x"] * 1000)  # more than a pipe holds
+        until(lambda: len(stored(tmp_path / "logs.db")) == 1000)
+        assert server.end() == 0
+    assert re.search(r"^standard output: \d+ records were not written$", server.said, re.MULTILINE)
 
 
 def test_records_come_by_tls(tmp_path: Path) -> None:
@@ -302,10 +323,10 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--max-size", "1k"], "argument --max-size: expected at least 1M, got '1k'"),
-        (["--max-size", "much"], "expected a size such as 500M or 2G, got 'much'"),
+        (["--max-size", "much"], "expected a size such as 65536, 64K or 2G, got 'much'"),
         (["--max-age", "5"], "expected how long, such as 30d, 12h or 8w, got '5'"),
         (["--rotate", "hour"], "expected `day` or a size such as 100M, got 'hour'"),
-        (["--keep", "0"], "argument --keep: expected a number of at least 1, got '0'"),
+        (["--keep", "0"], "argument --keep: expected a whole number of at least 1, got '0'"),
         (["--print", "loud"], "expected one of TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL, or"),
         (["--database", ""], "argument --database: expected a file, got an empty name"),
         (["--database", "x", "--no-database"], "not allowed with argument --database"),
@@ -433,4 +454,6 @@ def test_a_disk_that_is_full_when_it_starts_and_when_it_ends(tmp_path: Path) -> 
             server.send("s:INFO:n:not stored")
             until(lambda: "cannot be written: database or disk is full" in server.said)
             assert server.end() == 1
-        assert re.search(r"^the database .*: \d records are lost$", server.said, re.MULTILINE)
+        assert re.search(
+            r"^the database .*: \d records were not written$", server.said, re.MULTILINE
+        )

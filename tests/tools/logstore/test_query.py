@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import schema
 from sipyco_tools._logstore.query import Filter, condition, match_text
-from sipyco_tools._logstore.rows import Row
 
 INSERT = (
     "INSERT INTO log (created, received, time_of_arrival, source, level, logger, message) "

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import pruning, schema
 from sipyco_tools._logstore.database import LogDatabase
 from sipyco_tools._logstore.query import Filter
 from sipyco_tools._logstore.reading import CannotRead, LogReader
-from sipyco_tools._logstore.rows import Row
 from support.forks import in_child
 
 GB = 2**30
@@ -44,6 +44,10 @@ def numbers(rows: Iterator[Row]) -> list[int]:
     return [int(row.received) for row in rows]
 
 
+def numbers_after(reader: LogReader, wanted: Filter, after: int, last_id: int) -> list[int]:
+    return numbers(row for _, row in reader.rows_after(wanted, after, last_id))
+
+
 def test_rows_come_back_as_they_were(path: Path, database: LogDatabase) -> None:
     rows = [Row(1.5, 2.5, True, "é", 35, "a.b", "one\ntwo"), row(3)]
     database.write(rows)
@@ -68,10 +72,10 @@ def test_what_comes_later_is_found_by_its_number(path: Path, database: LogDataba
     with closing(LogReader(path)) as reader:
         assert reader.last_id() == 0
         database.write([row(1, 50.0), row(2, 10.0)])
-        assert numbers(reader.rows_after(ALL, 0, reader.last_id())) == [1, 2]
+        assert numbers_after(reader, ALL, 0, reader.last_id()) == [1, 2]
         database.write([row(3)])
-        assert numbers(reader.rows_after(ALL, 2, reader.last_id())) == [3]
-        assert numbers(reader.rows_after(Filter(words=("message",)), 1, 3)) == [2, 3]
+        assert numbers_after(reader, ALL, 2, reader.last_id()) == [3]
+        assert numbers_after(reader, Filter(words=("message",)), 1, 3) == [2, 3]
 
 
 def test_many_rows_come_in_parts_and_those_that_are_deleted_meanwhile_are_left_out(

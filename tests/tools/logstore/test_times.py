@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipyco_tools._logstore.times import parsed_age, parsed_size, parsed_time
+from sipyco_tools._cli.arguments import parsed_size
+from sipyco_tools._logstore.times import parsed_age, parsed_time
 
 NOW = datetime(2026, 11, 30, 3, 12, 44, 500_000)  # at three in the morning
 
@@ -135,6 +136,6 @@ def test_sizes(text: str, size: int) -> None:
 def test_any_text_is_a_size_or_refused(text: str) -> None:
     found = outcome(parsed_size, text)
     if isinstance(found, str):
-        assert found == f"expected a size such as 500M or 2G, got {text!r}"
+        assert found == f"expected a size such as 65536, 64K or 2G, got {text!r}"
     else:
         assert 1 <= found < 2**63

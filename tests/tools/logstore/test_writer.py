@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import writer as writer_module
-from sipyco_tools._logstore.rows import Row
 from sipyco_tools._logstore.writer import QueuedWriter, SinkError
 from support.forks import in_child
 from support.peers import DEADLINE, until
@@ -84,7 +84,7 @@ def test_rows_are_written_in_their_order(sink: Memory) -> None:
         "stored": 5000,
         "lost": 0,
         "waiting": 0,
-        "failing_for": None,
+        "failing_for_seconds": None,
         "reason": "",
     }
 
@@ -134,7 +134,7 @@ def test_a_failure_is_said_once_and_its_end_with_what_was_lost(
     until(lambda: sink.attempts > 5)
     status = writer.status()
     assert status["reason"] == "the disk is full"
-    assert status["failing_for"] >= 0
+    assert status["failing_for_seconds"] >= 0
     assert caplog.messages == [
         "the memory cannot be written: the disk is full; the latest 100 records wait until it can"
     ]
@@ -146,7 +146,7 @@ def test_a_failure_is_said_once_and_its_end_with_what_was_lost(
     assert caplog.messages[1].startswith("the memory is written again, after ")
     assert caplog.messages[1].endswith(" s; 50 records were lost")
     assert [r.created for r in sink.rows] == list(range(50, 150))
-    assert writer.status()["failing_for"] is None
+    assert writer.status()["failing_for_seconds"] is None
     assert writer.close(DEADLINE) == 50
 
 

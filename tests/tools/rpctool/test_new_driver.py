@@ -57,6 +57,8 @@ def test_name_and_port_are_in_them(tmp_path: Path) -> None:
         ("_lda", "lower-case"),
         ("json", "there is a module `json` already"),
         ("sipyco", "there is a module `sipyco` already"),
+        ("sipyco_rpc", "there is a module `sipyco_rpc` already"),
+        ("numpy", "there is a module `numpy` already"),
         ("tests", "there is a module `tests` already"),
     ],
 )

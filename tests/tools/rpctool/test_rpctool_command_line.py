@@ -96,17 +96,24 @@ def test_everything_after_the_method_is_an_argument() -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("65536", 65536), ("64K", 65536), ("1 MiB", 1 << 20), ("2g", 2 << 30), ("3B", 3)],
+    [
+        ("65536", 65536),
+        ("64K", 65536),
+        ("1 MiB", 1 << 20),
+        ("2g", 2 << 30),
+        ("3B", 3),
+        ("1.5M", 3 << 19),
+    ],
 )
 def test_a_size_has_units(text: str, size: int) -> None:
     assert parsed("--max-line", text, HOST, "3253")["max_line"] == size
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "64X", "K", "", "1.5M", "\u0663"])
+@pytest.mark.parametrize("text", ["0", "-1", "64X", "K", "", "1.M", "\u0663"])
 def test_a_size_that_is_none_is_quoted(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed(f"--max-line={text}", HOST, "3253")
-    assert f"such as 65536, 64K or 1G, got {text!r}" in capsys.readouterr().err
+    assert f"such as 65536, 64K or 2G, got {text!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [("--version",), (HOST, "3253", "call", "--version")])

@@ -64,6 +64,9 @@ MAX_WAITING_SIZE: Final = 64 * 1024 * 1024  # bytes; of the memory of a small co
 MAX_BATCH: Final = 1000  # records; a kill loses no more than are not yet committed
 """Records that are committed to a database together. The next ones are committed after them."""
 
+TERMINAL_CLOSE_TIMEOUT: Final = 1.0  # seconds; nobody looks at one that is stopped (Ctrl-S)
+"""What `sipyco_logserver` shows at its end. What could not be shown is said, with the count."""
+
 LOG_CLOSE_TIMEOUT: Final = 10.0  # seconds; a disk may hang
 """The end of `sipyco_logserver`, or of a `SQLiteHandler`, which writes what waits. What was not
 written is said, with the count."""

@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Final
 
-from sipyco_tools._cli.arguments import LOG_PORT
+from sipyco_tools._cli.arguments import LOG_PORT, count, listening_port
 from sipyco_tools._cli.colour import is_terminal
 from sipyco_tools._cli.output import FAILED, run_command, show_error
 from sipyco_tools._limits import LOG_DATABASE_SIZE
@@ -29,7 +29,8 @@ _SIZE: Final = LOG_DATABASE_SIZE // 1024**3
 _EPILOG: Final = """\
 Records are stored in a database, which sipyco_logs searches; in a file, with --file; and are shown
 on a terminal. A SIZE is 500M or 2G, an AGE 30d, 12h or 8w. What comes is stored at all levels: the
-programs that send it decide what they send.
+programs that send it decide what they send. Standard output has records and nothing else; what
+this program says of itself is on standard error.
 
 examples:
   sipyco_logserver                                  # for programs on this computer
@@ -37,7 +38,7 @@ examples:
   sipyco_logserver --database /data/logs.db --max-size 20G --max-age 52w
   sipyco_logserver --no-database --file /var/log/lab.log --rotate day --keep 90
 
-then, in a program:  LogForwarder("this-computer", 1066), and in a shell:  sipyco_logs -f
+then, in a program:  forward_logs("this-computer"), and in a shell:  sipyco_logs -f
 
 If the disk is full, or cannot be written otherwise, that is said once; the latest records wait,
 and those that have to go are counted and told of when it works again. Ctrl-C and SIGTERM stop it,
@@ -89,7 +90,7 @@ def get_argparser() -> argparse.ArgumentParser:
     file.add_argument(
         "--keep",
         metavar="N",
-        type=options.count,
+        type=count,
         default=_KEPT,
         help="how many old files to keep (default: %(default)d)",
     )
@@ -111,17 +112,17 @@ def get_argparser() -> argparse.ArgumentParser:
     terminal.add_argument(
         "-q", "--quiet", action="count", default=0, help="say only what goes wrong"
     )
-    simple_network_args(parser, LOG_PORT, ssl=True)
+    simple_network_args(parser, LOG_PORT, ssl=True, port_file=True)
     parser.add_argument(
         "--max-connections",
         metavar="N",
-        type=options.count,
+        type=count,
         help="most programs at a time (default: 512, or half of what the system allows)",
     )
     parser.add_argument(
         "--status-port",
         metavar="PORT",
-        type=options.listening_port,
+        type=listening_port,
         help="answer `sipyco_rpctool ::1 PORT status` there, on this computer only",
     )
     return parser
@@ -172,6 +173,7 @@ def _main() -> None:
                 printed=_printed(args, bool(stores)),
                 own_level=logging.INFO + 10 * args.quiet - 10 * args.verbose,
                 status_port=args.status_port,
+                port_file=args.port_file,
             )
         )
     except (CannotStart, OSError) as exc:

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sipyco_rpc._server.port_file import port_file as written_port_file
 from sipyco_rpc._server.server import Server
+from sipyco_rpc.net.port_file import port_file as written_port_file
 
 if TYPE_CHECKING:
     from typing import Unpack

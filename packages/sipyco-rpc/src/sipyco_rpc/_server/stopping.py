@@ -13,8 +13,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-from sipyco_rpc._server.port_file import remove_port_files
 from sipyco_rpc.limits import KILL_DELAY
+from sipyco_rpc.net.port_file import remove_port_files
 from sipyco_rpc.net.signal_watch import SignalWatch
 from sipyco_rpc.net.signals import SignalHandler, Terminated, shown_name
 from sipyco_rpc.support.notices import say

@@ -110,11 +110,15 @@ class SignalHandler:
             self._end(running, KeyboardInterrupt() if interrupt else Terminated(128 + number))
         self.caught = self.caught or shown_name(number)
         self._set_event()
-        say(f"Caught {shown_name(number)}, terminating...", sys.stdout)
+        self._say_caught(shown_name(number))
         if running is not None:
             self._told = True
             limit, ends = self._limit(number), "a second signal ends it now"
             say(f"waiting{limit} for {running} to return; {ends}", sys.stderr)
+
+    def _say_caught(self, name: str) -> None:
+        """Say at once that a signal has come, for whoever may have sent it."""
+        say(f"Caught {name}, terminating...", sys.stdout)
 
     def _limit(self, number: int) -> str:
         """Say how long it is waited for a method after a signal."""

@@ -78,16 +78,26 @@ def address_of(text: str, default_port: int) -> Address:
 log_server = argument_type(partial(address_of, default_port=LOG_PORT))
 
 
-_SIZE: Final = re.compile(r"([0-9]{1,15}) ?([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.ASCII)
 
 
-@argument_type
-def size(text: str) -> int:
-    """Read a number of bytes, such as `65536`, `64K` or `64 MiB`: units are powers of 1024."""
-    found = _SIZE.fullmatch(text)
-    if found is None or int(found[1]) == 0:
-        raise ValueError(f"a size is a number of bytes, such as 65536, 64K or 1G, got {text!r}")
-    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+def parsed_size(text: str) -> int:
+    """Read a size, such as `65536`, `64K`, `1.5 MiB` or `2G`: units are powers of 1024.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _SIZE.fullmatch(text.strip().lower())
+    number = float(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else 0.0
+    if not 1 <= number < 2**63:
+        raise ValueError(f"expected a size such as 65536, 64K or 2G, got {text!r}")
+    return int(number)
+
+
+size = argument_type(parsed_size)
 
 
 @argument_type

@@ -9,9 +9,7 @@ STYLES: Final = {  # by the codes of ECMA-48, which terminals and Windows since 
     "bold": "1",
     "dim": "2",
     "red": "31",
-    "green": "32",
     "yellow": "33",
-    "blue": "34",
     "cyan": "36",
     "bold red": "1;31",
 }

@@ -10,7 +10,7 @@ import io
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sipyco_tools._cli.colour import is_coloured
@@ -43,18 +43,6 @@ def show_code(text: str) -> None:
 
     # Lines stay what they are: whoever copies them gets what was printed.
     console.print(ReprHighlighter()(Text(text)), soft_wrap=True)
-    show(console.file.getvalue(), end="")
-
-
-def show_styled(parts: Iterable[tuple[str, str]]) -> None:
-    """Write a line of parts, each with its style, such as "bold red", or none."""
-    console = _console()
-    if console is None:
-        show("".join(text for text, _ in parts))
-        return
-    from rich.text import Text
-
-    console.print(Text.assemble(*parts), soft_wrap=True)
     show(console.file.getvalue(), end="")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 from sipyco_rpc.net.tls import SimpleSSLConfig, client_ssl_contexts
@@ -20,7 +19,7 @@ from sipyco_rpc.support.validation import check_host, checked_pause, checked_por
 from sipyco_tools._limits import FLUSH_TIMEOUT, THREAD_TIMEOUT
 from sipyco_tools._logging.loop_thread import LoopThread, close_with_worker, loop_of_program
 from sipyco_tools._logging.queue import EntryQueue, QueuedEntry
-from sipyco_tools._logging.records import MultilineFormatter
+from sipyco_tools._logging.records import MultilineFormatter, program_name
 from sipyco_tools._logging.sender import LogSender
 from sipyco_tools._logging.text import entry_text, is_entry, safe_name, shortened
 from sipyco_tools._logging.times import offer, valid_time
@@ -88,7 +87,7 @@ class LogForwarder(logging.Handler, TaskObject):
         self.reconnect_timer = checked_pause(reconnect_timer, "reconnect_timer")
         self.setFormatter(MultilineFormatter())
         self._contexts = client_ssl_contexts(ssl_config, local_cert, local_key, peer_cert)
-        self._source = safe_name(_program_name())
+        self._source = safe_name(program_name())
         self._queue = EntryQueue(queue_size, self._source)
         self._sender: LogSender | None = None  # while the task runs
         self._thread: LoopThread | None = None  # of a program without a loop
@@ -289,9 +288,3 @@ def only_forwarders_listen(name: str) -> bool:
         found += place.handlers
         place = place.parent if place.propagate else None
     return bool(found) and all(isinstance(handler, LogForwarder) for handler in found)
-
-
-def _program_name() -> str:
-    """Return the name of the program's file, or of the package that is run by `python -m`."""
-    path = Path(sys.argv[0] if sys.argv else "")
-    return (path.parent.name if path.stem == "__main__" else path.stem) or "python"

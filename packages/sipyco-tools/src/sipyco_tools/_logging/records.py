@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sipyco_tools._logging.text import TRACE as TRACE
@@ -116,3 +117,9 @@ class SourceFilter(logging.Filter):
         """Tell whether a record passes, and give it a `source` if it has none."""
         source = record.__dict__.setdefault("source", self.local_source)
         return bool(source != self.local_source or record.levelno >= self.local_level)
+
+
+def program_name() -> str:
+    """Return the name of the program's file, or of the package that is run by `python -m`."""
+    path = Path(sys.argv[0] if sys.argv else "")
+    return (path.parent.name if path.stem == "__main__" else path.stem) or "python"

@@ -11,8 +11,7 @@ from typing import Any, Final
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT
 from sipyco_rpc.net.admission import ConnectionSlot
 from sipyco_rpc.net.server import AsyncioServer
-from sipyco_rpc.support.status import register
-from sipyco_rpc.support.validation import format_address
+from sipyco_rpc.support.status import bound_addresses, register
 from sipyco_rpc.wire.lines import LineReader
 from sipyco_tools._limits import MAX_LOG_LINE, MAX_LOG_LINES, STOP_NOTICE_TIMEOUT
 from sipyco_tools._logging.session import LogSession, Refused
@@ -79,17 +78,16 @@ class Server(AsyncioServer):
 
         Returns:
             When it was `started` and its `addresses` (None and none while it does not run); its
-            `connections`, each with `address`, `since` and `received`; the number of records
+            `connections`, each with `client`, `since` and `received`; the number of records
             `received` of all; and how many connections were `refused` for what they sent.
         """
-        server, sessions = self.server, list(self._sessions.items())
-        sockets = () if server is None else server.sockets
+        sessions = list(self._sessions.items())
         return {
-            "started": self._started if server is not None else None,
-            "addresses": [format_address(*sock.getsockname()[:2]) for sock in sockets],
+            "started": None if self.server is None else self._started,
+            "addresses": bound_addresses(self.server),
             "connections": [
-                {"address": address, "since": since, "received": session.received}
-                for session, (address, since) in sessions
+                {"client": client, "since": since, "received": session.received}
+                for session, (client, since) in sessions
             ],
             "received": self._received + sum(session.received for session, _ in sessions),
             "refused": self._refused,

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from sipyco_tools._limits import MAX_DAMAGED
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import schema
 from sipyco_tools._logstore.pruning import prune
-from sipyco_tools._logstore.rows import Row
 from sipyco_tools._logstore.writer import SinkError
 
 logger = logging.getLogger("sipyco.logs")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
 from sipyco_tools._cli.colour import is_coloured
-from sipyco_tools._logstore.rows import Row, shown
+from sipyco_tools._logging.rows import Row, shown
 from sipyco_tools._logstore.writer import SinkError
 
 _LOOK_AT_END: Final = 1  # byte: the last one of a file that is continued

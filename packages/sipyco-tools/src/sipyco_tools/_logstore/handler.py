@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sipyco_tools._limits import LOG_CLOSE_TIMEOUT, LOG_DATABASE_SIZE
-from sipyco_tools._logstore.rows import row_of
+from sipyco_tools._logging.records import program_name
+from sipyco_tools._logging.rows import row_of
 from sipyco_tools._logstore.writer import QueuedWriter, Sink
 
 _SMALLEST: Final = 1024 * 1024  # bytes; a few records need an index as well
@@ -22,11 +23,15 @@ class QueuedHandler(logging.Handler):
     Args:
         sink: where they are written.
         source: of records that have none.
+        close_timeout: most seconds in which `close` has what waits written.
     """
 
-    def __init__(self, sink: Sink, source: str = "") -> None:
+    def __init__(
+        self, sink: Sink, source: str = "", close_timeout: float = LOG_CLOSE_TIMEOUT
+    ) -> None:
         super().__init__()
         self._source = source
+        self._close_timeout = close_timeout
         self._ended = False  # `logging.Handler` has a `_closed` of its own
         self._writer = QueuedWriter(sink)
 
@@ -40,18 +45,18 @@ class QueuedHandler(logging.Handler):
             self.handleError(record)
 
     def close(self) -> None:
-        """Write what waits, within ten seconds; what could not be is said on standard error."""
+        """Write what waits, in bounded time; what could not be is said on standard error."""
         super().close()
         if not self._ended:
             self._ended = True
-            self._report(self._writer.close(LOG_CLOSE_TIMEOUT))
+            self._report(self._writer.close(self._close_timeout))
 
     def status(self) -> dict[str, Any]:
         """Tell how it goes.
 
         Returns:
             `where` it writes, the numbers of records that are `stored`, `lost` and `waiting`, and
-            while it cannot write: `failing_for`, in seconds (otherwise None), and the `reason`.
+            while it cannot write: `failing_for_seconds` (otherwise None), and the `reason`.
         """
         return self._writer.status()
 
@@ -59,7 +64,9 @@ class QueuedHandler(logging.Handler):
         """Say at the end how many records are not where they should be."""
         if lost and sys.stderr is not None:
             try:
-                print(f"{self.status()['where']}: {lost} records are lost", file=sys.stderr)
+                print(
+                    f"{self.status()['where']}: {lost} records were not written", file=sys.stderr
+                )
             except OSError:
                 pass  # there is nobody left to tell
 
@@ -79,7 +86,8 @@ class SQLiteHandler(QueuedHandler):
         path: the file; it is made if it is missing, in a directory that is there.
         max_size: of the file in bytes, about; the oldest records are deleted.
         max_age: of records in seconds, since they came; older ones are deleted. None for no limit.
-        source: of the records of this program; by default its name.
+        source: of the records of this program; by default its name, or that of the package
+            that is run by `python -m`.
 
     Raises:
         ValueError: there can be no such limits.
@@ -99,7 +107,6 @@ class SQLiteHandler(QueuedHandler):
             raise ValueError(f"max_age must be a positive number of seconds, got {max_age}")
         from sipyco_tools._logstore.database import LogDatabase  # SQLite takes its time to load
 
-        name = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] else "python"
         # A program may change its directory later.
         self._database = LogDatabase(Path(path).absolute(), max_size, max_age)
-        super().__init__(self._database, name if source is None else source)
+        super().__init__(self._database, program_name() if source is None else source)

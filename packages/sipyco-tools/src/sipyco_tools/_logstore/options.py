@@ -6,16 +6,14 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from sipyco_tools._cli.arguments import argument_type
-from sipyco_tools._cli.arguments import listening_port as listening_port
+from sipyco_tools._cli.arguments import argument_type, parsed_size
 from sipyco_tools._logging.text import TRACE
-from sipyco_tools._logstore.times import parsed_age, parsed_size, parsed_time
+from sipyco_tools._logstore.times import parsed_age, parsed_time
 
 _LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 time = argument_type(parsed_time)
 age = argument_type(parsed_age)
-size = argument_type(parsed_size)
 
 
 @argument_type
@@ -47,23 +45,12 @@ def level(text: str) -> int:
     raise ValueError(f"expected one of {', '.join(_LEVELS)}, or a number, got {text!r}")
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 10
-
-
-@argument_type
-def count(text: str) -> int:
-    if not _is_number(text) or int(text) < 1:
-        raise ValueError(f"expected a number of at least 1, got {text!r}")
-    return int(text)
-
-
 @argument_type
 def limit(text: str) -> int | None:
     """Read how many, None for `all`."""
     if text == "all":
         return None
-    if not _is_number(text):
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise ValueError(f"expected `all` or a number, got {text!r}")
     return int(text)
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import schema
 from sipyco_tools._logstore.query import Condition, Filter, condition
-from sipyco_tools._logstore.rows import Row
 from sipyco_tools._logstore.schema import NotALogDatabase
 
 _BUSY_TIMEOUT: Final = 5.0  # seconds; a server that begins, or recovers from a kill, has it alone
@@ -118,13 +118,14 @@ class LogReader:
         """
         until = Condition("id <= ?", (last_id,))
         if limit is None:
-            return self._rows_of(self._ids(wanted, until, f"{wanted.time}, id"))
+            ids = self._ids(wanted, until, f"{wanted.time}, id")
+            return (row for _, row in self._rows_of(ids))
         latest = self._ids(wanted, until, f"{wanted.time} DESC, id DESC LIMIT {limit}")
         latest.reverse()
-        return self._rows_of(latest)
+        return (row for _, row in self._rows_of(latest))
 
-    def rows_after(self, wanted: Filter, after: int, last_id: int) -> Iterator[Row]:
-        """Give records in the order in which they came.
+    def rows_after(self, wanted: Filter, after: int, last_id: int) -> Iterator[tuple[int, Row]]:
+        """Give records with their numbers, in the order in which they came.
 
         Args:
             wanted: which.
@@ -150,7 +151,7 @@ class LogReader:
         finally:
             self._connection.rollback()
 
-    def _rows_of(self, ids: array[int]) -> Iterator[Row]:
+    def _rows_of(self, ids: array[int]) -> Iterator[tuple[int, Row]]:
         """Give records that are still there; between two parts the server can have its turn.
 
         Whoever shows them may take hours, as a pager does: a transaction of that length would keep
@@ -166,7 +167,7 @@ class LogReader:
             for number in part:
                 if number in found:
                     row = Row(*found[number])
-                    yield row._replace(time_of_arrival=bool(row.time_of_arrival))
+                    yield number, row._replace(time_of_arrival=bool(row.time_of_arrival))
 
     def _select(self, sql: str, where: Condition | None = None) -> list[Any]:
         try:

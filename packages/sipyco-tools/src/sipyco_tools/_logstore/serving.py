@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sipyco_rpc.net.listening import port_of
+from sipyco_rpc.net.port_file import port_file
 from sipyco_rpc.net.signals import SignalHandler
 from sipyco_rpc.net.systemd import ServiceManager
 from sipyco_rpc.net.tls import SimpleSSLConfig
 from sipyco_rpc.pc_rpc import Server as RPCServer
+from sipyco_tools._limits import TERMINAL_CLOSE_TIMEOUT
 from sipyco_tools._logging.records import SourceFilter
 from sipyco_tools._logging.server import Server
 from sipyco_tools._logstore.database import LogDatabase, may_pass
@@ -44,6 +47,7 @@ class Plan:
         printed: the least level of records that are printed, or None.
         own_level: the least level of this program's own records.
         status_port: the port of the RPC server that tells the status, or None.
+        port_file: the file that is to have the number of the port, or None.
     """
 
     bind: Sequence[str] | None
@@ -54,6 +58,7 @@ class Plan:
     printed: int | None
     own_level: int
     status_port: int | None
+    port_file: str | None
 
 
 class StoringServer(Server):
@@ -82,6 +87,16 @@ class StoringServer(Server):
 
 class StatusOnly:
     """A log server; it has no methods, and answers the request for its status."""
+
+
+class _StatusServer(RPCServer):
+    def _listening(self, text: str) -> None:
+        pass  # it is said with the rest
+
+
+class _Signals(SignalHandler):
+    def _say_caught(self, name: str) -> None:
+        pass  # the log says it: standard output is for records
 
 
 class _Foreign(logging.Filter):
@@ -143,15 +158,19 @@ def close(handlers: Sequence[logging.Handler]) -> None:
 def _terminals(plan: Plan, gone: Any) -> list[QueuedHandler]:
     handlers = []
     if sys.stderr is not None:
-        own = QueuedHandler(Terminal(sys.stderr, "standard error", _ignored))
+        own = _shown_by(Terminal(sys.stderr, "standard error", _ignored))
         own.addFilter(lambda record: not _foreign.filter(record))
         handlers.append(own)
     if plan.printed is not None and sys.stdout is not None:
-        printed = QueuedHandler(Terminal(sys.stdout, "standard output", gone))
+        printed = _shown_by(Terminal(sys.stdout, "standard output", gone))
         printed.setLevel(plan.printed)
         printed.addFilter(_foreign)
         handlers.append(printed)
     return handlers
+
+
+def _shown_by(terminal: Terminal) -> QueuedHandler:
+    return QueuedHandler(terminal, close_timeout=TERMINAL_CLOSE_TIMEOUT)
 
 
 _foreign: Final = _Foreign()
@@ -189,12 +208,12 @@ class _Serving:
         """Serve until a signal comes."""
         plan = self._plan
         self._loop = asyncio.get_running_loop()
-        signals = SignalHandler()
+        signals = _Signals()
         signals.setup()
         try:
             async with StoringServer(self._stores, plan.max_connections) as server:
                 await server.start(plan.bind, plan.port, plan.ssl_config)
-                async with RPCServer(
+                async with _StatusServer(
                     {SOURCE: StatusOnly()},
                     "the status of a log server",
                     allowed_methods={SOURCE: []},
@@ -202,9 +221,11 @@ class _Serving:
                     if plan.status_port is not None:
                         await status.start(_LOCALHOST, plan.status_port)
                     ready = self._ready(server, status)
-                    logger.info("%s", ready)
-                    self._service_manager.ready(ready)
-                    await self._wait(signals)
+                    assert server.server is not None
+                    with port_file(plan.port_file, port_of(server.server)):
+                        logger.info("%s", ready)
+                        self._service_manager.ready(ready)
+                        await self._wait(signals)
                     why = signals.caught or "nobody reads what it prints"
                     logger.info("stopping, with what has come until now: %s", why)
                     self._service_manager.stopping(why)
@@ -232,8 +253,7 @@ class _Serving:
         if self._plan.printed is not None:
             parts.append("printing what comes")
         if status.server is not None:
-            number = status.server.sockets[0].getsockname()[1]
-            parts.append(f"status on port {number}")
+            parts.append(f"status on port {status.bound_port()}")
         return "; ".join(parts)
 
 

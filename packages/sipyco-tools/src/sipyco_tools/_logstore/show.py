@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from sipyco_tools._cli.colour import is_coloured, is_terminal
 from sipyco_tools._cli.output import flush, show, show_error
-from sipyco_tools._logging.text import level_name
+from sipyco_tools._logging.rows import Row, json_line, shown
 from sipyco_tools._logstore.query import Filter
 from sipyco_tools._logstore.reading import CannotRead, LogReader
-from sipyco_tools._logstore.rows import Row, shown
 
 _POLL: Final = 0.2  # seconds; a person takes it for at once, and it costs nothing
 _RETRY: Final = 1.0  # seconds until a database that is gone is looked for again
-
-
-def json_line(row: Row) -> str:
-    """Return a record as a JSON object in one line, in ASCII."""
-    when = datetime.fromtimestamp(row.created).astimezone()
-    return json.dumps(
-        {
-            "time": when.isoformat(timespec="milliseconds"),
-            "source": row.source,
-            "level": level_name(row.level),
-            "logger": row.logger,
-            "message": row.message,
-            "levelno": row.level,
-            "created": row.created,
-            "received": row.received,
-            "time_of_arrival": row.time_of_arrival,
-        }
-    )
 
 
 class Viewer:
@@ -50,6 +29,7 @@ class Viewer:
         self._wanted = wanted
         self._as_json = as_json
         self._coloured = is_coloured(sys.stdout)
+        self._last_id = 0  # of the record that was shown last, of those that came
 
     def stored(self, reader: LogReader, limit: int | None, last_id: int) -> int:
         """Show what is there; return how many records that was."""
@@ -66,26 +46,34 @@ class Viewer:
             reader: of the database; is closed.
             last_id: where to begin.
         """
-        path = reader.path
-        while True:
-            try:
-                self._follow(reader, last_id)
-            except CannotRead as exc:
-                show_error(f"{exc}; waiting for another one")
-            finally:
-                reader.close()
-            reader, last_id = _when_there(path), 0
+        self._last_id, told = last_id, ""
+        try:
+            while True:
+                try:
+                    self._follow(reader)
+                except CannotRead as exc:
+                    if str(exc) != told:
+                        told = str(exc)
+                        show_error(f"{told}; waiting until it can be read, or for another one")
+                    time.sleep(_RETRY)
+                if reader.was_replaced():
+                    reader.close()
+                    self._last_id, told = 0, ""
+                    reader = _when_there(reader.path)
+        finally:
+            reader.close()
 
-    def _follow(self, reader: LogReader, shown_id: int) -> None:
+    def _follow(self, reader: LogReader) -> None:
         """Show what comes, until the database is replaced."""
         replaced = False
         while not replaced:
             replaced = reader.was_replaced()  # before: what came until then is still there
             last_id = reader.last_id()
-            for row in reader.rows_after(self._wanted, shown_id, last_id):
+            for number, row in reader.rows_after(self._wanted, self._last_id, last_id):
                 self._show(row)
+                self._last_id = number
             flush()
-            shown_id = max(shown_id, last_id)  # it is 0 where all rows are deleted
+            self._last_id = max(self._last_id, last_id)  # it is 0 where all rows are deleted
             if not replaced:
                 time.sleep(_POLL)
 

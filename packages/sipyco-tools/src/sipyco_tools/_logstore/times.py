@@ -1,4 +1,4 @@
-"""Times, ages and sizes as people type them."""
+"""Times and ages as people type them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ _SECONDS: Final = {
 _PART: Final = r"(\d+(?:\.\d+)?)\s*([a-z]+)"
 _DURATION: Final = re.compile(rf"{_PART}(?:\s*{_PART})*", re.ASCII)
 _CLOCK: Final = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d(?:\.\d{1,6})?))?", re.ASCII)
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.ASCII)
 
 _TIME_FORMS: Final = (
     "expected a time such as 2026-11-30, 2026-11-30T14:30, 14:30, 2h, 30m, today or yesterday"
@@ -117,16 +116,3 @@ def parsed_age(text: str) -> float:
     if not seconds:
         raise ValueError(f"expected how long, such as 30d, 12h or 8w, got {text!r}")
     return seconds
-
-
-def parsed_size(text: str) -> int:
-    """Read a size, such as `100M` (of 1024 KiB each); return bytes.
-
-    Raises:
-        ValueError: it is none.
-    """
-    found = _SIZE.fullmatch(text.strip().lower())
-    size = float(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else 0.0
-    if not 1 <= size < 2**63:
-        raise ValueError(f"expected a size such as 500M or 2G, got {text!r}")
-    return int(size)

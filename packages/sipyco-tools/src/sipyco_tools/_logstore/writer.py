@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
 from sipyco_tools._limits import MAX_BATCH, MAX_WAITING_RECORDS, MAX_WAITING_SIZE
-from sipyco_tools._logstore.rows import Row
+from sipyco_tools._logging.rows import Row
 
 logger = logging.getLogger("sipyco.logs")
 
@@ -170,7 +170,7 @@ class QueuedWriter:
                 "stored": self._stored,
                 "lost": self._lost,
                 "waiting": len(self._rows) + self._writing,
-                "failing_for": None if since is None else time.monotonic() - since,
+                "failing_for_seconds": None if since is None else time.monotonic() - since,
                 "reason": self._reason,
             }
 

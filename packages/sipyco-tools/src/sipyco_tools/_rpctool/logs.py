@@ -5,26 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import sys
 import time
-from typing import Any, Final
+from typing import Any
 
 from sipyco_rpc.pc_rpc import SimpleSSLConfig
 from sipyco_rpc.support.validation import format_address
+from sipyco_tools._cli.colour import is_coloured
 from sipyco_tools._cli.output import flush, show, show_error
-from sipyco_tools._cli.terminal import show_styled
+from sipyco_tools._logging.rows import LATEST, Row, json_line, row_of, shown
 from sipyco_tools._logging.server import Server
-from sipyco_tools._logging.text import level_name
 from sipyco_tools._rpctool.feeds import follow, sync_module
 from sipyco_tools._rpctool.values import json_text, show_value
-
-_STYLES: Final = {
-    "CRITICAL": "bold red",
-    "ERROR": "red",
-    "WARNING": "yellow",
-    "INFO": "green",
-    "DEBUG": "dim",
-    "TRACE": "dim",
-}
 
 
 def log(args: argparse.Namespace, config: SimpleSSLConfig | None) -> None:
@@ -36,8 +28,9 @@ def log(args: argparse.Namespace, config: SimpleSSLConfig | None) -> None:
     def take(message: Any) -> None:
         if is_log_message(message):
             level, source, created, text = message
-            show_message(created, source, level, None, str(text), args.json)
-        elif args.json:
+            _show(Row(created, time.time(), False, source, level, "", text), args.json)
+            return
+        if args.json:
             show(json_text({"result": message}))
         else:
             show_value(message)
@@ -58,7 +51,7 @@ def is_log_message(message: Any) -> bool:
     return (
         isinstance(message, (tuple, list))
         and list(map(type, message)) in ([int, str, float, str], [int, str, int, str])
-        and 0 <= message[2] < 1 << 40  # seconds since 1970 that a clock may show
+        and 0 <= message[2] < LATEST
     )
 
 
@@ -73,10 +66,8 @@ class _Printer(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if self.failed.done():
             return
-        source, text = record.__dict__.get("source"), record.getMessage()
         try:
-            show_message(record.created, source, record.levelno, record.name, text, self._as_json)
-            flush()
+            _show(row_of(record, record.__dict__["received"]), self._as_json)
         except Exception as exc:  # noqa: BLE001  (it is raised where it is understood)
             self.failed.set_exception(exc)
 
@@ -97,37 +88,7 @@ async def _serve(args: argparse.Namespace, config: SimpleSSLConfig | None) -> No
         forwarded.removeHandler(printer)
 
 
-def show_message(
-    created: float, source: str | None, level: int, name: str | None, text: str, as_json: bool
-) -> None:
-    """Print a message.
-
-    Args:
-        created: when it was logged, in seconds since 1970.
-        source: of which program.
-        level: as a number of `logging`.
-        name: of its logger, if that is known.
-        text: its own.
-        as_json: for other programs.
-    """
-    if as_json:
-        fields = {"time": created, "source": source, "level": level, "name": name, "message": text}
-        show(json_text(fields))
-        return
-    word = level_name(level)
-    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(created))
-    first, *more = _harmless(text).split("\n")
-    origin = _harmless(f"{source}:{name}" if name else f"{source}")
-    show_styled(
-        [(f"{clock} ", "dim"), (f"{word:8}", _STYLES[word]), (f" {origin}: ", "cyan"), (first, "")]
-    )
-    for line in more:
-        show(f"    {line}")
-
-
-def _harmless(text: str) -> str:
-    """Escape what a terminal would take for a command, but for line breaks."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else repr(character)[1:-1]
-        for character in text
-    )
+def _show(row: Row, as_json: bool) -> None:
+    """Print a message, in the same way as `sipyco_logs`."""
+    show(json_line(row) if as_json else shown(row, is_coloured(sys.stdout)))
+    flush()

@@ -18,6 +18,7 @@ from sipyco_tools._cli.output import FAILED, show, show_error
 
 _PACKAGE: Final = "package"  # the directory of the template that gets the driver's name
 _PORT: Final = 3253
+_NEEDED: Final = ("numpy", "pytest", "tests")  # by a driver, its tests, or what it is made with
 _UNIT: Final = "service"  # likewise, the unit for systemd
 
 _NEXT: Final = """
@@ -89,7 +90,7 @@ def checked_name(name: str) -> str:
         )
     if name != name.lower() or name.startswith("_"):
         raise ValueError(f"the name of a driver begins with a lower-case letter, got {name!r}")
-    if name in sys.stdlib_module_names or name in ("sipyco", "tests"):
+    if name in {*sys.stdlib_module_names, *_NEEDED} or name.startswith("sipyco"):
         raise ValueError(f"there is a module `{name}` already, which the driver would hide")
     return name
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sipyco_rpc.pc_rpc import Client
-from sipyco_tools._cli.colour import is_terminal
+from sipyco_tools._cli.colour import is_coloured, is_terminal, paint
 from sipyco_tools._cli.output import flush, show
-from sipyco_tools._cli.terminal import show_styled, show_table
+from sipyco_tools._cli.terminal import show_table
 from sipyco_tools._rpctool.methods import select_any
 from sipyco_tools._rpctool.values import json_text
 
@@ -42,7 +42,8 @@ def show_status(client: Client, args: argparse.Namespace) -> None:
 
 def _show(where: str, status: Mapping[str, Any]) -> None:
     description = status.get("description")
-    show_styled([(where, "bold"), (f": {description}" if description else "", "")])
+    heading = paint(where, "bold") if is_coloured(sys.stdout) else where
+    show(f"{heading}: {description}" if description else heading)
     process = _mapping(status, "process")
     program = [f"{process.get('program')}, process {process.get('pid')} on {process.get('host')}"]
     if process.get("user") is not None:

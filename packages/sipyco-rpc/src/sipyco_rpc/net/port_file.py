@@ -10,6 +10,8 @@ from typing import Final
 from sipyco_pyon.files import read_text, replace_text
 from sipyco_rpc.support.one_line import in_one_line
 
+__all__ = ["port_file", "remove_port_files"]
+
 # The files that there are, with their contents, for when the process is ended at once.
 _written: Final[dict[str, str]] = {}
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipyco_tools._logstore.rows import Row, printable, row_of, shown
+from sipyco_tools._logging.rows import Row, printable, row_of, shown
 
 WHEN = datetime(2026, 11, 30, 14, 30, 5, 125_000).timestamp()
 STAMP = "2026-11-30 14:30:05.125"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import unicodedata
@@ -11,11 +12,17 @@ from typing import Final, NamedTuple
 from sipyco_tools._cli.colour import paint
 from sipyco_tools._logging.text import level_name
 
-_LATEST: Final = 253402300800.0  # the year 10000: Python, and people, know no date from there on
+LATEST: Final = 253402214400.0  # the last day of 9999: after it, Python has no date everywhere
 _MAX_LEVEL: Final = 2**31 - 1  # any database can hold it
 _OVERHEAD: Final = 300  # bytes of memory that a row takes beside its texts, roughly
 
-_STYLES: Final = {"CRITICAL": "bold red", "ERROR": "red", "WARNING": "yellow", "DEBUG": "dim"}
+_STYLES: Final = {
+    "CRITICAL": "bold red",
+    "ERROR": "red",
+    "WARNING": "yellow",
+    "DEBUG": "dim",
+    "TRACE": "dim",
+}
 
 
 class Row(NamedTuple):
@@ -58,7 +65,7 @@ def row_of(record: logging.LogRecord, received: float, source: str = "") -> Row:
     """
     created = record.created
     arrival = bool(getattr(record, "time_of_arrival", False))
-    if not (math.isfinite(created) and 0 <= created < _LATEST):
+    if not (math.isfinite(created) and 0 <= created < LATEST):
         created, arrival = received, True
     level = record.levelno if isinstance(record.levelno, int) else logging.INFO
     return Row(
@@ -110,9 +117,28 @@ def shown(row: Row, coloured: bool = False, by_arrival: bool = False) -> str:
     if row.time_of_arrival or by_arrival:
         when += "~"
     source, name = printable(row.source), printable(row.logger)
-    lines = [f"{level}:{name}:{printable(first)}", *(f"    {printable(line)}" for line in more)]
+    head = f"{level}:{name}" if name else level
+    lines = [f"{head}:{printable(first)}", *(f"    {printable(line)}" for line in more)]
     if coloured:
         when, source = paint(when, "dim"), paint(source, "cyan")
         style = _STYLES.get(level)
         lines = [paint(line, style) for line in lines] if style else lines
     return "\n".join([f"{when} {source} {lines[0]}", *lines[1:]])
+
+
+def json_line(row: Row) -> str:
+    """Return a record as a JSON object in one line, in ASCII."""
+    when = datetime.fromtimestamp(row.created).astimezone()
+    return json.dumps(
+        {
+            "time": when.isoformat(timespec="milliseconds"),
+            "source": row.source,
+            "level": level_name(row.level),
+            "logger": row.logger,
+            "message": row.message,
+            "levelno": row.level,
+            "created": row.created,
+            "received": row.received,
+            "time_of_arrival": row.time_of_arrival,
+        }
+    )
