@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import Final
 
 from sipyco_pyon.files import read_text, replace_text
+from sipyco_rpc.support.one_line import in_one_line
 
-# The files that there are, with their contents, for when the process is ended at once.
-_written: Final[dict[str, str]] = {}
+# The files that there are, with their contents, for when the process is ended at once. Two servers
+# may be given the same one.
+_written: Final[list[tuple[str, str]]] = []
 
 
 @contextmanager
@@ -28,19 +30,23 @@ def port_file(path: str | os.PathLike[str] | None, port: int) -> Iterator[None]:
         yield
         return
     path, text, process = os.path.abspath(path), f"{port}\n", os.getpid()
-    replace_text(path, text)
-    _written[path] = text
+    try:
+        replace_text(path, text)
+    except OSError as exc:
+        in_one_line(exc)
+        raise
+    _written.append((path, text))
     try:
         yield
     finally:
-        del _written[path]
+        _written.remove((path, text))
         if os.getpid() == process:  # and not a child that was forked
             _remove(path, text)
 
 
 def remove_port_files() -> None:
     """Remove all that there are: the process is about to end."""
-    for path, text in list(_written.items()):
+    for path, text in list(_written):
         _remove(path, text)
 
 
