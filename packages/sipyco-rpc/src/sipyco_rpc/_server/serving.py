@@ -6,12 +6,13 @@ import asyncio
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from sipyco_rpc._server.port_file import port_file as written_port_file
 from sipyco_rpc._server.server import Server
+from sipyco_rpc.limits import STOP_TIMEOUT
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -115,9 +116,9 @@ async def run_server(
         await start()
         with written_port_file(port_file, server.bound_port()):
             server._announce_ready()
-            if ready is not None:
-                await call_ready(ready, server)
             try:
+                if ready is not None:
+                    await _unless_terminated(server, call_ready(ready, server))
                 await server.wait_terminate()
             except asyncio.CancelledError:
                 server._terminate("cancelled")
@@ -125,6 +126,21 @@ async def run_server(
             finally:
                 if calls := server._calls_under_way():
                     logger.warning("calls that are not waited for: %s", calls)
+
+
+async def _unless_terminated(server: Server, work: Coroutine[Any, Any, None]) -> None:
+    """Await what a program does once its server listens, or cancel it if that is to end."""
+    task = asyncio.ensure_future(work)
+    told = asyncio.ensure_future(server.wait_terminate())
+    try:
+        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended = task.done()
+        for each in (task, told):
+            each.cancel()
+        await asyncio.wait({task, told}, timeout=STOP_TIMEOUT)
+    if ended:
+        task.result()
 
 
 async def call_ready(ready: Ready, server: Server) -> None:
