@@ -547,3 +547,24 @@ def test_what_others_have_set_meanwhile_stays() -> None:
     with reading, writing:
         asyncio.run(main())
         assert signal.set_wakeup_fd(-1) == writing.fileno()
+
+
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    async def main() -> None:
+        handler = SignalHandler()
+        handler.setup()
+        try:
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # as `nohup` has it
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.wait_for(handler.wait_terminate(), DEADLINE)
+        finally:
+            handler.teardown()
+        assert handler.caught == "SIGTERM"
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        asyncio.run(main())
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -77,6 +77,10 @@ def test_signs_of_life_come_from_the_loop(systemd: Systemd) -> None:
         ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, None),
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "18446744073709551615"}, 9223372036854.775),
+        ({"WATCHDOG_USEC": "9" * 400}, None),
+        ({"WATCHDOG_USEC": "9" * 5000}, None),
+        ({"WATCHDOG_USEC": "1"}, 0.01),
     ],
 )
 def test_signs_of_life_are_for_who_asks(
@@ -104,6 +108,22 @@ def test_what_cannot_be_told_is_a_warning(
     (text,) = caplog.messages
     assert text.startswith(f"systemd is not told that 'STOPPING=1': NOTIFY_SOCKET={name}: ")
     assert reason in text
+
+
+def test_what_cannot_be_told_again_and_again_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = tmp_path / "notify"
+    manager = ServiceManager({"NOTIFY_SOCKET": str(place)})
+    manager.stopping("one")
+    manager.stopping("two")
+    assert len(caplog.records) == 1
+    systemd = Systemd(str(place))
+    with systemd.socket:
+        manager.stopping("three")
+        assert systemd.told() == ["STOPPING=1", "STATUS=three"]
+    manager.stopping("four")
+    assert len(caplog.records) == 2
 
 
 PROGRAM = """

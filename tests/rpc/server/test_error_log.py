@@ -9,14 +9,21 @@ import os
 import re
 import subprocess
 import sys
+import types
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from sipyco_rpc._server.error_log import ErrorLog
-from sipyco_rpc.pc_rpc import AsyncioClient, Client, Server, simple_server_loop
+from sipyco_rpc.pc_rpc import (
+    AsyncioClient,
+    Client,
+    GenericRemoteException,
+    Server,
+    simple_server_loop,
+)
 from support.gates import GatedTarget
 from support.peers import DEADLINE, HOST, connected, rpc_server, until
 from support.programs import free_port
@@ -179,6 +186,57 @@ def test_arguments_and_texts_are_shortened(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.messages[0].startswith("`t.fail('xxxx")
 
 
+def long_note() -> None:
+    exc = ValueError("short")
+    exc.add_note("x" * 100_000)
+    raise exc
+
+
+def long_cause() -> None:
+    raise ValueError("short") from KeyError("x" * 100_000)
+
+
+def long_chain() -> None:
+    exc = ValueError("short")
+    for _ in range(1000):
+        later = ValueError("short")
+        later.__cause__ = exc
+        exc = later
+    raise exc
+
+
+def long_member() -> None:
+    group = ExceptionGroup("group", [KeyError("x" * 100_000)])
+    group.__cause__ = group  # a circle
+    raise group
+
+
+@pytest.mark.parametrize("fail", [long_note, long_cause, long_chain, long_member])
+def test_what_belongs_to_an_exception_does_not_fill_the_log(
+    fail: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    target = types.SimpleNamespace(fail=fail)
+    with rpc_server({"t": target}) as port, client_of(port) as client:
+        with pytest.raises((ValueError, ExceptionGroup)):
+            client.fail()
+    assert len(caplog.text) < 1000
+    assert caplog.messages[0].startswith("`t.fail()`, called by ")
+
+
+def test_an_exception_whose_text_leaves_does_not_end_the_server() -> None:
+    class Leaving(Exception):
+        def __str__(self) -> str:
+            raise SystemExit("no text")
+
+    def fail() -> None:
+        raise Leaving
+
+    with rpc_server({"t": types.SimpleNamespace(fail=fail)}) as port, client_of(port) as client:
+        for _ in range(2):
+            with pytest.raises(GenericRemoteException, match="text of this exception"):
+                client.fail()
+
+
 def test_what_was_cancelled_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
     target = Device()
 
@@ -288,16 +346,19 @@ def test_exceptions_do_not_outlive_their_replies() -> None:
             raise Big
 
     def none_is_left() -> bool:
-        gc.collect()
         return [ref() for ref in kept] == 6 * [None]
 
     with recorded("sipyco.pc_rpc"), rpc_server({"t": Target()}, frames=True) as port:
         with client_of(port) as client:
-            for call in (client.fail, client.fail_later, lambda: list(client.items())):
-                for _ in range(2):
-                    with pytest.raises(Exception, match="no"):
-                        call()
-            until(none_is_left)
+            gc.disable()  # what waits for it may be gigabytes of arrays
+            try:
+                for call in (client.fail, client.fail_later, lambda: list(client.items())):
+                    for _ in range(2):
+                        with pytest.raises(Exception, match="no"):
+                            call()
+                until(none_is_left)
+            finally:
+                gc.enable()
 
 
 PROGRAM = """

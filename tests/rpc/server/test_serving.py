@@ -288,6 +288,25 @@ def test_what_a_callback_raises_ends_the_server() -> None:
         asyncio.run(serve({"t": Target()}, HOST, port, ready=fail))
 
 
+@every_loop
+def test_a_callback_that_is_awaited_is_cancelled_when_the_server_is_to_end(loop: str) -> None:
+    async def main() -> None:
+        begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def wait(server: Server) -> None:
+            begun.set_result(server.bound_port())
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(serve({"t": Target()}, HOST, 0, ready=wait))
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, await begun)
+            await client.terminate()
+        assert await asyncio.wait_for(task, DEADLINE) is None
+
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(main())
+
+
 def test_a_server_that_does_not_listen_has_no_port() -> None:
     with pytest.raises(RuntimeError, match="was not started, or has stopped"):
         Server({}).bound_port()
@@ -310,6 +329,16 @@ def test_a_port_file_of_somebody_else_stays(tmp_path: Path) -> None:
     assert path.read_text() == "1\n"
     with serve_in_thread({"t": Target()}, HOST, 0, port_file=path):
         path.unlink()
+    assert not path.exists()
+
+
+def test_two_servers_with_one_port_file_leave_that_of_the_later(tmp_path: Path) -> None:
+    path = tmp_path / "port"
+    first = serve_in_thread({"t": Target()}, HOST, 0, port_file=path)
+    with first, serve_in_thread({"t": Target()}, HOST, 0, port_file=path) as later:
+        assert path.read_text() == f"{later.port}\n"
+        first.stop()
+        assert path.read_text() == f"{later.port}\n"
     assert not path.exists()
 
 

@@ -65,6 +65,9 @@ class Target:
             except BaseException:
                 pass
 
+    def keep_loop(self):
+        asyncio.get_running_loop().call_soon(self.sleep)
+
     async def coroutine(self):
         asyncio.get_running_loop().call_soon(begun)
         await asyncio.sleep(1000)
@@ -172,6 +175,34 @@ def test_a_method_that_blocks_is_ended_after_the_limit(
     )
     assert f"0.05 s have passed since {number.name}: ending `t.sleep` (running)" in lines
     assert lines[-1] == f"stopping: {number.name}"
+
+
+@every_loop
+def test_a_callback_that_keeps_the_loop_is_ended_by_a_second_signal(
+    tmp_path: Path, loop_of: str
+) -> None:
+    with program(tmp_path, "keep_loop", loop_of) as running:
+        running.process.send_signal(signal.SIGINT)
+        running.wait_for(
+            r"^waiting for `Target.sleep` \(<string>, line \d+\) to return; "
+            "a second signal ends it now\n$"
+        )
+        running.process.send_signal(signal.SIGINT)
+        status, stdout, stderr = running.end()
+    assert (status, stdout) == (-signal.SIGINT, "Caught Ctrl-C, terminating...\ncleaned up\n")
+    assert re.search(r"`Target.sleep` \(.*\) was ended by a second signal\n", stderr)
+
+
+@every_loop
+def test_a_callback_that_keeps_the_loop_is_ended_after_the_limit(
+    tmp_path: Path, loop_of: str
+) -> None:
+    with program(tmp_path, "keep_loop", loop_of, stop_timeout=0.05) as running:
+        running.process.send_signal(signal.SIGTERM)
+        status, stdout, stderr = running.end()
+    assert status == 128 + signal.SIGTERM
+    assert stdout == "Caught SIGTERM, terminating...\ncleaned up\n"
+    assert re.search(r"0.05 s have passed since SIGTERM: ending `Target.sleep` \(.*\)\n", stderr)
 
 
 @LINUX

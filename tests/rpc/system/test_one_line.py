@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,16 @@ def test_a_certificate_that_is_not_there() -> None:
     status, out, err = run(LOOP, HOST, 0, "nowhere.pem", "nowhere.key", "nowhere.pem")
     assert (status, out) == (1, "")
     assert err == "-c: No such file or directory: our certificate (local_cert): nowhere.pem\n"
+
+
+def test_a_port_file_that_cannot_be_written(tmp_path: Path) -> None:
+    script = LOOP.replace("**names", "port_file=sys.argv[3]")
+    status, out, err = run(script, HOST, 0, tmp_path / "no" / "port")
+    assert (status, out) == (1, "")
+    folder = tmp_path / "no"
+    assert err == (
+        f"-c: No such file or directory: no file can be made in {folder}: {folder / 'port'}\n"
+    )
 
 
 def test_an_address_that_is_another_computers() -> None:

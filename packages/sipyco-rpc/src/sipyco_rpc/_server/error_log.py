@@ -15,7 +15,8 @@ from sipyco_rpc.support.repetition_limiter import RepetitionLimiter
 logger = logging.getLogger("sipyco.pc_rpc")
 
 _OURS: Final = ("sipyco_rpc", "sipyco_pyon")  # packages whose frames tell nothing of a method
-_LONGEST: Final = 10_000  # characters of an exception's text that a traceback may end with
+_LONGEST: Final = 10_000  # characters of texts that a traceback may show
+_MOST: Final = 50  # exceptions that it may be about: causes, and members of groups
 _PLACE: Final = 300  # characters of the place in a relayed exception
 
 
@@ -126,9 +127,31 @@ def _place_of(exc: BaseException, kind: str) -> tuple[tuple[str, ...], ExcInfo |
     while end.tb_next is not None:
         end = end.tb_next
     key = type(exc).__name__, end.tb_frame.f_code.co_filename, str(end.tb_lineno)
-    if len(safe_str(exc)) > _LONGEST:
+    if _is_long(exc):
         return key, None
     return key, (type(exc), exc, begin)
+
+
+def _is_long(exc: BaseException) -> bool:
+    """Tell whether a traceback would fill the log: with texts, notes, causes, or many groups."""
+    waiting, seen, length = [exc], set[int](), 0
+    while waiting:
+        exc = waiting.pop()
+        if id(exc) in seen:
+            continue
+        seen.add(id(exc))
+        notes = getattr(exc, "__notes__", ())
+        texts = (
+            [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+        )
+        length += sum(map(len, texts), len(safe_str(exc)))
+        if length > _LONGEST or len(seen) > _MOST:
+            return True
+        related = [exc.__cause__, exc.__context__]
+        if isinstance(exc, BaseExceptionGroup):
+            related += exc.exceptions[:_MOST]
+        waiting += [each for each in related if each is not None]
+    return False
 
 
 def _outside(traceback: TracebackType | None) -> TracebackType | None:

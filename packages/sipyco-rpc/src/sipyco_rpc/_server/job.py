@@ -128,6 +128,7 @@ class Job:
             except BaseException as exc:  # noqa: BLE001  (whatever it is, it is the outcome)
                 outcome = exc
             self._called(outcome)
+            del outcome  # an exception has this frame, and all that it has seen
 
     def _called(self, outcome: Outcome) -> None:
         if not isinstance(outcome, list) or not is_awaitable(outcome[0]):
@@ -153,6 +154,7 @@ class Job:
                 raise  # a GeneratorExit that orders this coroutine to end
             outcome = exc
         self._finish(outcome)
+        del outcome  # as above
 
     def _finish(self, outcome: Outcome) -> None:
         self._release()

@@ -6,11 +6,12 @@ import asyncio
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sipyco_rpc._server.server import Server
+from sipyco_rpc.limits import STOP_TIMEOUT
 from sipyco_rpc.net.port_file import port_file as written_port_file
 
 if TYPE_CHECKING:
@@ -96,9 +97,9 @@ async def run_server(
         await start()
         with written_port_file(port_file, server.bound_port()):
             server._announce_ready()
-            if ready is not None:
-                await call_ready(ready, server)
             try:
+                if ready is not None:
+                    await _unless_terminated(server, call_ready(ready, server))
                 await server.wait_terminate()
             except asyncio.CancelledError:
                 server._terminate("cancelled")
@@ -106,6 +107,21 @@ async def run_server(
             finally:
                 if calls := server._calls_under_way():
                     logger.warning("calls that are not waited for: %s", calls)
+
+
+async def _unless_terminated(server: Server, work: Coroutine[Any, Any, None]) -> None:
+    """Await what a program does once its server listens, or cancel it if that is to end."""
+    task = asyncio.ensure_future(work)
+    told = asyncio.ensure_future(server.wait_terminate())
+    try:
+        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended = task.done()
+        for each in (task, told):
+            each.cancel()
+        await asyncio.wait({task, told}, timeout=STOP_TIMEOUT)
+    if ended:
+        task.result()
 
 
 async def call_ready(ready: Ready, server: Server) -> None:

@@ -46,6 +46,9 @@ class ProgramSignals(SignalHandler):
         self._answered = threading.Event()  # a handler has been called
         self._answered_at = -1e9  # by the clock of `monotonic`; none has been yet
         self._unanswered = 0  # signals whose handlers were not called
+        self._taken = threading.Event()  # the loop has run since the last signal
+        self._leaves = False  # the loop ends
+        self._kept = ""  # what kept it from that, if it has been said
         self._closed = threading.Event()
         self._clock: threading.Thread | None = None
         self._time_is_up = False
@@ -59,6 +62,8 @@ class ProgramSignals(SignalHandler):
 
     def teardown(self) -> None:
         """Give the signals back."""
+        self._leaves = True
+        self._taken.set()  # the loop runs this
         self._watch.stop()
         super().teardown()
 
@@ -76,6 +81,7 @@ class ProgramSignals(SignalHandler):
     # In a fork there are no threads.
 
     def _before_fork(self) -> None:
+        self._taken.set()  # the thread need not wait
         self._watch.pause()
 
     def _after_fork_in_parent(self) -> None:
@@ -95,9 +101,12 @@ class ProgramSignals(SignalHandler):
         self._answered.set()
         if first or not self._time_is_up:
             super()._on_signal(number, frame)
-        if self._time_is_up and self.interruption is None and running_method(frame) is not None:
+        if self._time_is_up and self.interruption is None and self._running_in(frame) is not None:
             self.interruption = Terminated(128 + number)
             raise self.interruption
+
+    def _running_in(self, frame: FrameType | None) -> str | None:
+        return super()._running_in(frame) or (None if self._taken.is_set() else self._kept or None)
 
     # In the thread that hears of signals.
 
@@ -109,7 +118,13 @@ class ProgramSignals(SignalHandler):
             self._start_clock(number)
         answered = self._answered.wait(_ANSWER)
         self._answered.clear()
-        if answered or time.monotonic() - self._answered_at < 2 * _ANSWER or self._closed.is_set():
+        if self._closed.is_set():
+            return
+        if answered or time.monotonic() - self._answered_at < 2 * _ANSWER:
+            if not self._told and not self._taken.wait(_ANSWER) and self._finds_who_keeps_loop():
+                limit, ends = self._limit(number), "a second signal ends it now"
+                text = f"waiting{limit} for {self._kept} to return; {ends}"
+                _within_limit(say, text, sys.stderr)
             return
         self._unanswered += 1
         if self._unanswered > 1:
@@ -124,10 +139,23 @@ class ProgramSignals(SignalHandler):
 
     def _wake_loop(self) -> None:
         assert self._loop is not None
+        self._taken = taken = threading.Event()
         try:
-            self._loop.call_soon_threadsafe(lambda: None)
+            self._loop.call_soon_threadsafe(taken.set)
         except RuntimeError:
-            pass  # it is closed
+            taken.set()  # it is closed
+        if self._leaves:
+            taken.set()  # it waits for this thread
+
+    def _finds_who_keeps_loop(self) -> bool:
+        """Note what the main thread does instead of running the loop: that can be ended, too."""
+        frame = sys._current_frames().get(self._main or 0)
+        if frame is None or self._taken.is_set() or self._told:
+            return False
+        code = frame.f_code
+        self._kept = f"`{code.co_qualname}` ({code.co_filename}, line {frame.f_lineno})"
+        self._told = True
+        return True
 
     def _limit(self, number: int) -> str:
         if number == signal.SIGINT or self.stop_timeout is None:
@@ -153,6 +181,8 @@ class ProgramSignals(SignalHandler):
             return
         name = shown_name(number)
         running = self._running()
+        if running is None and self._finds_who_keeps_loop():
+            running = self._kept
         _within_limit(
             logger.warning,
             "%g s have passed since %s: ending %s",

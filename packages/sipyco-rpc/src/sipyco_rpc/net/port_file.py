@@ -12,8 +12,10 @@ from sipyco_rpc.support.one_line import in_one_line
 
 __all__ = ["port_file", "remove_port_files"]
 
-# The files that there are, with their contents, for when the process is ended at once.
-_written: Final[dict[str, str]] = {}
+
+# The files that there are, with their contents, for when the process is ended at once. Two servers
+# may be given the same one.
+_written: Final[list[tuple[str, str]]] = []
 
 
 @contextmanager
@@ -35,18 +37,18 @@ def port_file(path: str | os.PathLike[str] | None, port: int) -> Iterator[None]:
         replace_text(path, text)
     except OSError as exc:
         raise in_one_line(OSError(exc.errno, f"{exc.strerror}: the port file", path)) from exc
-    _written[path] = text
+    _written.append((path, text))
     try:
         yield
     finally:
-        del _written[path]
+        _written.remove((path, text))
         if os.getpid() == process:  # and not a child that was forked
             _remove(path, text)
 
 
 def remove_port_files() -> None:
     """Remove all that there are: the process is about to end."""
-    for path, text in list(_written.items()):
+    for path, text in list(_written):
         _remove(path, text)
 
 

@@ -43,7 +43,8 @@ class SignalHandler:
         finally:
             handler.teardown()
 
-    On Windows it is SIGINT, SIGTERM and SIGBREAK (Ctrl-Break).
+    On Windows it is SIGINT, SIGTERM and SIGBREAK (Ctrl-Break). A SIGHUP that is ignored, as
+    `nohup` has it, stays so.
 
     What is caught is printed at once. While a method of an RPC server, or anything that it waits
     for, runs in the main thread, the loop does not run, and cannot end the program: then a line
@@ -80,6 +81,8 @@ class SignalHandler:
             number: signal.Signals | None = getattr(signal, name, None)
             if number is None:
                 continue
+            if name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # by `nohup`: the program is to outlive its terminal
             # Not `loop.add_signal_handler`, which Windows lacks, and which does nothing while a
             # method keeps the loop from running.
             try:
@@ -101,7 +104,7 @@ class SignalHandler:
             await self._event.wait()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        running = running_method(frame)
+        running = self._running_in(frame)
         if self._told and running is not None:
             if self.interruption is not None:  # and has not helped
                 signal.signal(number, signal.SIG_DFL)
@@ -115,6 +118,10 @@ class SignalHandler:
             self._told = True
             limit, ends = self._limit(number), "a second signal ends it now"
             say(f"waiting{limit} for {running} to return; {ends}", sys.stderr)
+
+    def _running_in(self, frame: FrameType | None) -> str | None:
+        """Describe what is ended by a second signal, if a frame belongs to such."""
+        return running_method(frame)
 
     def _say_caught(self, name: str) -> None:
         """Say at once that a signal has come, for whoever may have sent it."""

@@ -10,10 +10,16 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from typing import Final
 
 __all__ = ["ServiceManager"]
 
 logger = logging.getLogger("sipyco.tools")
+
+_DIGITS: Final = 20  # of a time; systemd has 64 bits for it
+_SHORTEST: Final = (
+    0.01  # seconds; signs of life more often than this would leave no time for calls
+)
 
 
 class ServiceManager:
@@ -33,6 +39,7 @@ class ServiceManager:
         self._process = os.getpid()
         self.watchdog_interval = _watchdog_interval(environment) if self._address else None
         self._clock: asyncio.TimerHandle | None = None
+        self._deaf = False  # it could not be told the last time, and that was said
 
     def ready(self, status: str) -> None:
         """Say that the service can be used, and from now on that the running loop goes on.
@@ -69,8 +76,12 @@ class ServiceManager:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)  # a service manager that is busy holds up nobody
                 sock.sendto(message.encode(), address)
+            self._deaf = False
         except (OSError, AttributeError) as exc:  # Windows has no such sockets
-            logger.warning(
+            level = logging.DEBUG if self._deaf else logging.WARNING
+            self._deaf = True
+            logger.log(
+                level,
                 "systemd is not told that %r: NOTIFY_SOCKET=%s: %s",
                 message.partition("\n")[0],
                 self._address,
@@ -82,8 +93,8 @@ def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
     """Return half of the time that systemd waits for a sign of life, if it does, in seconds."""
     microseconds = environment.get("WATCHDOG_USEC", "")
     process = environment.get("WATCHDOG_PID", "")
-    if not microseconds.isdecimal() or not int(microseconds):
+    if not microseconds.isdecimal() or len(microseconds) > _DIGITS or not int(microseconds):
         return None
     if process and process != str(os.getpid()):
         return None  # another process is meant: the variables are inherited
-    return int(microseconds) / 1e6 / 2
+    return max(int(microseconds) / 1e6 / 2, _SHORTEST)

@@ -133,5 +133,7 @@ def safe_str(exc: BaseException) -> str:
     """
     try:
         return str(exc)
-    except Exception:  # noqa: BLE001  (as the docstring says)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  (as the docstring says)
         return "<the text of this exception could not be made>"
