@@ -15,6 +15,7 @@ from sipyco_rpc._client.remote_method import (
     check_deletion,
     check_setting,
     documented,
+    forget_methods,
     is_own,
     no_attribute,
 )
@@ -125,8 +126,10 @@ class AsyncioClient(RemoteTarget):
         self.__connection = connection
 
     def __learn(self, session: ClientSession) -> None:
+        gone = self.__valid_methods - session.methods
         self.__valid_methods = session.methods
         self._RemoteTarget__properties = session.properties
+        forget_methods(self, gone)  # of the target before: they could hide its properties
 
     async def __lasting(
         self, address: tuple[str, int], target_name: str | type[AutoTarget] | None, tls: Any
@@ -188,9 +191,7 @@ class AsyncioClient(RemoteTarget):
     async def get_rpc_method_list(self) -> dict[str, Any]:
         """Ask the server for signatures and docstrings; see `Client.get_rpc_method_list`."""
         listing = await self.__selected().list_methods()
-        for name in self.__valid_methods:
-            if not is_own(self, name):
-                self.__dict__.pop(name, None)  # made without knowing the listing
+        forget_methods(self, self.__valid_methods)  # made without knowing the listing
         return listing
 
     async def get_rpc_status(self) -> dict[str, Any]:

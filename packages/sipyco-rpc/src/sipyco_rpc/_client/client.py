@@ -7,6 +7,7 @@ from sipyco_rpc._client.remote_method import (
     RemoteMethod,
     check_deletion,
     check_setting,
+    forget_methods,
     is_own,
     no_attribute,
 )
@@ -147,8 +148,10 @@ class Client(RemoteTarget):
         self.__learn(self.__connection.session)
 
     def __learn(self, session: ClientSession) -> None:
+        gone = self.__valid_methods - session.methods
         self.__valid_methods = session.methods
         self._RemoteTarget__properties = session.properties
+        forget_methods(self, gone)  # of the target before: they could hide its properties
 
     def get_selected_target(self) -> str | None:
         """Return the name of the selected target, or None."""
