@@ -258,9 +258,7 @@ def test_a_range_is_no_list_of_items() -> None:
     with pytest.raises(ValueError, match="malformed `tuple`: expected a list of items, got a `r"):
         pyon.decode(tagged("tuple", numbers))
     pytest.importorskip("numpy")
-    with pytest.raises(
-        ValueError, match="malformed `nparray`: a shape is a list of integers"
-    ):
+    with pytest.raises(ValueError, match="malformed `nparray`: a shape is a list of integers"):
         pyon.decode(tagged("nparray", numbers, "<f8", ""))
 
 

@@ -110,7 +110,11 @@ class AsyncioClient(RemoteTarget):
             raise RuntimeError(f"already connected to {self.__connection.where}")
         address, tls = (host, port), (ssl_config, local_cert, local_key, peer_cert)
         if self.__patience is not None:
-            self.__connection = await self.__lasting(address, target_name, tls)
+            try:
+                self.__connection = await self.__lasting(address, target_name, tls)
+            except BaseException:
+                self.__connection = None
+                raise
             return
         connection = await open_connection(
             address,
@@ -152,9 +156,10 @@ class AsyncioClient(RemoteTarget):
                 address, target_name, seconds, contexts(), max_line, timeout, key
             )
 
-        def learn(session: ClientSession) -> None:
+        def learn(connection: LastingAsyncioConnection, session: ClientSession) -> None:
             client = this()
             if client is not None:
+                client.__connection = connection  # `state_cb` may call methods
                 client.__learn(session)
 
         where, state_cb = format_address(*address), self.__state_cb

@@ -108,9 +108,10 @@ class Client(RemoteTarget):
 
             this = ref(self)
 
-            def learn(session: ClientSession) -> None:
+            def learn(connection: LastingConnection, session: ClientSession) -> None:
                 client = this()
                 if client is not None:
+                    client.__connection = connection  # `state_cb` may call methods
                     client.__learn(session)
 
             self.__connection = lasting_connection(

@@ -49,6 +49,9 @@ class LastingConnection(Connector):
             if self._latest is None:
                 # As a client without `reconnect` does.
                 raise self._attempts.failure or exc from None
+        except BaseException:  # Ctrl-C, or what the callback of state changes has raised
+            self.close()
+            raise
 
     @property
     def _known(self) -> BlockingConnection:
@@ -83,7 +86,7 @@ class LastingConnection(Connector):
         def select(connection: BlockingConnection) -> None:
             connection.select(target_name)
             self._target_name = connection.session.selected_target
-            self._session_cb(connection.session)
+            self._session_cb(self, connection.session)
 
         self.ask("selecting the target", select)
 
