@@ -72,6 +72,7 @@ class AsyncioClient(RemoteTarget):
     # Every attribute is name-mangled, so that none hides a remote method. A derived class may
     # set its own before `__init__`.
     __valid_methods: frozenset[str] = frozenset()
+    __connection: AsyncioConnection | LastingAsyncioConnection | None = None
 
     def __init__(
         self,
@@ -86,7 +87,6 @@ class AsyncioClient(RemoteTarget):
         self.__patience = checked_reconnect(reconnect, state_cb)
         self.__state_cb = state_cb
         self.__key = object()
-        self.__connection: AsyncioConnection | LastingAsyncioConnection | None = None
 
     __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
 

@@ -113,11 +113,13 @@ class LastingConnection(Connector):
 
     def get_property(self, name: str) -> Any:
         """Ask for a property; errors are those of `call`."""
-        return self.ask(f"reading `{name}`", lambda connection: connection.get_property(name))
+        what = f"reading `{self.session.selected_target}.{name}`"
+        return self.ask(what, lambda connection: connection.get_property(name))
 
     def set_property(self, name: str, value: Any) -> None:
         """Give a property a value; errors are those of `call`."""
-        self.ask(f"setting `{name}`", lambda connection: connection.set_property(name, value))
+        what = f"setting `{self.session.selected_target}.{name}`"
+        self.ask(what, lambda connection: connection.set_property(name, value))
 
     def ask(self, what: str, act: Callable[[BlockingConnection], T]) -> T:
         """Do something with a connection; again if nothing of it was sent.
