@@ -20,17 +20,20 @@ class _At(Server):
 
 
 @contextmanager
-def server_at(port: int, targets: dict[str, Any], **start: Any) -> Iterator[int]:
+def server_at(
+    port: int, targets: dict[str, Any], offering: Any = False, **start: Any
+) -> Iterator[int]:
     """Run an RPC server at a port.
 
     Args:
         port: where.
         targets: what it serves.
+        offering: its `properties`.
         **start: more arguments of its `start`.
     """
 
     def make() -> Server:
-        server = _At(targets)
+        server = _At(targets, properties=offering)
         server.port = port
         return server
 

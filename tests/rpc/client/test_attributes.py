@@ -263,6 +263,23 @@ def test_what_a_derived_class_has_set_before_it_connects_stays_its_own(port: int
         assert client.status() == "on"
 
 
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_derived_class_can_be_looked_at_before_its_client_is_made(kind: Any) -> None:
+    """A debugger shows it, and what is missing is named."""
+
+    class Early(kind):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.scratch = 1
+            del self.scratch
+
+    early = Early()
+    assert repr(early).startswith(f"<{kind.__name__}, ")
+    assert "get_rpc_id" in dir(early)
+    exc = refused(lambda: early.label)
+    assert exc.name == "label"
+    assert "no method `label`" in str(exc)
+
+
 @pytest.mark.parametrize("kind", [*PLAIN, *DERIVED])
 def test_what_the_target_has_cannot_be_deleted(kind: Any, port: int) -> None:
     def use(client: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from support.peers import (
     Peer,
     connection_of,
     handshake,
+    rpc_server,
     scripted_server,
 )
 
@@ -62,6 +63,20 @@ def test_a_call_a_later_one_and_a_listing_of_the_blocking_client() -> None:
         earlier = f"the connection to {where} was closed by the other side earlier"
         assert str(second) == f"call of `test.g`: {earlier}{advice}"
         assert str(listing) == f"listing the methods: {earlier}{advice}"
+
+
+class Counting:
+    def items(self) -> Iterator[int]:
+        yield from range(1000)
+
+
+def test_a_generator_that_has_begun_was_sent_whatever_has_noticed_the_end() -> None:
+    with rpc_server({"t": Counting()}) as port:
+        client = Client(HOST, port)
+        items = client.items()
+    with client:
+        error_of(client.get_rpc_method_list)
+        assert error_of(lambda: list(items)).sent
 
 
 def test_a_call_a_later_one_and_a_listing_of_the_asyncio_client() -> None:

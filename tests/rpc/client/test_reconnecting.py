@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -337,6 +338,23 @@ def test_a_target_that_has_gone_and_a_method_that_has_gone() -> None:
             assert echo(2) == 2  # without a call that has noticed the end before
 
 
+def test_a_method_of_before_does_not_hide_what_is_a_property_now() -> None:
+    class Looked:
+        @property
+        def look(self) -> int:
+            return 8
+
+    port = free_port()
+    with server_at(port, {"t": Other()}):
+        client = Client(HOST, port, reconnect=DEADLINE)
+        look = client.look
+        assert look() == 7
+    with client, server_at(port, {"t": Looked()}, offering=True):
+        with pytest.raises(AttributeError, match="`t` has no method `look`"):
+            look()
+        assert client.look == 8
+
+
 def test_a_target_that_is_selected_later_is_selected_again() -> None:
     port = free_port()
     with server_at(port, {"a": Target("a"), "b": Target("b")}):
@@ -378,6 +396,29 @@ def test_changes_are_told_in_order_and_methods_may_be_called_then() -> None:
         assert client.echo(1) == 1
         assert states == [True, False, True, "second"]
     assert states == [True, False, True, "second"]
+
+
+def test_the_first_change_is_told_when_methods_can_be_called() -> None:
+    class Derived(Client):
+        def __init__(self, port: int) -> None:
+            self.first: list[Any] = []
+            super().__init__(HOST, port, reconnect=DEADLINE, state_cb=self.tell)
+
+        def tell(self, connected: bool, reason: str) -> None:
+            self.first.append(self.who())
+
+    with server_at(free_port(), {"t": Target("first")}) as port, Derived(port) as client:
+        assert client.first == ["first"]
+
+
+def test_what_ends_the_constructor_closes_the_connection() -> None:
+    """Ctrl-C does, and `sys.exit`: a socket that is left open warns."""
+
+    def leave(connected: bool, reason: str) -> None:
+        sys.exit(5)
+
+    with rpc_server({"t": Target()}) as port, pytest.raises(SystemExit):
+        Client(HOST, port, reconnect=DEADLINE, state_cb=leave)
 
 
 def test_the_reason_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:

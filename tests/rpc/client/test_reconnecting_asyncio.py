@@ -50,6 +50,12 @@ class Other:
         return 7
 
 
+class Looked:
+    @property
+    def look(self) -> int:
+        return 8
+
+
 def run(main: Callable[[], Coroutine[Any, Any, None]], loop: str = "asyncio") -> None:
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(asyncio.wait_for(main(), DEADLINE))
@@ -364,6 +370,133 @@ def test_a_coroutine_function_is_awaited_and_may_call_methods(
 
     run(main)
     assert "no lamp" in caplog.text
+
+
+@every_loop
+def test_a_callback_may_wait_for_the_next_connection(loop: str) -> None:
+    port = free_port()
+
+    async def main() -> None:
+        told: list[Any] = []
+        done = asyncio.Event()
+
+        async def tell(connected: bool, reason: str) -> None:
+            told.append((connected, await client.who()))
+            if len(told) == 3:
+                done.set()
+
+        async with AsyncioClient(reconnect=DEADLINE, state_cb=tell) as client:
+            async with serving(port, Target("first")):
+                await client.connect_rpc(HOST, port)
+                while not told:
+                    await client.echo(1)
+            async with serving(port, Target("second")):
+                await done.wait()
+            assert told[:3] == [(True, "first"), (False, "second"), (True, "second")]
+
+    run(main, loop)
+
+
+def test_a_callback_that_is_cancelled_does_not_end_the_attempts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    port = free_port()
+
+    async def main() -> None:
+        back, asked = asyncio.Event(), asyncio.get_running_loop().create_future()
+        asked.cancel()
+
+        async def tell(connected: bool, reason: str) -> None:
+            if not connected:
+                await asked  # as of a task that something else has cancelled
+            back.set()
+
+        async with AsyncioClient(reconnect=DEADLINE, state_cb=tell) as client:
+            async with serving(port, Target()):
+                await client.connect_rpc(HOST, port)
+                await back.wait()
+                back.clear()
+            async with serving(port, Target()):
+                await back.wait()
+
+    run(main)
+    assert "error in the callback of state changes" in caplog.text
+
+
+def test_closing_ends_a_callback_that_waits() -> None:
+    port = free_port()
+
+    async def main() -> None:
+        waits, ended = asyncio.Event(), asyncio.Event()
+
+        async def tell(connected: bool, reason: str) -> None:
+            waits.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async with serving(port, Target()):
+            async with AsyncioClient(reconnect=DEADLINE, state_cb=tell) as client:
+                await client.connect_rpc(HOST, port)
+                await waits.wait()
+                assert await client.echo(1) == 1
+            await ended.wait()
+
+    run(main)
+
+
+def test_a_method_of_before_does_not_hide_what_is_a_property_now() -> None:
+    port = free_port()
+
+    async def main() -> None:
+        async with AsyncioClient(reconnect=DEADLINE) as client:
+            async with serving(port, Other()):
+                await client.connect_rpc(HOST, port)
+                look = client.look
+                assert await look() == 7
+            server = Server({"t": Looked()}, properties=True)
+            await server.start(HOST, port)
+            try:
+                with pytest.raises(AttributeError, match="`t` has no method `look`"):
+                    await look()
+                assert await client.look == 8
+            finally:
+                await server.stop()
+
+    run(main)
+
+
+def test_what_a_property_is_set_to_is_what_was_given() -> None:
+    class Settable:
+        value: Any = None
+
+        @property
+        def setting(self) -> Any:
+            return self.value
+
+        @setting.setter
+        def setting(self, value: Any) -> None:
+            self.value = value
+
+    async def main() -> None:
+        target = Settable()
+        server = Server({"t": target}, properties=True)
+        port = free_port()
+        await server.start(HOST, port)
+        try:
+            async with AsyncioClient(reconnect=DEADLINE) as client:
+                await client.connect_rpc(HOST, port)
+                given = [1]
+                task = asyncio.create_task(client.setting.set(given))
+                await asyncio.sleep(0)
+                given.append(2)
+                await task
+                assert target.value == [1]
+        finally:
+            await server.stop()
+
+    run(main)
 
 
 def test_a_client_that_nobody_refers_to_ends_its_attempts() -> None:

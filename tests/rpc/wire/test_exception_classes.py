@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -54,13 +56,49 @@ class TimeoutError(Exception):
     """Named as a built-in one is."""
 
 
+class Hiding(Exception):
+    @classmethod
+    def of(cls, text: str) -> Hiding:
+        return cls(text)
+
+    @staticmethod
+    def worst() -> int:
+        return 5
+
+    @functools.cached_property
+    def longest(self) -> int:
+        return 5
+
+    again = functools.partialmethod(Exception.add_note, "again")
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """Sets no attributes in the usual way, as some that define `__setattr__` do not."""
+
+    channel: int
+    parent_traceback = remote_class = property(lambda exc: vars(exc))
+
+
+@dataclass
+class Slotted(Exception):
+    __slots__ = ("_Slotted__own", "channel", "unset")
+    channel: int
+
+    def __post_init__(self) -> None:
+        self.__own = self.channel
+
+
 class Shown(Exception):
     def __str__(self) -> str:
         return f"on {self.port}"  # type: ignore[attr-defined]
 
 
 MODULE = PsuError.__module__
-REGISTERED = [PsuError, BusError, BadText, ManyErrors, TimeoutError, Shown]
+REGISTERED = [
+    *(PsuError, BusError, BadText, ManyErrors, TimeoutError, Shown),
+    *(Hiding, Frozen, Slotted),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -279,6 +317,35 @@ def test_attributes_of_a_peer_hide_nothing(attributes: Any) -> None:
     back: Any = unpack_exception(attributes)
     assert (type(back), str(back), back.__notes__) == (PsuError, "text", ["a note"])
     assert set(vars(back)) == {"__notes__", "parent_traceback", "remote_class"}
+
+
+@pytest.mark.parametrize("name", ["of", "worst", "longest", "again"])
+def test_attributes_of_a_peer_hide_no_method_of_whatever_kind(name: str) -> None:
+    pack = pack_exception(Hiding("text"))
+    back = unpack_exception({**pack, "attributes": {name: "hidden", "other": 1}})
+    assert type(back) is Hiding
+    assert vars(back)["other"] == 1
+    assert getattr(back, name) != "hidden"
+
+
+def test_a_class_whose_attributes_cannot_be_set_arrives() -> None:
+    error = Frozen(3)
+    object.__setattr__(error, "__cause__", ValueError("why"))
+    object.__setattr__(error, "__notes__", ["a note"])
+    back = there_and_back(error)
+    assert (type(back), back.args, back.channel) == (Frozen, (3,), 3)
+    assert (type(back.__cause__), back.__notes__) == (ValueError, ["a note"])
+    assert vars(back)["parent_traceback"]
+    assert vars(back)["remote_class"] == f"{MODULE}.Frozen"
+    group = there_and_back(ManyErrors("many", [Frozen(4)]))
+    assert group.exceptions[0].channel == 4
+
+
+def test_attributes_in_slots_come_along() -> None:
+    back = there_and_back(Slotted(3))
+    assert (type(back), back.args, back.channel, back._Slotted__own) == (Slotted, (3,), 3, 3)
+    assert "channel" not in vars(back)
+    assert not hasattr(back, "unset")
 
 
 def test_no_constructor_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,10 @@ def _sizes(shape: Any, dtype: Any, length: int) -> tuple[int, ...]:
         size = shape[0]
         if type(size) is int and length != 0 and size * dtype.itemsize == length:
             return (size,)
+    if not isinstance(shape, (list, tuple)):  # a `range` is as long as one likes
+        raise ValueError(
+            f"a shape is a list of integers from 0 on, got a `{type(shape).__name__}`"
+        )
     sizes = tuple(shape)
     if len(sizes) > MAX_DIMENSIONS:
         raise ValueError(f"an array has at most {MAX_DIMENSIONS} dimensions, got {len(sizes)}")

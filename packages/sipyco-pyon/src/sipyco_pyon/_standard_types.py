@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -128,10 +128,13 @@ def _decode_decimal(text: Any) -> Decimal:
         raise ValueError(f"at most {MAX_DIGITS} characters, got {len(text)}")
     if _DECIMAL.fullmatch(text) is None:
         raise ValueError("no decimal number")
-    value = Decimal(text)
-    if value.is_nan() and "n" not in text.lower():
-        raise ValueError("its exponent is too large")  # where the context does not trap it
-    return value
+    try:
+        value = Decimal(text)
+        if not value.is_nan() or "n" in text.lower():
+            return value
+    except InvalidOperation:
+        pass  # unless the context does not trap it
+    raise ValueError("its exponent is too large")
 
 
 def _encode_range(value: range) -> list[Any]:

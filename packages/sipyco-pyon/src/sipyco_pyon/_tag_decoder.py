@@ -42,6 +42,13 @@ def _decode_fraction(*arguments: Any) -> Any:
     return Fraction(*arguments)
 
 
+def _decode_tuple(*arguments: Any) -> Any:
+    if arguments and type(arguments[0]) is range:
+        # A short text is one of any length.
+        raise ValueError("expected a list of items, got a `range`")
+    return tuple(*arguments)
+
+
 def _refuse_buffer(*arguments: Any) -> Any:
     raise ValueError("there are no buffers")
 
@@ -58,7 +65,7 @@ _BUILT_IN: Final[dict[str, Callable[..., Any]]] = {
     "npscalar": lambda *arguments: numpy_codec().decode_scalar(*arguments),
     "set": set,
     "slice": slice,
-    "tuple": tuple,
+    "tuple": _decode_tuple,
 }
 _HASHING: Final = frozenset({"OrderedDict", "dict", "frozenset", "set"})
 

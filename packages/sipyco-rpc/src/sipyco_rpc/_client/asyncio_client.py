@@ -15,6 +15,7 @@ from sipyco_rpc._client.remote_method import (
     check_deletion,
     check_setting,
     documented,
+    forget_methods,
     is_own,
     no_attribute,
 )
@@ -71,6 +72,7 @@ class AsyncioClient(RemoteTarget):
     # Every attribute is name-mangled, so that none hides a remote method. A derived class may
     # set its own before `__init__`.
     __valid_methods: frozenset[str] = frozenset()
+    __connection: AsyncioConnection | LastingAsyncioConnection | None = None
 
     def __init__(
         self,
@@ -85,7 +87,6 @@ class AsyncioClient(RemoteTarget):
         self.__patience = checked_reconnect(reconnect, state_cb)
         self.__state_cb = state_cb
         self.__key = object()
-        self.__connection: AsyncioConnection | LastingAsyncioConnection | None = None
 
     __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
 
@@ -109,7 +110,11 @@ class AsyncioClient(RemoteTarget):
             raise RuntimeError(f"already connected to {self.__connection.where}")
         address, tls = (host, port), (ssl_config, local_cert, local_key, peer_cert)
         if self.__patience is not None:
-            self.__connection = await self.__lasting(address, target_name, tls)
+            try:
+                self.__connection = await self.__lasting(address, target_name, tls)
+            except BaseException:
+                self.__connection = None
+                raise
             return
         connection = await open_connection(
             address,
@@ -125,8 +130,10 @@ class AsyncioClient(RemoteTarget):
         self.__connection = connection
 
     def __learn(self, session: ClientSession) -> None:
+        gone = self.__valid_methods - session.methods
         self.__valid_methods = session.methods
         self._RemoteTarget__properties = session.properties
+        forget_methods(self, gone)  # of the target before: they could hide its properties
 
     async def __lasting(
         self, address: tuple[str, int], target_name: str | type[AutoTarget] | None, tls: Any
@@ -149,9 +156,10 @@ class AsyncioClient(RemoteTarget):
                 address, target_name, seconds, contexts(), max_line, timeout, key
             )
 
-        def learn(session: ClientSession) -> None:
+        def learn(connection: LastingAsyncioConnection, session: ClientSession) -> None:
             client = this()
             if client is not None:
+                client.__connection = connection  # `state_cb` may call methods
                 client.__learn(session)
 
         where, state_cb = format_address(*address), self.__state_cb
@@ -188,9 +196,7 @@ class AsyncioClient(RemoteTarget):
     async def get_rpc_method_list(self) -> dict[str, Any]:
         """Ask the server for signatures and docstrings; see `Client.get_rpc_method_list`."""
         listing = await self.__selected().list_methods()
-        for name in self.__valid_methods:
-            if not is_own(self, name):
-                self.__dict__.pop(name, None)  # made without knowing the listing
+        forget_methods(self, self.__valid_methods)  # made without knowing the listing
         return listing
 
     async def get_rpc_status(self) -> dict[str, Any]:

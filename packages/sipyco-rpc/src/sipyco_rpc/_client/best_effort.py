@@ -8,6 +8,7 @@ from sipyco_rpc._client.blocking.connection import BlockingConnection
 from sipyco_rpc._client.reconnect import ReconnectingConnection
 from sipyco_rpc._client.remote_method import (
     RemoteMethod,
+    attribute_error,
     check_deletion,
     check_setting,
     is_own,
@@ -152,7 +153,10 @@ class BestEffortClient(RemoteTarget):
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "_BestEffortClient__")):
             raise AttributeError(name)
-        connection = self.__connection
+        connection = self.__dict__.get("_BestEffortClient__connection")
+        if connection is None:
+            text = f"the client is being made, so there is no method `{name}`"
+            raise attribute_error(text, name, self)
         known = connection.methods
         if not name.startswith("_") if known is None else name in known:
             return RemoteMethod(name, connection)
@@ -173,14 +177,18 @@ class BestEffortClient(RemoteTarget):
         # Otherwise it may be a property, as any name may be that of a method: it is lost.
 
     def __delattr__(self, name: str) -> None:
-        check_deletion(self, name, self.__connection.methods or ())
+        if "_BestEffortClient__connection" in self.__dict__:
+            check_deletion(self, name, self.__connection.methods or ())
         super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
-        connection = self.__connection
-        return sorted({*super().__dir__(), *(connection.methods or ()), *connection.properties})
+        connection = self.__dict__.get("_BestEffortClient__connection")
+        known = () if connection is None else (connection.methods or ())
+        return sorted({*super().__dir__(), *known, *self._RemoteTarget__properties})
 
     def __repr__(self) -> str:
+        if "_BestEffortClient__connection" not in self.__dict__:
+            return "<BestEffortClient, being made>"
         state = "not connected" if self.__connection.current is None else "connected"
         return f"<BestEffortClient of {self.__connection.label}, {state}>"
 

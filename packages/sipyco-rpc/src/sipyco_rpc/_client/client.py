@@ -7,6 +7,7 @@ from sipyco_rpc._client.remote_method import (
     RemoteMethod,
     check_deletion,
     check_setting,
+    forget_methods,
     is_own,
     no_attribute,
 )
@@ -107,9 +108,10 @@ class Client(RemoteTarget):
 
             this = ref(self)
 
-            def learn(session: ClientSession) -> None:
+            def learn(connection: LastingConnection, session: ClientSession) -> None:
                 client = this()
                 if client is not None:
+                    client.__connection = connection  # `state_cb` may call methods
                     client.__learn(session)
 
             self.__connection = lasting_connection(
@@ -147,8 +149,10 @@ class Client(RemoteTarget):
         self.__learn(self.__connection.session)
 
     def __learn(self, session: ClientSession) -> None:
+        gone = self.__valid_methods - session.methods
         self.__valid_methods = session.methods
         self._RemoteTarget__properties = session.properties
+        forget_methods(self, gone)  # of the target before: they could hide its properties
 
     def get_selected_target(self) -> str | None:
         """Return the name of the selected target, or None."""

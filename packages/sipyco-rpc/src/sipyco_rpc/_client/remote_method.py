@@ -11,7 +11,7 @@ from sipyco_rpc.wire.session import IncompatibleServer
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     import inspect
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
     from typing import Any, Protocol, TypeAlias, TypeVar
 
     T = TypeVar("T")
@@ -104,6 +104,13 @@ def is_own(client: object, name: str) -> bool:
     if name in own:
         return getattr(own[name], "is_remote", False) is not True
     return any(name in vars(cls) for cls in type(client).__mro__)
+
+
+def forget_methods(client: object, names: Iterable[str]) -> None:
+    """Drop what a client has kept for methods of its target."""
+    for name in names:
+        if not is_own(client, name):
+            client.__dict__.pop(name, None)
 
 
 def _target_of(client: Any) -> str:

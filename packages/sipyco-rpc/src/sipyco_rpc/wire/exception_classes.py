@@ -127,7 +127,47 @@ def built_in_base(cls: type[Exception]) -> Any:
     return max(bases, key=lambda base: base.__basicsize__)
 
 
-def is_attribute(cls: type[BaseException], name: object) -> bool:
+class _Sample:
+    __slots__ = ("slot",)
+
+
+_Slot: Final = type(_Sample.slot)  # type: ignore[attr-defined]
+
+
+def _slots_of(cls: type[BaseException]) -> dict[str, Any]:
+    """Give what reads and sets the attributes that are in slots of a class."""
+    return {
+        name: slot
+        for base in reversed(cls.__mro__)
+        if "__slots__" in vars(base)
+        for name, slot in vars(base).items()
+        if type(slot) is _Slot
+    }
+
+
+def own_dict(exc: BaseException) -> dict[str, Any]:
+    """Give the dictionary of an exception, whatever its class says of setting attributes."""
+    found: dict[str, Any] = object.__getattribute__(exc, "__dict__")
+    return found
+
+
+def add_note(exc: BaseException, note: str) -> None:
+    """Do what `BaseException.add_note` does, whatever the class says of setting attributes."""
+    own_dict(exc).setdefault("__notes__", []).append(note)
+
+
+def attributes_of(exc: BaseException) -> dict[str, Any]:
+    """Give the attributes of an exception that may travel."""
+    cls, found = type(exc), dict(own_dict(exc))
+    for name, slot in _slots_of(cls).items():
+        try:
+            found[name] = slot.__get__(exc)
+        except AttributeError:
+            pass  # it was not set
+    return {name: value for name, value in found.items() if _is_attribute(cls, name)}
+
+
+def _is_attribute(cls: type[BaseException], name: object) -> bool:
     """Tell whether an exception of a class may have a name as an attribute that travels.
 
     What hides a method, or belongs to all exceptions, such as notes, does not.
@@ -135,15 +175,22 @@ def is_attribute(cls: type[BaseException], name: object) -> bool:
     if not isinstance(name, str) or name in ("parent_traceback", "remote_class"):
         return False
     return not any(
-        callable(vars(base).get(name)) or (base is BaseException and name in vars(base))
+        _can_be_hidden(vars(base)[name]) or base is BaseException
         for base in cls.__mro__
+        if name in vars(base)
     ) and not name.startswith("__")
+
+
+def _can_be_hidden(found: object) -> bool:
+    """Tell whether this is a method, or something of a class that becomes one."""
+    kind = type(found)
+    return callable(found) or (hasattr(kind, "__get__") and not hasattr(kind, "__set__"))
 
 
 def build(
     exception_class: type[Exception], arguments: Sequence[Any], attributes: Any
 ) -> Exception:
-    """Make an exception of a class that is registered, without its own `__new__` and `__init__`.
+    """Make an exception of a class that is registered, without code of the class.
 
     Args:
         exception_class: the class.
@@ -158,14 +205,14 @@ def build(
         raise ValueError(f"no arguments of a `{base.__name__}`")
     exc: Exception = base.__new__(exception_class, *arguments)
     base.__init__(exc, *arguments)
-    if isinstance(attributes, dict):
-        vars(exc).update(
-            {
-                name: value
-                for name, value in attributes.items()
-                if is_attribute(exception_class, name)
-            }
-        )
+    slots, own = _slots_of(exception_class), own_dict(exc)
+    for name, value in attributes.items() if isinstance(attributes, dict) else ():
+        if not _is_attribute(exception_class, name):
+            continue
+        if name in slots:
+            slots[name].__set__(exc, value)
+        else:
+            own[name] = value
     return exc
 
 

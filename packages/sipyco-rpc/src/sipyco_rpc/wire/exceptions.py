@@ -115,8 +115,8 @@ def _pack_alone(exc: BaseException, levels: int) -> dict[str, Any]:
                 packed["args"] = arguments if _can_travel(arguments, levels) else (message,)
                 attributes = {
                     key: value
-                    for key, value in vars(exc).items()
-                    if classes.is_attribute(cls, key) and _can_travel(value, levels)
+                    for key, value in classes.attributes_of(exc).items()
+                    if _can_travel(value, levels)
                 }
                 if attributes and (not levels or _can_travel(attributes, levels)):
                     packed["attributes"] = attributes
@@ -191,15 +191,16 @@ def _unpack(pack: Mapping[str, Any], budget: chains.Budget, levels: int) -> Exce
     after = chains.member_lines(pack, budget)
     exc = _unpack_group(pack, budget, levels) or _unpack_alone(pack)
     for note in chains.texts(pack.get("notes")):
-        exc.add_note(note)
-    exc.parent_traceback = [*before, *lines, *after]  # type: ignore[attr-defined]
+        classes.add_note(exc, note)
+    classes.own_dict(exc)["parent_traceback"] = [*before, *lines, *after]
     found = chains.described_origin(pack)
     if found is not None and found[0] == "cause" and budget.take(levels):
         # Python shows it. It would show a context, too, but for the one that it has here.
-        exc.__cause__ = _unpack(found[1], budget, levels + 1)
+        object.__setattr__(exc, "__cause__", _unpack(found[1], budget, levels + 1))
         before = []
     if before or lines:
-        exc.add_note("Remote traceback:\n" + "".join([*before, *lines]).rstrip())
+        text = "".join([*before, *lines]).rstrip()
+        classes.add_note(exc, f"Remote traceback:\n{text}")
     return exc
 
 
@@ -227,7 +228,7 @@ def _unpack_group(
         group.add_note(_not_made(cls, exc))
     missing = len(described) - len(members)
     if missing:
-        group.add_note(chains.left_out(missing))
+        classes.add_note(group, chains.left_out(missing))
     return group
 
 
@@ -275,7 +276,7 @@ def _unpack_other(pack: Mapping[str, Any], message: str) -> Exception:
     except Exception as error:  # noqa: BLE001  (of a class of the program's own)
         generic.add_note(_not_made(cls, error))
         return generic
-    exc.remote_class = generic.remote_class  # type: ignore[attr-defined]
+    classes.own_dict(exc)["remote_class"] = generic.remote_class
     return exc
 
 

@@ -85,7 +85,12 @@ class AsyncioConnection(ConnectionProtocol):
         session = self.session
         session.receive_methods(await self.exchange(session.select, target_name))
 
-    async def ask(self, what: str, question: Callable[[AsyncioConnection], Awaitable[Any]]) -> Any:
+    async def ask(
+        self,
+        what: str,
+        question: Callable[[AsyncioConnection], Awaitable[Any]],
+        ready: bool = False,
+    ) -> Any:
         """Ask the server something, as a connection does that is made again when it breaks."""
         return await question(self)
 

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -39,7 +40,8 @@ class AsyncioConnector:
         key: stands for the client in `call_timeout`.
         state_cb: is called in the loop, and awaited if it is a coroutine function, when there is a
             connection and when it is no more.
-        session_cb: is called with the session of each connection, once it has its target.
+        session_cb: is called with this object and the session of each connection, once it has
+            its target.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class AsyncioConnector:
         timeout: float | None,
         key: object,
         state_cb: StateCallback | None,
-        session_cb: Callable[[ClientSession], None],
+        session_cb: Callable[[Any, ClientSession], None],
     ) -> None:
         self.where = where
         self.loop = asyncio.get_running_loop()
@@ -69,19 +71,23 @@ class AsyncioConnector:
         self._forked = False
         self._current: AsyncioConnection | None = None
         self._latest: AsyncioConnection | None = None
-        self._untold: str | None = None  # why a connection has ended, until that was told
         self._task: asyncio.Task[None] | None = None
+        # What has changed and was not told yet, in a task of its own: the callback may take its
+        # time, and wait for the next connection.
+        self._untold: deque[tuple[bool, str]] = deque()
+        self._teller: asyncio.Task[None] | None = None
         self._waiting: set[asyncio.Future[None]] = set()  # for what comes of an attempt
         after_fork_in_child(self._after_fork)
 
     def close(self, *, at_once: bool = False) -> None:
         """Close the connection, and end all waiting for one. May be repeated."""
         self._closed = True
-        task = self._task
+        current = _current_task()
         try:
             self._wake()
-            if task is not None and task is not _current_task():
-                task.cancel()
+            for task in (self._task, self._teller):
+                if task is not None and task is not current:
+                    task.cancel()
         except RuntimeError:
             pass  # the loop is closed
         if self._current is not None:
@@ -138,16 +144,15 @@ class AsyncioConnector:
     def note_end(self, connection: AsyncioConnection) -> None:
         """Have the next connection made, now that this one has ended."""
         if connection is self._current and not self._closed:
-            self._current, self._untold = None, connection.reason
+            self._current = None
             self._attempts.lost(connection.reason)
+            self._tell(False, connection.reason)
             self._begin()
 
-    async def tell_end(self) -> float:
-        """Tell of a connection that has ended; return the seconds until the next attempt."""
-        reason, self._untold = self._untold, None
-        if reason is not None:
-            await self._notify(False, reason)
-        return 0.0 if self._closed else self._attempts.pause
+    @property
+    def pause(self) -> float:
+        """The seconds until the next attempt."""
+        return self._attempts.pause
 
     async def attempt(self) -> bool:
         """Try to connect; tell whether there is nothing left to be done."""
@@ -167,23 +172,23 @@ class AsyncioConnector:
             self._target_name = connection.session.selected_target
         self._current = self._latest = connection
         self._attempts.succeeded()
-        self._session_cb(connection.session)
+        self._session_cb(self, connection.session)
         connection.lost.add_done_callback(partial(_note_end, ref(self), connection))
         self._wake()
-        await self._notify(True, f"connected to {self.where}")
-        return self._current is connection
+        self._tell(True, f"connected to {self.where}")
+        return True
 
-    async def _notify(self, connected: bool, reason: str) -> None:
-        result = notify(self._state_cb, connected, reason)
-        if inspect.isawaitable(result):
-            try:
-                await result
-            except Exception:
-                logger.exception("error in the callback of state changes")
+    def _tell(self, connected: bool, reason: str) -> None:
+        """Have a task tell of a change, after those that were before."""
+        self._untold.append((connected, reason))
+        if self._teller is None or self._teller.done():
+            work = _tell_changes(self._untold, self._state_cb)
+            self._teller = self.loop.create_task(work, name=f"telling of {self.where}")
 
     def _after_fork(self) -> None:
         self._attempts = Attempts()
-        self._current = self._task = None
+        self._current = self._task = self._teller = None
+        self._untold = deque()
         self._waiting = set()
         self._forked = True
 
@@ -194,13 +199,28 @@ async def _connect(this: ref[AsyncioConnector]) -> None:
         lasting = this()
         if lasting is None:
             return
-        pause = await lasting.tell_end()
+        pause = lasting.pause
         del lasting
         await asyncio.sleep(pause)
         lasting = this()
         if lasting is None or await lasting.attempt():
             return
         del lasting
+
+
+async def _tell_changes(untold: deque[tuple[bool, str]], state_cb: StateCallback | None) -> None:
+    """Call the callback for each change, and wait for it."""
+    while untold:
+        result = notify(state_cb, *untold.popleft())
+        if not inspect.isawaitable(result):
+            continue
+        try:
+            await result
+        except (Exception, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            logger.exception("error in the callback of state changes")
 
 
 def _note_end(

@@ -75,7 +75,7 @@ class LastingAsyncioConnection(AsyncioConnector):
         async def select(connection: AsyncioConnection) -> None:
             await connection.select(target_name)
             self._target_name = connection.session.selected_target
-            self._session_cb(connection.session)
+            self._session_cb(self, connection.session)
 
         await self.ask("selecting the target", select)
 

@@ -43,12 +43,13 @@ class RemoteProperty(Awaitable[Any]):
 
     async def set(self, value: Any) -> None:
         """Set the property; errors are those of a call, and what its setter raises."""
-        if not self._connection.is_ready:
+        ready = self._connection.is_ready
+        if not ready:
             # It may have to wait, and the caller goes on: what it has given now is what is sent.
             value = captured(value, {})
-        await self._ask("setting", "set_property", self.__name__, value)
+        await self._ask("setting", "set_property", self.__name__, value, ready=ready)
 
-    async def _ask(self, what: str, request: str, *arguments: Any) -> Any:
+    async def _ask(self, what: str, request: str, *arguments: Any, ready: bool = False) -> Any:
         what = f"{what} {self._of}"
 
         async def ask(connection: AsyncioConnection) -> Any:
@@ -57,7 +58,7 @@ class RemoteProperty(Awaitable[Any]):
             message = await connection.limited(what, connection.exchange(session.request, body))
             return session.receive_value(message)
 
-        return await self._connection.ask(what, ask)
+        return await self._connection.ask(what, ask, ready)
 
     @property
     def _of(self) -> str:

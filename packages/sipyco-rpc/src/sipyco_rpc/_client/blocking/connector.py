@@ -14,7 +14,7 @@ from sipyco_rpc.support.process_bound import after_fork_in_child
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Final, TypeAlias
+    from typing import Any, Final, TypeAlias
 
     from sipyco_rpc._client.attempts import StateCallback
     from sipyco_rpc._client.blocking.channel import RequestChannel
@@ -45,7 +45,8 @@ class Connector:
         timeout: of operations on the socket, in seconds, or None.
         state_cb: is called, in the thread that notices it, when there is a connection and when it
             is no more.
-        session_cb: is called with the session of each connection, once it has its target.
+        session_cb: is called with this object and the session of each connection, once it has
+            its target.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Connector:
         patience: float,
         timeout: float | None,
         state_cb: StateCallback | None,
-        session_cb: Callable[[ClientSession], None],
+        session_cb: Callable[[Any, ClientSession], None],
     ) -> None:
         self.where = where
         self._target_name = target_name
@@ -185,7 +186,7 @@ class Connector:
             raise
         self._opening = None
         self._attempts.succeeded()
-        self._session_cb(connection.session)
+        self._session_cb(self, connection.session)
         notify(self._state_cb, True, f"connected to {self.where}")
         return connection
 

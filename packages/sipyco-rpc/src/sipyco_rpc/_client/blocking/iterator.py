@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sipyco_rpc._client.timeouts import limit_of
+from sipyco_rpc.support.lost import ConnectionLost
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteItems
 
@@ -64,8 +65,10 @@ class RemoteIterator(RemoteItems, Iterator["Any"]):
             message = self._channel.next_item(self._number, self._what, limit_of(self._key))
         except TimeoutError:
             raise
-        except BaseException:
+        except BaseException as exc:
             self.close()
+            if isinstance(exc, ConnectionLost):
+                exc.sent = True  # the call was, and the generator has begun
             raise
         if message is None:
             raise StopIteration

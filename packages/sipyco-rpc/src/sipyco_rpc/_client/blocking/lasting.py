@@ -49,6 +49,9 @@ class LastingConnection(Connector):
             if self._latest is None:
                 # As a client without `reconnect` does.
                 raise self._attempts.failure or exc from None
+        except BaseException:  # Ctrl-C, or what the callback of state changes has raised
+            self.close()
+            raise
 
     @property
     def _known(self) -> BlockingConnection:
@@ -83,7 +86,7 @@ class LastingConnection(Connector):
         def select(connection: BlockingConnection) -> None:
             connection.select(target_name)
             self._target_name = connection.session.selected_target
-            self._session_cb(connection.session)
+            self._session_cb(self, connection.session)
 
         self.ask("selecting the target", select)
 
@@ -106,11 +109,13 @@ class LastingConnection(Connector):
 
     def get_property(self, name: str) -> Any:
         """Ask for a property; errors are those of `call`."""
-        return self.ask(f"reading `{name}`", lambda connection: connection.get_property(name))
+        what = f"reading `{self.session.selected_target}.{name}`"
+        return self.ask(what, lambda connection: connection.get_property(name))
 
     def set_property(self, name: str, value: Any) -> None:
         """Give a property a value; errors are those of `call`."""
-        self.ask(f"setting `{name}`", lambda connection: connection.set_property(name, value))
+        what = f"setting `{self.session.selected_target}.{name}`"
+        self.ask(what, lambda connection: connection.set_property(name, value))
 
     def ask(self, what: str, act: Callable[[BlockingConnection], T]) -> T:
         """Do something with a connection; again if nothing of it was sent.

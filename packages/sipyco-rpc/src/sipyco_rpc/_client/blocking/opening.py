@@ -28,7 +28,7 @@ def lasting_connection(
     key: object,
     reconnect: float | None,
     state_cb: StateCallback | None,
-    session_cb: Callable[[ClientSession], None],
+    session_cb: Callable[[LastingConnection, ClientSession], None],
 ) -> LastingConnection:
     """Connect for a `Client`, whose parameters these are; see `LastingConnection`."""
     timeout, patience = checked_timeout(timeout), checked_reconnect(reconnect, state_cb)
