@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from sipyco_rpc.support.notices import say
 from sipyco_tools._limits import LOG_CLOSE_TIMEOUT, LOG_DATABASE_SIZE
 from sipyco_tools._logstore.rows import row_of
 from sipyco_tools._logstore.writer import QueuedWriter, Sink
@@ -57,11 +58,8 @@ class QueuedHandler(logging.Handler):
 
     def _report(self, lost: int) -> None:
         """Say at the end how many records are not where they should be."""
-        if lost and sys.stderr is not None:
-            try:
-                print(f"{self.status()['where']}: {lost} records are lost", file=sys.stderr)
-            except OSError:
-                pass  # there is nobody left to tell
+        if lost:
+            say(f"{self.status()['where']}: {lost} records are lost", sys.stderr)
 
 
 class SQLiteHandler(QueuedHandler):
