@@ -161,6 +161,27 @@ def test_what_comes_is_printed_where_nothing_is_stored(tmp_path: Path) -> None:
     assert not (tmp_path / "logs.db").exists()
 
 
+def test_a_pipe_that_nobody_reads_does_not_keep_it_from_ending(tmp_path: Path) -> None:
+    with logserver(tmp_path, "--print", stdout=subprocess.PIPE) as server:
+        server.send(*(f"s:INFO:n:{number}" for number in range(20_000)))
+        until(lambda: len(stored(tmp_path / "logs.db")) == 20_000)
+        assert server.end() == 0  # nothing is lost in the database
+        assert re.search(r"^standard output: \d+ records are lost$", server.said, re.MULTILINE)
+
+
+def test_records_that_come_while_it_stops_are_counted(tmp_path: Path) -> None:
+    with logserver(tmp_path) as server:
+        with socket.create_connection((HOST, server.port), DEADLINE) as sock:
+            sock.sendall(BANNER + b"s:INFO:n:before\n")
+            until(lambda: stored(tmp_path / "logs.db") == ["before"])
+            server.process.send_signal(signal.SIGTERM)
+            assert sock.recv(1) == b""  # it has told that it stops
+            sock.sendall(b"s:INFO:n:after\n")
+        assert server.process.wait(DEADLINE) == 0
+        assert server.said.endswith(":stopped; 2 records were received\n")
+    assert stored(tmp_path / "logs.db") == ["before", "after"]
+
+
 def test_what_is_printed_has_a_level(tmp_path: Path) -> None:
     with logserver(tmp_path, "--print", "warning", stdout=subprocess.PIPE) as server:
         server.send("s:INFO:n:not this", "s:ERROR:n:but this")
@@ -457,3 +478,29 @@ def test_a_disk_that_is_full_when_it_starts_and_when_it_ends(tmp_path: Path) -> 
         assert re.search(
             r"^the database .*: \d records were not written$", server.said, re.MULTILINE
         )
+
+
+@pytest.mark.parametrize("full", ["no room", "no more files"])
+def test_a_disk_that_is_full_when_it_starts_again(full: str, tmp_path: Path) -> None:
+    with small_disk(1) as disk:
+        database = disk / "logs.db"
+        with logserver(tmp_path, "--database", database) as server:
+            server.send("s:INFO:n:before")
+            until(lambda: stored(database) == ["before"])
+            assert server.end() == 0
+        remount = ["mount", "-o", "remount,nr_inodes=2", str(disk)]
+        if full == "no room":
+            with open(disk / "fill", "wb", buffering=0) as fill:
+                while fill_up(fill):
+                    pass
+        elif subprocess.run(remount, capture_output=True).returncode:
+            pytest.skip("this system does not count the files of such a disk")
+        assert stored(database) == ["before"]  # to be read, too
+        with logserver(tmp_path, "--database", database) as server:
+            server.send("s:INFO:n:waits")
+            until(lambda: f"cannot be written: No space left on device: {disk};" in server.said)
+            assert stored(database) == ["before"]
+            (disk / "fill").unlink(missing_ok=True)
+            subprocess.run(["mount", "-o", "remount,nr_inodes=100", str(disk)], check=True)
+            until(lambda: stored(database) == ["before", "waits"])
+            assert server.end() == 0

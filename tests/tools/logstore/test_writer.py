@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from typing import Self
 
 import pytest
 
@@ -148,6 +149,29 @@ def test_a_failure_is_said_once_and_its_end_with_what_was_lost(
     assert [r.created for r in sink.rows] == list(range(50, 150))
     assert writer.status()["failing_for_seconds"] is None
     assert writer.close(DEADLINE) == 50
+
+
+def test_its_end_is_said_in_a_flood_as_well(
+    sink: Memory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something waits always: and it is to be tended, and losses are to be told of."""
+    monkeypatch.setattr(writer_module, "_SETTLED", 0.0)
+    sink.error = SinkError("the disk is full")
+    writer = QueuedWriter(sink)
+    writer.put(row(0))
+    until(lambda: len(caplog.messages) == 1)
+
+    class Flood(list[Row]):
+        def __iadd__(self, rows: object) -> Self:  # type: ignore[misc]
+            writer.put(row(1))
+            return self
+
+    sink.rows = Flood()
+    sink.error = None
+    until(lambda: len(caplog.messages) == 2)
+    assert caplog.messages[1].startswith("the memory is written again, after ")
+    sink.rows = []
+    writer.close(DEADLINE)
 
 
 def test_what_was_written_before_a_failure_is_not_written_again(sink: Memory) -> None:

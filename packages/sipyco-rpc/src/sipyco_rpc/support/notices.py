@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Final, TextIO
 
 __all__ = ["announce", "say"]
+
+_PATIENCE: Final = 1.0  # seconds; somebody who reads slowly has read something by then
 
 
 def announce(logger: logging.Logger, message: str, *args: object) -> None:
@@ -42,12 +45,16 @@ def announce(logger: logging.Logger, message: str, *args: object) -> None:
 def say(text: str, file: TextIO | None) -> None:
     """Print a line, also in a signal handler, which may have interrupted another that is printed.
 
+    It is left out where nobody reads: a pipe that is full would hold up the program for ever.
+
     Args:
         text: the line.
         file: where to; None, as `sys.stderr` may be, for nowhere.
     """
     if file is None:
         return  # `print` would take standard output for it
+    if not _takes_more(file):
+        return
     try:
         print(
             f"{text}\n", end="", file=file, flush=True
@@ -60,6 +67,14 @@ def say(text: str, file: TextIO | None) -> None:
             pass
     except (OSError, ValueError):
         pass  # nobody reads it any more, or it is closed: that is no reason not to go on
+
+
+def _takes_more(file: TextIO) -> bool:
+    """Wait a moment until something can be written; tell whether it can."""
+    try:
+        return bool(select.select((), (file,), (), _PATIENCE)[1])
+    except (OSError, TypeError, ValueError):
+        return True  # it has no descriptor, or Windows cannot wait for it
 
 
 def _shows(logger: logging.Logger, level: int) -> bool:

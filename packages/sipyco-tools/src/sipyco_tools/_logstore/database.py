@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sqlite3
@@ -11,11 +10,12 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NoReturn
 
 from sipyco_tools._limits import MAX_DAMAGED
 from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import schema
+from sipyco_tools._logstore.disk import cause_of
 from sipyco_tools._logstore.pruning import prune
 from sipyco_tools._logstore.writer import SinkError
 
@@ -148,7 +148,7 @@ class LogDatabase:
             self._open()
         except (sqlite3.Error, schema.NotALogDatabase) as exc:
             self._let_go()
-            raise self._sink_error(exc) from exc
+            self._give_up(exc)
 
     def _look_for_file(self) -> None:
         """Notice a file that was removed or replaced: SQLite would write what nobody finds."""
@@ -205,18 +205,15 @@ class LogDatabase:
             except sqlite3.Error:
                 pass  # what was committed is in the journal
 
-    def _sink_error(self, exc: Exception) -> SinkError:
-        """Say why it cannot be written; SQLite does not tell what the system has said."""
-        try:
-            os.stat(self.path.parent)
-        except OSError as reason:
-            return SinkError(f"{reason.strerror}: {self.path.parent}")
-        return SinkError(str(exc))
+    def _give_up(self, exc: Exception) -> NoReturn:
+        cause = cause_of(exc, self.path)
+        text = f"{cause.strerror}: {self.path.parent}" if isinstance(cause, OSError) else str(exc)
+        raise SinkError(text) from cause
 
     def _give_up_or_set_aside(self, exc: sqlite3.Error) -> None:
         self._let_go()
         if not schema.is_damage(exc):
-            raise self._sink_error(exc) from exc
+            self._give_up(exc)
         self._set_aside(exc)
 
     def _set_aside(self, exc: sqlite3.Error) -> None:
@@ -260,12 +257,3 @@ def _rename_if_there(source: str, target: str) -> None:
         os.rename(source, target)
     except FileNotFoundError:
         pass  # it has none
-
-
-def may_pass(exc: SinkError) -> bool:
-    """Tell whether a reason may go by itself, such as that of a full disk: it is worth waiting."""
-    cause: Any = exc.__cause__
-    if isinstance(cause, OSError):
-        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)

@@ -143,7 +143,8 @@ class Terminal:
     def __init__(self, stream: TextIO, what: str, gone: Callable[[], None]) -> None:
         self.what = what
         self.stopping = threading.Event()
-        self._stream = stream
+        self._of_program = stream
+        self._stream = _own_stream(stream)
         self._gone = gone
         self._coloured = is_coloured(stream)
 
@@ -162,8 +163,26 @@ class Terminal:
         """Do nothing."""
 
     def close(self) -> None:
-        """Leave it open: it is not ours."""
+        """Leave it open for the program."""
+        if self._stream is not self._of_program:
+            try:
+                self._stream.close()
+            except OSError:
+                pass  # nobody reads it any more
 
     def after_fork(self) -> None:
         """Go on: a child writes to the same terminal."""
         self.stopping = threading.Event()
+
+
+def _own_stream(stream: TextIO) -> TextIO:
+    """Return a stream that leads to the same place, with a buffer and a lock of its own.
+
+    Whoever reads a pipe may stop: the thread that writes is then held up with the lock taken, and
+    would hold up the end of the program, which flushes standard output.
+    """
+    try:
+        descriptor = os.dup(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return stream  # it is no file
+    return open(descriptor, "w", encoding=stream.encoding, errors=stream.errors)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from sipyco_rpc.support.notices import say
 from sipyco_tools._limits import LOG_CLOSE_TIMEOUT, LOG_DATABASE_SIZE
 from sipyco_tools._logging.records import program_name
 from sipyco_tools._logging.rows import row_of
@@ -62,13 +63,8 @@ class QueuedHandler(logging.Handler):
 
     def _report(self, lost: int) -> None:
         """Say at the end how many records are not where they should be."""
-        if lost and sys.stderr is not None:
-            try:
-                print(
-                    f"{self.status()['where']}: {lost} records were not written", file=sys.stderr
-                )
-            except OSError:
-                pass  # there is nobody left to tell
+        if lost:
+            say(f"{self.status()['where']}: {lost} records were not written", sys.stderr)
 
 
 class SQLiteHandler(QueuedHandler):

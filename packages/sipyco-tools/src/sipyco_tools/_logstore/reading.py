@@ -18,6 +18,12 @@ from sipyco_tools._logstore.schema import NotALogDatabase
 
 _BUSY_TIMEOUT: Final = 5.0  # seconds; a server that begins, or recovers from a kill, has it alone
 _AT_ONCE: Final = 100  # rows, which are in memory together
+_CANNOT_MAKE: Final = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+}
 _ALL: Final = Condition("1")
 _COLUMNS: Final = "created, received, time_of_arrival, source, level, logger, message"
 
@@ -57,11 +63,9 @@ class LogReader:
         try:
             return self._open(uri)
         except sqlite3.OperationalError as exc:
-            # SQLite makes files beside it, to read it: where it may not, and where no journal is
-            # to be read, the file alone is enough.
-            code = exc.sqlite_errorcode & 0xFF
-            refused = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-            if not refused or os.path.exists(f"{self.path}-wal"):
+            # SQLite makes files beside it, to read it: where it may not, or the disk is full, and
+            # no journal is to be read, the file alone is enough.
+            if exc.sqlite_errorcode & 0xFF not in _CANNOT_MAKE or _size(f"{self.path}-wal"):
                 raise
             return self._open(f"{uri}&immutable=1")
 
@@ -174,3 +178,10 @@ class LogReader:
             return self._connection.execute(sql, where.parameters if where else ()).fetchall()
         except sqlite3.Error as exc:
             raise self._cannot(exc) from exc
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0

@@ -18,7 +18,8 @@ from sipyco_rpc.pc_rpc import Server as RPCServer
 from sipyco_tools._limits import TERMINAL_CLOSE_TIMEOUT
 from sipyco_tools._logging.records import SourceFilter
 from sipyco_tools._logging.server import Server
-from sipyco_tools._logstore.database import LogDatabase, may_pass
+from sipyco_tools._logstore.database import LogDatabase
+from sipyco_tools._logstore.disk import may_pass
 from sipyco_tools._logstore.files import LogFile, Terminal
 from sipyco_tools._logstore.handler import QueuedHandler
 from sipyco_tools._logstore.schema import NotALogDatabase
@@ -118,7 +119,7 @@ def open_stores(stores: Sequence[LogDatabase | LogFile]) -> None:
         except NotALogDatabase as exc:
             raise CannotStart(str(exc)) from exc
         except SinkError as exc:
-            if not may_pass(exc):
+            if not may_pass(exc.__cause__):
                 raise CannotStart(f"{store.what} cannot be written: {exc}") from exc
 
 
@@ -229,8 +230,7 @@ class _Serving:
                     why = signals.caught or "nobody reads what it prints"
                     logger.info("stopping, with what has come until now: %s", why)
                     self._service_manager.stopping(why)
-                    received = server.status()["received"]
-            logger.info("stopped; %d records were received", received)
+            logger.info("stopped; %d records were received", server.status()["received"])
         finally:
             signals.teardown()
             self._service_manager.close()

@@ -21,6 +21,7 @@ logger = logging.getLogger("sipyco.logs")
 
 RETRY_PAUSE: Final = 1.0  # seconds; somebody has made room, and waits to see that it works again
 _TEND_INTERVAL: Final = 1.0  # seconds; limits of size and age need not be kept to the second
+_SETTLED: Final = 10.0  # seconds without a failure, after which it works again
 _TELL_INTERVAL: Final = 10.0  # seconds from one line about losses to the next
 
 
@@ -97,6 +98,7 @@ class QueuedWriter:
         self._told = 0  # of the lost
         self._told_at = -_TELL_INTERVAL  # when, by the monotonic clock
         self._failing_since: float | None = None  # likewise; until all that waited is written
+        self._failed_at = 0.0  # the last time, likewise
         self._failed_last = False  # whether the last attempt failed
         self._reason = ""  # why
         self._closed = False
@@ -186,7 +188,7 @@ class QueuedWriter:
             if rows:
                 self._write(rows)
             self._tell_losses()
-            if time.monotonic() - tended >= _TEND_INTERVAL and self._failing_since is None:
+            if time.monotonic() - tended >= _TEND_INTERVAL and not self._failed_last:
                 self._tend()
                 tended = time.monotonic()
 
@@ -238,7 +240,7 @@ class QueuedWriter:
             first = self._failing_since is None
             if first:
                 self._failing_since = time.monotonic()
-            self._failed_last = True
+            self._failed_last, self._failed_at = True, time.monotonic()
             self._reason = reason
             self._writing = 0
             if self._closed:
@@ -260,7 +262,10 @@ class QueuedWriter:
             self._writing = 0
             self._failed_last = False
             since = self._failing_since
-            if since is None or self._rows:
+            # A disk that is almost full takes some of what waits, and then nothing. In a flood,
+            # on the other hand, something waits always.
+            lately = time.monotonic() - self._failed_at < _SETTLED
+            if since is None or (self._rows and lately):
                 return
             self._failing_since, self._reason = None, ""
             lost = self._untold()
