@@ -183,7 +183,8 @@ class CallDispatcher:
         counts = target.calls[name]
         started = perf_counter()
         try:
-            outcome = [method(*args, **kwargs)]
+            # Without keywords, as nearly always, no dictionary has to be made for them.
+            outcome = [method(*args, **kwargs) if kwargs else method(*args)]
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001  (whatever it is, the client is told)

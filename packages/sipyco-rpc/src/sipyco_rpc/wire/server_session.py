@@ -14,7 +14,7 @@ from sipyco_rpc.wire.frames import pack_frame
 from sipyco_rpc.wire.lines import LineTooLong
 from sipyco_rpc.wire.requests import CallRequest, CancelRequest, NextRequest, parse_request
 from sipyco_rpc.wire.server_handshake import ServerHandshake, TargetSelected
-from sipyco_rpc.wire.session import ProtocolError, Session
+from sipyco_rpc.wire.session import ProtocolError, Session, size_of
 
 if TYPE_CHECKING:
     from sipyco_rpc.support.memory import Piece, Text
@@ -207,8 +207,17 @@ class ServerSession(Session):
                 `fail` the call instead.
         """
         if self.framed:
-            # What is nearly always sent, in fewer steps than `pack_frame` takes.
-            text, buffers = self._encode(value, _RESULT)
+            # What is nearly always sent, in fewer steps than `_encode` and `pack_frame` take.
+            buffers: list[memoryview] = []
+            try:
+                text = pyon.encode_bytes(
+                    value,
+                    plain_float64=self._plain_float64,
+                    buffer_callback=buffers.append,
+                    name=_RESULT,
+                )
+            except MemoryError as exc:
+                raise self._no_memory_to("encode", size_of(value), exc) from exc
             if buffers:
                 pieces = pack_frame(number, b'{"status":"ok","ret":%b}' % text, buffers)
             else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     # The number of the message that answers it, and what is to be sent, piece by piece.
     OutgoingMessage: TypeAlias = tuple[int, list[Piece]]
 
-__all__ = ["AutoTarget", "IncompatibleServer", "ProtocolError", "Session"]
+__all__ = ["AutoTarget", "IncompatibleServer", "ProtocolError", "Session", "size_of"]
 
 BANNER: Final = b"ARTIQ pc_rpc\n"  # the name that the protocol has had since 2015
 PYON_V2: Final = "pyon_v2"
@@ -99,7 +99,7 @@ class Session:
         try:
             return self._to_line(value), []
         except MemoryError as exc:
-            raise self._no_memory_to("encode", _size_of(value), exc) from exc
+            raise self._no_memory_to("encode", size_of(value), exc) from exc
 
     def _to_line(self, value: Any, name: str = "the value") -> bytes:
         if self._dialect == "PYON v2":
@@ -140,7 +140,7 @@ class Session:
                 name=name,
             )
         except MemoryError as exc:
-            raise self._no_memory_to("encode", _size_of(value), exc) from exc
+            raise self._no_memory_to("encode", size_of(value), exc) from exc
         return text, buffers
 
     def _no_memory_to(self, what: str, size: int, exc: MemoryError) -> MemoryError:
@@ -153,13 +153,13 @@ class Session:
         return pack_frame(call_id, *body) if self.framed else [body[0]]
 
 
-def _size_of(value: Any) -> int:
+def size_of(value: Any) -> int:
     """Count the bytes of the arrays, `bytes` and texts in a value, roughly and for errors only."""
     if isinstance(value, (bytes, str)):
         return len(value)
     if isinstance(value, dict):
-        return _size_of(list(value.values()))
+        return size_of(list(value.values()))
     if isinstance(value, (list, tuple, set)):
-        return 8 * len(value) + sum(map(_size_of, value))
+        return 8 * len(value) + sum(map(size_of, value))
     size = getattr(value, "nbytes", 8)
     return size if isinstance(size, int) else 8

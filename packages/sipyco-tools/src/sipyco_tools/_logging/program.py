@@ -101,11 +101,15 @@ class _ProgramForwarder(LogForwarder):
 
     def handle(self, record: logging.LogRecord) -> Any:
         passed = super().handle(record)
-        if not self._is_own(record) and self in _program_forwarders()[:1]:
-            last = logging.lastResort
-            printed = last is not None and record.levelno >= last.level
-            if last is not None and printed and only_forwarders_listen(record.name):
-                last.handle(record)  # as it would have been without this handler
+        last = logging.lastResort
+        if (
+            last is not None
+            and record.levelno >= last.level
+            and not self._is_own(record)
+            and self in _program_forwarders()[:1]
+            and only_forwarders_listen(record.name)
+        ):
+            last.handle(record)  # as it would have been without this handler
         return passed
 
     def close(self) -> None:

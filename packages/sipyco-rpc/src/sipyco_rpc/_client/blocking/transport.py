@@ -58,6 +58,7 @@ class SocketTransport:
         self._session = session
         self._tls = type(sock) is not socket.socket
         self._timeout = sock.gettimeout()  # that of the socket now
+        self._selector: selectors.BaseSelector | None = None  # of who looks for an end
 
     @property
     def local_host(self) -> str:
@@ -175,12 +176,13 @@ class SocketTransport:
 
     def readable(self) -> bool:
         """Tell whether something has come that was not received: perhaps the end."""
-        with Selector() as selector:
-            try:
-                selector.register(self._socket, selectors.EVENT_READ)
-            except ValueError:
-                return False  # closed by another thread
-            return bool(selector.select(0))
+        try:
+            if self._selector is None:
+                (selector := Selector()).register(self._socket, selectors.EVENT_READ)
+                self._selector = selector  # to be kept: it has no descriptor of its own
+            return bool(self._selector.select(0)) and self.closed is None
+        except (OSError, ValueError):
+            return False  # closed by another thread
 
     def wake(self) -> None:
         """Make a thread that is waiting for the socket notice that it is over."""
