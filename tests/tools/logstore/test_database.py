@@ -156,12 +156,31 @@ def test_without_full_text_search_it_works_and_says_so(
 
 
 def test_an_index_that_cannot_be_kept_is_a_reason_to_refuse(
-    path: Path, opened: LogDatabase, monkeypatch: pytest.MonkeyPatch
+    path: Path, opened: LogDatabase
 ) -> None:
     opened.close()
-    monkeypatch.setattr(schema, "can_search", lambda connection, index: False)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, 'fts5', 'fts55') WHERE name = 'text_1'"
+        )
     with pytest.raises(NotALogDatabase, match=r"which this Python's SQLite cannot keep \(FTS5\)"):
         LogDatabase(path, GB).open()
+
+
+def test_an_index_that_cannot_be_read_is_not_one_that_cannot_be_searched() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="no such table: text_1"):
+            schema.can_search(connection, "text_1")
+
+
+def test_tables_that_have_no_room_are_not_made_by_halves() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA max_page_count = 8")
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            schema.create(connection)
+        assert not connection.in_transaction
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
 
 
 # --- limits --------------------------------------------------------------------------------------
