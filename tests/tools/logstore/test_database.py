@@ -253,6 +253,36 @@ def test_deleting_ends_between_two_steps(path: Path, monkeypatch: pytest.MonkeyP
     database.close()
 
 
+def test_deleting_that_is_refused_deletes_nothing(path: Path) -> None:
+    database = LogDatabase(path, GB, max_age=1)
+    database.open()
+    database.write(rows(1, 10))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER keep BEFORE DELETE ON log WHEN OLD.id = 5 "
+            "BEGIN SELECT RAISE(FAIL, 'it is kept'); END"  # what is deleted already stays so
+        )
+    with pytest.raises(SinkError, match="it is kept"):
+        database.tend()
+    database.write([row(11)])
+    database.close()
+    assert stored(path) == list(range(1, 12))
+
+
+def test_an_index_that_cannot_be_begun_leaves_no_transaction_open(path: Path) -> None:
+    database = LogDatabase(path, 2**20)
+    database.open()
+    database.write(rows(1, 500, "a message of usual length, with words that are indexed"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE text_501 (x)")
+    with pytest.raises(SinkError, match=r"text_501.* already exists"):
+        database.tend()
+    database.write([row(501)])
+    database.close()
+    assert stored(path) == list(range(1, 502))
+    assert is_whole(path)
+
+
 def test_an_empty_database_cannot_become_smaller(path: Path) -> None:
     database = LogDatabase(path, 1)
     database.open()
