@@ -157,12 +157,31 @@ def test_without_full_text_search_it_works_and_says_so(
 
 
 def test_an_index_that_cannot_be_kept_is_a_reason_to_refuse(
-    path: Path, opened: LogDatabase, monkeypatch: pytest.MonkeyPatch
+    path: Path, opened: LogDatabase
 ) -> None:
     opened.close()
-    monkeypatch.setattr(schema, "can_search", lambda connection, index: False)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, 'fts5', 'fts55') WHERE name = 'text_1'"
+        )
     with pytest.raises(NotALogDatabase, match=r"which this Python's SQLite cannot keep \(FTS5\)"):
         LogDatabase(path, GB).open()
+
+
+def test_an_index_that_cannot_be_read_is_not_one_that_cannot_be_searched() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="no such table: text_1"):
+            schema.can_search(connection, "text_1")
+
+
+def test_tables_that_have_no_room_are_not_made_by_halves() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA max_page_count = 8")
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            schema.create(connection)
+        assert not connection.in_transaction
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
 
 
 # --- limits --------------------------------------------------------------------------------------
@@ -233,6 +252,36 @@ def test_deleting_ends_between_two_steps(path: Path, monkeypatch: pytest.MonkeyP
     assert steps == [10, 20, 30]
     assert len(stored(path)) == 70
     database.close()
+
+
+def test_deleting_that_is_refused_deletes_nothing(path: Path) -> None:
+    database = LogDatabase(path, GB, max_age=1)
+    database.open()
+    database.write(rows(1, 10))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "CREATE TRIGGER keep BEFORE DELETE ON log WHEN OLD.id = 5 "
+            "BEGIN SELECT RAISE(FAIL, 'it is kept'); END"  # what is deleted already stays so
+        )
+    with pytest.raises(SinkError, match="it is kept"):
+        database.tend()
+    database.write([row(11)])
+    database.close()
+    assert stored(path) == list(range(1, 12))
+
+
+def test_an_index_that_cannot_be_begun_leaves_no_transaction_open(path: Path) -> None:
+    database = LogDatabase(path, 2**20)
+    database.open()
+    database.write(rows(1, 500, "a message of usual length, with words that are indexed"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE text_501 (x)")
+    with pytest.raises(SinkError, match=r"text_501.* already exists"):
+        database.tend()
+    database.write([row(501)])
+    database.close()
+    assert stored(path) == list(range(1, 502))
+    assert is_whole(path)
 
 
 def test_an_empty_database_cannot_become_smaller(path: Path) -> None:

@@ -16,6 +16,7 @@ from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore.query import Filter
 from sipyco_tools._logstore.reading import LogReader
 from sipyco_tools.logging_tools import SQLiteHandler
+from support.environment import as_installed
 from support.forks import in_child
 from support.peers import DEADLINE, until
 
@@ -130,5 +131,11 @@ def test_a_child_that_is_forked_logs_into_the_same_database(
 
 def test_without_it_sqlite_is_not_loaded() -> None:
     code = "import sipyco_tools.logging_tools, sys; print('sqlite3' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=as_installed(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "False\n"

@@ -249,14 +249,16 @@ def test_a_port_that_is_taken_is_one_line(notifier: Notifier) -> None:
     assert "in use" in done.stderr
 
 
-def test_broadcasts_are_printed() -> None:
+@contextlib.contextmanager
+def broadcasts(*options: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `log --broadcast` beside a server that broadcasts two messages again and again."""
     servers: list[Broadcaster] = []
 
     def make() -> Broadcaster:
         servers.append(Broadcaster())
         return servers[0]
 
-    with running_server(make) as port, started(port, "log", "--broadcast") as process:
+    with running_server(make) as port, started(port, "log", "--broadcast", *options) as process:
         sending = threading.Event()
 
         def send() -> None:
@@ -267,14 +269,36 @@ def test_broadcasts_are_printed() -> None:
         thread = threading.Thread(target=send)
         thread.start()
         try:
-            found: set[str] = set()
-            until(lambda: found.add(line_of(process)) or len(found) == 2)  # type: ignore[func-returns-value]
+            yield process
         finally:
             sending.set()
             thread.join()
+
+
+def two_lines(process: subprocess.Popen[str]) -> set[str]:
+    """Give two lines that differ, and end the program as a person does."""
+    found: set[str] = set()
+    until(lambda: found.add(line_of(process)) or len(found) == 2)  # type: ignore[func-returns-value]
+    process.send_signal(signal.SIGINT)
+    _, errors = ended(process)
+    assert (errors, process.returncode) == ("", 130)
+    return found
+
+
+def test_broadcasts_are_printed() -> None:
+    with broadcasts() as process:
+        found = two_lines(process)
     assert "{'what': 'else'}\n" in found
     (message,) = found - {"{'what': 'else'}\n"}
     assert message.endswith(" laser ERROR:unlocked\n")
+
+
+def test_broadcasts_are_json_for_programs() -> None:
+    with broadcasts("--json") as process:
+        found = [json.loads(line) for line in two_lines(process)]
+    assert {"result": {"what": "else"}} in found
+    message = {"time": 1.0, "source": "laser", "level": 40, "name": None, "message": "unlocked"}
+    assert message in found
 
 
 @pytest.mark.parametrize(

@@ -49,14 +49,13 @@ def parsed_time(text: str, now: datetime | None = None) -> float:
     now = datetime.now() if now is None else now
     try:
         found = _time_of(" ".join(text.lower().split()), now)
-        if found is not None:
-            return found if isinstance(found, float) else found.timestamp()
+        return found if isinstance(found, float) else found.timestamp()
     except (ValueError, OverflowError, OSError):
         pass  # there is no such day, hour, or year
     raise ValueError(f"{_TIME_FORMS}; got {text!r}")
 
 
-def _time_of(text: str, now: datetime) -> datetime | float | None:
+def _time_of(text: str, now: datetime) -> datetime | float:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if text == "now":
         return now
