@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dev.fuzz.standard_types import types_restored
+
 settings.register_profile(
     "sipyco", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -35,6 +37,13 @@ def warnings_are_errors_in_programs_too() -> Iterator[None]:
     """Have the programs that tests start treat warnings as the tests do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONWARNINGS", "error")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_types_stay_registered() -> Iterator[None]:
+    """Commands, for one, switch the standard types on for all of their process."""
+    with types_restored():
         yield
 
 

@@ -5,17 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.fuzz.standard_types import types_restored
 from support.leaks import nothing_is_left
 
 __all__ = ["logger", "nothing_is_left"]
-
-
-@pytest.fixture(autouse=True)
-def _types_of_commands() -> Iterator[None]:
-    """Commands switch the standard types on, for all of their process."""
-    with types_restored():
-        yield
 
 
 @pytest.fixture
