@@ -97,8 +97,8 @@ class ServerThread:
             return
         self._told_to_stop = True
         try:
-            if self._loop is not None and self._task is not None:
-                self._loop.call_soon_threadsafe(self._task.cancel)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._cancel)
         except RuntimeError:
             pass  # it has ended by itself
         if threading.current_thread() is not self._thread and not self.wait(THREAD_STOP_TIMEOUT):
@@ -106,6 +106,12 @@ class ServerThread:
                 "the %s does not end: a method of it is still running; it is left behind",
                 self._thread.name,
             )
+
+    def _cancel(self) -> None:
+        """Cancel the task; once only, for that would cut short how it ends."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
 
     def _listens(self, server: Server) -> None:
         self.port = server.bound_port()
