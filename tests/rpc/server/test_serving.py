@@ -318,6 +318,27 @@ def test_what_a_callback_raises_ends_the_server() -> None:
         asyncio.run(serve({"t": Target()}, HOST, port, ready=fail))
 
 
+def test_a_callback_that_waits_is_cancelled_when_the_server_is_to_end() -> None:
+    ended: list[bool] = []
+
+    async def ready(server: Server) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, server.bound_port())
+            await client.terminate()
+            try:
+                await asyncio.sleep(2 * DEADLINE)
+            except asyncio.CancelledError:
+                ended.append(True)
+                raise
+
+    simple_server_loop({"t": Target()}, HOST, 0, ready=ready)
+    asyncio.run(serve({"t": Target()}, HOST, 0, ready=ready))
+    thread = serve_in_thread({"t": Target()}, HOST, 0, ready=ready)
+    assert thread.wait(DEADLINE)
+    assert thread.port
+    assert ended == [True, True, True]
+
+
 def test_a_server_that_does_not_listen_has_no_port() -> None:
     with pytest.raises(RuntimeError, match="was not started, or has stopped"):
         Server({}).bound_port()

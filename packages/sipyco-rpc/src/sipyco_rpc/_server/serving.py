@@ -96,9 +96,9 @@ async def run_server(
         await start()
         with written_port_file(port_file, server.bound_port()):
             server._announce_ready()
-            if ready is not None:
-                await call_ready(ready, server)
             try:
+                if ready is not None:
+                    await _call_ready(ready, server)
                 await server.wait_terminate()
             except asyncio.CancelledError:
                 server._terminate("cancelled")
@@ -108,8 +108,18 @@ async def run_server(
                     logger.warning("calls that are not waited for: %s", calls)
 
 
-async def call_ready(ready: Ready, server: Server) -> None:
-    """Call a program's function with a server that listens, and await what it returns."""
+async def _call_ready(ready: Ready, server: Server) -> None:
+    """Call a program's function; what is awaited is cancelled when the server is to terminate."""
     result = ready(server)
-    if inspect.isawaitable(result):
-        await result
+    if not inspect.isawaitable(result):
+        return
+    work = asyncio.ensure_future(result)
+    ending = asyncio.ensure_future(server.wait_terminate())
+    try:
+        await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ending.cancel()
+        work.cancel()  # nothing, if it is done
+        await asyncio.wait({work, ending})
+    if not work.cancelled():
+        work.result()  # raises what it has raised

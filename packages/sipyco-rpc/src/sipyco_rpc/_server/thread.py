@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._server.server import Server
-from sipyco_rpc._server.serving import call_ready, serve
+from sipyco_rpc._server.serving import serve
 from sipyco_rpc.limits import THREAD_STOP_TIMEOUT
 from sipyco_rpc.support.process_bound import not_copyable
 
@@ -179,8 +180,13 @@ def serve_in_thread(
 
     def work(listens: Ready) -> Coroutine[Any, Any, str | int | None]:
         async def begun(server: Server) -> None:
-            if ready is not None:
-                await call_ready(ready, server)
+            try:
+                result = None if ready is None else ready(server)
+                if inspect.isawaitable(result):
+                    await result
+            except asyncio.CancelledError:
+                listens(server)  # and is to terminate
+                raise
             listens(server)
 
         return serve(
