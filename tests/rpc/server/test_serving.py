@@ -20,6 +20,7 @@ from sipyco_rpc.net import listening
 from sipyco_rpc.pc_rpc import (
     AsyncioClient,
     Client,
+    ConnectionLost,
     Server,
     ServerLoopOptions,
     ServerThread,
@@ -109,6 +110,35 @@ def test_sys_exit_of_a_method_ends_its_thread_only() -> None:
             client.leave()
         assert server.wait(DEADLINE)
         assert server.exit_code == 7
+
+
+def test_stopping_once_more_does_not_cut_short_how_it_stops() -> None:
+    servers: list[ServerThread] = []
+    entered, cleaned_up = threading.Event(), threading.Event()
+
+    class Careful:
+        async def hold(self) -> None:
+            try:
+                entered.set()
+                await asyncio.sleep(DEADLINE)
+            finally:
+                servers[0].stop()
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                cleaned_up.set()
+
+    def call() -> None:
+        with pytest.raises(ConnectionLost), Client(HOST, server.port) as client:
+            client.hold()
+
+    server = serve_in_thread({"t": Careful()}, HOST, 0)
+    servers.append(server)
+    calling = threading.Thread(target=call)
+    calling.start()
+    assert entered.wait(DEADLINE)
+    server.stop()
+    calling.join(DEADLINE)
+    assert cleaned_up.is_set()
 
 
 def test_a_method_may_stop_its_own_server() -> None:
@@ -305,6 +335,25 @@ def test_a_callback_that_is_awaited_is_cancelled_when_the_server_is_to_end(loop:
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
+def test_a_callback_that_waits_is_cancelled_when_the_server_is_to_end() -> None:
+    ended: list[bool] = []
+
+    async def ready(server: Server) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, server.bound_port())
+            await client.terminate()
+            try:
+                await asyncio.sleep(2 * DEADLINE)
+            except asyncio.CancelledError:
+                ended.append(True)
+                raise
+
+    simple_server_loop({"t": Target()}, HOST, 0, ready=ready)
+    asyncio.run(serve({"t": Target()}, HOST, 0, ready=ready))
+    thread = serve_in_thread({"t": Target()}, HOST, 0, ready=ready)
+    assert thread.wait(DEADLINE)
+    assert thread.port
+    assert ended == [True, True, True]
 
 
 def test_a_server_that_does_not_listen_has_no_port() -> None:

@@ -102,6 +102,11 @@ def test_a_name_that_is_said_to_be_both_is_a_method() -> None:
     assert (session.methods, session.properties) == ({"f"}, frozenset())
 
 
+def test_a_private_name_is_no_property() -> None:
+    session = client(names=NAMES.replace(b'"voltage"', b'"voltage","_RemoteTarget__properties"'))
+    assert session.properties == {"voltage"}
+
+
 @pytest.mark.parametrize(
     "names",
     [

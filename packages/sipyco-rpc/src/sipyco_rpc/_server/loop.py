@@ -95,7 +95,7 @@ def simple_server_loop(
         local_key: path of its private key.
         peer_cert: path of the certificates to trust.
         ready: is called with the `Server` when it listens, in the loop; a coroutine function is
-            awaited. What it raises ends the server.
+            awaited, and cancelled when the server is to end. What it raises ends the server.
         port_file: path of a file to have the number of the port, and a newline, from when it can
             be used until it stops.
         stop_timeout: seconds that a method in the main thread may go on after SIGTERM or SIGHUP,
@@ -109,7 +109,6 @@ def simple_server_loop(
         SystemExit: a method did so.
         KeyboardInterrupt: a second Ctrl-C ended a method; so does `SystemExit` for other signals.
     """
-
     tell_in_one_line()
     server = ProgramServer(
         targets,

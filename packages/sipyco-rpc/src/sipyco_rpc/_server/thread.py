@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._server.server import Server
-from sipyco_rpc._server.serving import call_ready, serve
+from sipyco_rpc._server.serving import serve
 from sipyco_rpc.limits import THREAD_STOP_TIMEOUT
 from sipyco_rpc.support.process_bound import not_copyable
 
@@ -97,8 +98,8 @@ class ServerThread:
             return
         self._told_to_stop = True
         try:
-            if self._loop is not None and self._task is not None:
-                self._loop.call_soon_threadsafe(self._task.cancel)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._cancel)
         except RuntimeError:
             pass  # it has ended by itself
         if threading.current_thread() is not self._thread and not self.wait(THREAD_STOP_TIMEOUT):
@@ -106,6 +107,12 @@ class ServerThread:
                 "the %s does not end: a method of it is still running; it is left behind",
                 self._thread.name,
             )
+
+    def _cancel(self) -> None:
+        """Cancel the task; once only, for that would cut short how it ends."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
 
     def _listens(self, server: Server) -> None:
         self.port = server.bound_port()
@@ -173,8 +180,13 @@ def serve_in_thread(
 
     def work(listens: Ready) -> Coroutine[Any, Any, str | int | None]:
         async def begun(server: Server) -> None:
-            if ready is not None:
-                await call_ready(ready, server)
+            try:
+                result = None if ready is None else ready(server)
+                if inspect.isawaitable(result):
+                    await result
+            except asyncio.CancelledError:
+                listens(server)  # and is to terminate
+                raise
             listens(server)
 
         return serve(

@@ -152,7 +152,9 @@ class ClientHandshake(ReplyRouter):
             error.__notes__ = [what, *getattr(error, "__notes__", ())]
             raise error
         self.methods = frozenset(names)
-        self.properties = frozenset(properties) - self.methods
+        # No server offers what begins with `_`; such attributes are the client's own.
+        public = {name for name in properties if not name.startswith("_")}
+        self.properties = frozenset(public) - self.methods
 
 
 def text_of(message: Message) -> Text:
