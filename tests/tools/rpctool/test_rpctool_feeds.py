@@ -133,7 +133,8 @@ def test_the_end_of_a_publisher_is_said(notifier: Notifier) -> None:
             line_of(process)
         out, err = ended(process)
     assert (out, process.returncode) == ("", 1)
-    assert err.startswith(f"sipyco_rpctool: connection error: {HOST} port {port}: EOFError: lost ")
+    where = f"sipyco_rpctool: connection error: {HOST} port {port}"
+    assert err.startswith(f"{where}: ConnectionLost: lost ")
     assert len(err.splitlines()) == 1
     with publisher(notifier) as port:
         done = run(port, "watch", "nosuch")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sipyco_rpc.pc_rpc import SimpleSSLConfig
+from sipyco_rpc.pc_rpc import ConnectionLost, SimpleSSLConfig
 from sipyco_rpc.support.validation import format_address
 from sipyco_tools._cli.colour import is_terminal
 from sipyco_tools._cli.output import flush, show, show_error
@@ -115,7 +115,7 @@ def follow(
         config: for TLS, or None.
 
     Raises:
-        EOFError: the connection has ended; the text says why.
+        ConnectionLost: the connection has ended; the text says why.
         OSError: it could not be made.
         Exception: what `take` has raised.
     """
@@ -135,7 +135,7 @@ def follow(
         asyncio.run(_receive(feed, args, config, arrived))
     if failures:
         raise failures[0]
-    raise EOFError(log.reason)
+    raise ConnectionLost(log.reason)
 
 
 async def _receive(

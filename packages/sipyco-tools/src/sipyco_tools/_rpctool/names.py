@@ -14,7 +14,7 @@ from sipyco_tools._rpctool.progress import progress_shown
 _WIDTH: Final = 38  # of the signatures in the list of methods, beyond which a line is its own
 
 
-class ConnectionLost(Exception):
+class LostServer(Exception):
     """A remote method has lost the connection; the argument is what it raised."""
 
 
@@ -28,7 +28,7 @@ def _connection() -> Iterator[None]:
     except (OSError, EOFError) as exc:
         if getattr(exc, "parent_traceback", None) is not None:
             raise  # the method raised it, over there
-        raise ConnectionLost(exc) from None
+        raise LostServer(exc) from None
 
 
 class RemoteName:

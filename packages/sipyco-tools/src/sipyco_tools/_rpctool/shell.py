@@ -14,7 +14,7 @@ from sipyco_tools._cli.output import OutputError, flush, show, show_error
 from sipyco_tools._cli.terminal import show_code
 from sipyco_tools._rpctool.abridge import abridged_text
 from sipyco_tools._rpctool.editing import keep_history, set_up_readline
-from sipyco_tools._rpctool.names import ConnectionLost, names_of
+from sipyco_tools._rpctool.names import LostServer, names_of
 from sipyco_tools._rpctool.values import UsageError, each, provide_numpy, remote_notes
 
 _FILE: Final = "<input>"  # what Python says in errors
@@ -89,7 +89,7 @@ def _execute(source: str, names: dict[str, Any]) -> None:
         show_error("interrupted")
     except OutputError:
         raise
-    except ConnectionLost as lost:
+    except LostServer as lost:
         raise lost.args[0] from None  # a prompt has no point any more
     except Exception as exc:  # noqa: BLE001  (whatever the statement raised)
         remote = getattr(exc, "parent_traceback", None)
