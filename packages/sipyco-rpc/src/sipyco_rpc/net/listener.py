@@ -215,7 +215,8 @@ class Listener:
             resisting &= self._cancelled  # without those that another `stop` has told of
             self._cancelled -= resisting  # the next `stop` tries again
             for task in resisting:
-                logger.warning("%r does not end; closing its connection", task.get_name())
+                text = "%r does not end; closing its connection"
+                self._log_limiter.log(logger, logging.WARNING, text, task.get_name())
                 abort(self._handlers[task].transport)
         self._flush_logs()
         if server is not None:
