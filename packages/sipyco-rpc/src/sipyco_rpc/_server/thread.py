@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._server.server import Server
 from sipyco_rpc._server.serving import Ready, ServerOptions, call_ready, serve
+from sipyco_rpc._server.surprises import check_targets
 from sipyco_rpc.limits import THREAD_STOP_TIMEOUT
 from sipyco_rpc.support.process_bound import not_copyable
 
@@ -119,8 +120,9 @@ class ServerThread:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except asyncio.CancelledError:
-            pass  # by `stop`
+        except asyncio.CancelledError as exc:
+            if not self._told_to_stop:
+                self._failure = exc  # of `ready`
         except BaseException as exc:
             self._failure = exc
             if self._serves:
@@ -169,6 +171,7 @@ def serve_in_thread(
             TLS.
         RuntimeError: no thread can be started.
     """
+    check_targets(targets)
 
     def work(listens: Ready) -> Coroutine[Any, Any, str | int | None]:
         async def begun(server: Server) -> None:
