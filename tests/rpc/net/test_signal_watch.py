@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -88,9 +89,11 @@ def test_it_pauses_until_all_who_asked_for_that_are_done() -> None:
     assert not watch.active
 
 
-def test_it_ends_whatever_number_of_signals_waits() -> None:
+def test_it_ends_whatever_number_of_signals_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    clock = types.SimpleNamespace(sleep=lambda seconds: go_on.set())
+    monkeypatch.setattr(signal_watch, "time", clock)
     with watching() as watch:
-        go_on = threading.Event()
 
         def hear(number: int) -> None:
             watch.heard.put(number)
@@ -101,7 +104,6 @@ def test_it_ends_whatever_number_of_signals_waits() -> None:
         assert watch.next() == signal.SIGUSR1
         for _ in range(100_000):
             signal.raise_signal(signal.SIGUSR2)  # more than any system has room for
-        threading.Timer(0.01, go_on.set).start()
         watch.stop()
         assert not watch.active
 
