@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -70,11 +71,42 @@ def test_a_thread_hears_of_signals() -> None:
 def test_signals_while_it_pauses_are_heard_of_later() -> None:
     with watching() as watch:
         watch.pause()
-        watch.pause()
         assert not watch.active
         signal.raise_signal(signal.SIGUSR1)
         watch.resume()
         assert watch.next() == signal.SIGUSR1
+
+
+def test_it_pauses_until_all_who_asked_for_that_are_done() -> None:
+    with watching() as watch:
+        watch.pause()
+        watch.pause()
+        watch.resume()
+        assert not watch.active
+        watch.resume()
+        assert watch.active
+        signal.raise_signal(signal.SIGUSR1)
+        assert watch.next() == signal.SIGUSR1
+    assert not watch.active
+
+
+def test_it_ends_whatever_number_of_signals_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    clock = types.SimpleNamespace(sleep=lambda seconds: go_on.set())
+    monkeypatch.setattr(signal_watch, "time", clock)
+    with watching() as watch:
+
+        def hear(number: int) -> None:
+            watch.heard.put(number)
+            go_on.wait(DEADLINE)
+
+        watch._heard = hear
+        signal.raise_signal(signal.SIGUSR1)
+        assert watch.next() == signal.SIGUSR1
+        for _ in range(100_000):
+            signal.raise_signal(signal.SIGUSR2)  # more than any system has room for
+        watch.stop()
+        assert not watch.active
 
 
 @pytest.mark.parametrize("kind", ["socket", "pipe"])

@@ -291,6 +291,28 @@ def test_a_level_is_a_number(level: Any) -> None:
         Server({"t": Device()}, error_log_level=level)
 
 
+class Failing(logging.Handler):
+    """Raises whatever is logged, as that of Python does where `sys.stderr` is closed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ValueError("I/O operation on closed file")
+
+
+def test_a_log_that_fails_does_not_end_the_server(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sipyco.pc_rpc", "asyncio"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [Failing(logging.INFO)])
+    with rpc_server({"t": Device()}) as port:
+        for _ in range(2):
+            with client_of(port) as client:
+                with pytest.raises(ValueError, match="no 1"):
+                    client.fail(1)
+                assert client.give(2) == 2
+    text = "an error of a method could not be logged: ValueError('I/O operation on closed file')"
+    assert text in capsys.readouterr().err.splitlines()
+
+
 def test_a_filter_that_fails_is_told_to_the_loop_and_nobody_else() -> None:
     def fail(record: logging.LogRecord) -> bool:
         raise RuntimeError("a filter of the program")

@@ -96,6 +96,12 @@ def test_an_error_at_the_start_is_that_of_the_caller() -> None:
         serve_in_thread({"t": Target()}, HOST, 0, no_such_option=1)  # type: ignore[call-arg]
 
 
+def test_an_object_in_place_of_the_dictionary_is_told_to_the_caller() -> None:
+    targets: Any = Target()
+    with pytest.raises(TypeError, match="targets is a dictionary of objects by their names"):
+        serve_in_thread(targets, HOST, 0)
+
+
 def test_a_client_may_end_a_thread() -> None:
     with serve_in_thread({"t": Target()}, HOST, 0) as server:
         with Client(HOST, server.port) as client:
@@ -354,6 +360,14 @@ def test_a_callback_that_waits_is_cancelled_when_the_server_is_to_end() -> None:
     assert thread.wait(DEADLINE)
     assert thread.port
     assert ended == [True, True, True]
+
+
+def test_a_callback_that_is_cancelled_ends_the_server() -> None:
+    async def cancelled(server: Server) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        serve_in_thread({"t": Target()}, HOST, 0, ready=cancelled)
 
 
 def test_a_server_that_does_not_listen_has_no_port() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from sipyco_rpc._server import call_record
 from sipyco_rpc.pc_rpc import AsyncioClient, BestEffortClient, Client, IncompatibleServer, Server
+from sipyco_rpc.wire.requests import CallRequest
 from support.event_loops import every_loop, loop_factory
 from support.gates import GatedTarget
 from support.peers import (
@@ -357,6 +358,21 @@ def test_names_that_peers_make_up_are_counted_together(monkeypatch: pytest.Monke
         "b": 1,
         "(others)": 2,
     }
+
+
+def test_names_that_are_long_are_counted_together() -> None:
+    calls = call_record.TargetCalls()
+    for name in ("x" * 200, "x" * 201, "y" * 1_000_000):
+        calls[name].calls += 1
+    assert {name: counts.calls for name, counts in calls.items()} == {"x" * 200: 1, "(others)": 2}
+
+
+def test_a_long_name_under_way_is_shortened() -> None:
+    calls = call_record.TargetCalls("t")
+    record = call_record.CallRecord(calls, CallRequest("x" * 1000, (), {}), "me")
+    (under_way,) = calls.status()["under_way"]
+    assert under_way["method"] == "x" * 200 + "… (1000 characters)"
+    assert len(record.describe()) < 300
 
 
 class Big:

@@ -13,7 +13,7 @@ from support.environment import as_installed
 
 PROGRAM = """
 import logging, sys
-from sipyco_rpc.support.notices import announce
+from sipyco_rpc.support.notices import announce, log_anyway
 logger = logging.getLogger("sipyco.pc_rpc")
 {setup}
 announce(logger, "serving %s", "lda")
@@ -108,3 +108,23 @@ def test_a_python_without_a_last_resort_shows_nothing(
     logger = logging.Logger("alone", logging.WARNING)
     notices.announce(logger, "serving")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_log_that_fails_is_said_with_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    class Failing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise LookupError("no place")
+
+    logger = logging.getLogger("sipyco.test_notices")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler := Failing())
+    try:
+        notices.announce(logger, "serving %s", "lda")
+        notices.log_anyway(logger, logging.INFO, "%d more", 3)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert capsys.readouterr().err == (
+        "serving lda (the log has failed: LookupError: no place)\n"
+        "3 more (the log has failed: LookupError: no place)\n"
+    )

@@ -78,6 +78,10 @@ MAX_COUNTED_METHODS: Final = 1000  # methods; more are made up by peers, where a
 """Methods of one target whose calls are counted by their names. Those of all others are counted
 together, as `(others)`."""
 
+MAX_COUNTED_NAME: Final = 200  # characters; a client that is relayed may have any name
+"""The name of a method, or property, whose calls are counted by it. Those of longer names are
+counted as `(others)`, and the status shows their beginning."""
+
 TIME_SLICE: Final = 0.005  # seconds; nobody notices it
 """Requests of one client before others have their turn. They go on in the next pass of the event
 loop."""

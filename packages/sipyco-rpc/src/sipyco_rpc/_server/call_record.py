@@ -7,7 +7,7 @@ import time
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from sipyco_rpc.limits import MAX_COUNTED_METHODS
+from sipyco_rpc.limits import MAX_COUNTED_METHODS, MAX_COUNTED_NAME
 from sipyco_rpc.support.quoting import call_text, excerpt, short_repr
 from sipyco_rpc.support.running_method import describe_call
 from sipyco_rpc.wire.requests import CallRequest, SetPropertyRequest
@@ -70,7 +70,8 @@ class TargetCalls(dict[str, MethodCounts]):
         self.under_way: dict[CallRecord, None] = {}
 
     def __missing__(self, name: str) -> MethodCounts:
-        if len(self) >= MAX_COUNTED_METHODS:  # a client that is relayed may have any
+        # A client that is relayed may have any.
+        if len(self) >= MAX_COUNTED_METHODS or len(name) > MAX_COUNTED_NAME:
             name = "(others)"
         return self.setdefault(name, MethodCounts())
 
@@ -173,7 +174,7 @@ class CallRecord:
 
     def describe(self) -> str:
         """Say in a log record what it is, whose, and since when."""
-        name = f"`{self._calls.target_name}.{self.name}`"
+        name = f"`{self._calls.target_name}.{excerpt(self.name, MAX_COUNTED_NAME)}`"
         if self._running_since is None:
             return describe_call(name, self._client, self._since, "waiting")
         return describe_call(name, self._client, self._running_since)
@@ -186,7 +187,7 @@ class CallRecord:
             state = "ending" if self._ended else "running"
         running = None if self._running_since is None else now - self._running_since
         return {
-            "method": self.name,
+            "method": excerpt(self.name, MAX_COUNTED_NAME),
             "client": self._client,
             "state": state,
             "since": time.time() - (now - self._since),

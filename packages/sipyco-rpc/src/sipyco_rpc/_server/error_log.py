@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
 from sipyco_rpc.support.log_limiter import ExcInfo
+from sipyco_rpc.support.notices import say
 from sipyco_rpc.support.quoting import excerpt, safe_str, short_message
 from sipyco_rpc.support.repetition_limiter import RepetitionLimiter
 
@@ -106,9 +108,12 @@ class ErrorLog:
             key, exc_info = _place_of(exc, kind or text.partition("(")[0])
             self._limiter.log(logger, level, key, text, exc_info)
         except Exception as failure:  # noqa: BLE001  (a filter of the program, or no memory)
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "an error of a method could not be logged", "exception": failure}
-            )
+            try:
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "an error of a method could not be logged", "exception": failure}
+                )
+            except Exception:  # noqa: BLE001  (what takes records of asyncio raises as well)
+                say(f"an error of a method could not be logged: {failure!r}", sys.stderr)
 
 
 def _place_of(exc: BaseException, kind: str) -> tuple[tuple[str, ...], ExcInfo | None]:

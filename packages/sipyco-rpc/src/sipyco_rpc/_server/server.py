@@ -22,6 +22,7 @@ from sipyco_rpc._server.worker import Worker
 from sipyco_rpc.limits import HANDSHAKE_TIMEOUT, LOGGED_CALLS, MAX_LINE, MAX_REASON
 from sipyco_rpc.net.listening import port_of
 from sipyco_rpc.net.server import AsyncioServer
+from sipyco_rpc.support.notices import log_anyway
 from sipyco_rpc.support.quoting import excerpt
 from sipyco_rpc.support.status import bound_addresses, component_status, process_status, versions
 from sipyco_rpc.wire.lines import LineReader
@@ -188,7 +189,7 @@ class Server(AsyncioServer):
 
     def _stopping(self, text: str) -> None:
         """Say that it has been told to stop."""
-        self._logger.info("%s", text)
+        log_anyway(self._logger, logging.INFO, "%s", text)
 
     def _begin_calls(self) -> None:
         self._terminated = asyncio.Event()

@@ -99,7 +99,7 @@ async def run_server(
             server._announce_ready()
             try:
                 if ready is not None:
-                    await _unless_terminated(server, _call_ready(ready, server))
+                    await _unless_terminated(server, call_ready(ready, server))
                 await server.wait_terminate()
             except asyncio.CancelledError:
                 server._terminate("cancelled")
@@ -124,7 +124,7 @@ async def _unless_terminated(server: Server, work: Coroutine[Any, Any, None]) ->
         task.result()
 
 
-async def _call_ready(ready: Ready, server: Server) -> None:
+async def call_ready(ready: Ready, server: Server) -> None:
     """Call a program's function with a server that listens, and await what it returns."""
     result = ready(server)
     if inspect.isawaitable(result):

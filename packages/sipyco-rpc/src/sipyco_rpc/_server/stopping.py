@@ -63,7 +63,8 @@ class ProgramSignals(SignalHandler):
     def teardown(self) -> None:
         """Give the signals back."""
         self._leaves = True
-        self._taken.set()  # the loop runs this
+        self._taken.set()  # the loop runs this, and waits for the thread that hears of signals
+        self._answered.set()
         self._watch.stop()
         super().teardown()
 
@@ -111,14 +112,14 @@ class ProgramSignals(SignalHandler):
     # In the thread that hears of signals.
 
     def _heard(self, number: int) -> None:
-        if number not in self._previous or self._time_is_up:
-            return  # it is for a handler of the program's own; or it is from `_interrupt`
+        if number not in self._previous or self._time_is_up or self._leaves:
+            return  # it is for a handler of the program's own; from `_interrupt`; or late
         self._wake_loop()
         if number != signal.SIGINT:
             self._start_clock(number)
         answered = self._answered.wait(_ANSWER)
         self._answered.clear()
-        if self._closed.is_set():
+        if self._closed.is_set() or self._leaves:
             return
         if answered or time.monotonic() - self._answered_at < 2 * _ANSWER:
             if not self._told and not self._taken.wait(_ANSWER) and self._finds_who_keeps_loop():

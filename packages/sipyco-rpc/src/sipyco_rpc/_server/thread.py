@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import os
 import threading
@@ -11,7 +10,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from sipyco_rpc._server.server import Server
-from sipyco_rpc._server.serving import serve
+from sipyco_rpc._server.serving import call_ready, serve
+from sipyco_rpc._server.surprises import check_targets
 from sipyco_rpc.limits import THREAD_STOP_TIMEOUT
 from sipyco_rpc.support.process_bound import not_copyable
 
@@ -127,8 +127,9 @@ class ServerThread:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except asyncio.CancelledError:
-            pass  # by `stop`
+        except asyncio.CancelledError as exc:
+            if not self._told_to_stop:
+                self._failure = exc  # of `ready`
         except BaseException as exc:
             self._failure = exc
             if self._serves:
@@ -177,13 +178,13 @@ def serve_in_thread(
             TLS.
         RuntimeError: no thread can be started.
     """
+    check_targets(targets)
 
     def work(listens: Ready) -> Coroutine[Any, Any, str | int | None]:
         async def begun(server: Server) -> None:
             try:
-                result = None if ready is None else ready(server)
-                if inspect.isawaitable(result):
-                    await result
+                if ready is not None:
+                    await call_ready(ready, server)
             except asyncio.CancelledError:
                 listens(server)  # and is to terminate
                 raise

@@ -29,6 +29,7 @@ from sipyco_rpc.net.tls import server_ssl_contexts
 from sipyco_rpc.net.tls_errors import refusal
 from sipyco_rpc.net.workarounds import abort, feed, let_pass, start_tls, stop_accepting
 from sipyco_rpc.support.log_limiter import LogLimiter
+from sipyco_rpc.support.notices import log_anyway
 from sipyco_rpc.support.process_bound import after_fork_in_child, leave_descriptor, not_copyable
 from sipyco_rpc.support.validation import format_address
 
@@ -102,7 +103,7 @@ class Listener:
 
     def _listening(self, text: str) -> None:
         """Say that it is ready."""
-        self._logger.info("%s", text)
+        log_anyway(self._logger, logging.INFO, "%s", text)
 
     def _begin_anew(self) -> None:
         """Forget what belongs to an event loop: the next start is in another one.
@@ -215,7 +216,8 @@ class Listener:
             resisting &= self._cancelled  # without those that another `stop` has told of
             self._cancelled -= resisting  # the next `stop` tries again
             for task in resisting:
-                logger.warning("%r does not end; closing its connection", task.get_name())
+                text = "%r does not end; closing its connection"
+                self._log_limiter.log(logger, logging.WARNING, text, task.get_name())
                 abort(self._handlers[task].transport)
         self._flush_logs()
         if server is not None:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -33,6 +34,8 @@ class SignalWatch:
         self._sockets: tuple[socket.socket, socket.socket] | None = None
         self._before = -1  # whom Python told of signals before
         self._thread: threading.Thread | None = None
+        self._pauses = 0  # threads may fork at the same time
+        self._lock = threading.Lock()  # of these two
 
     @property
     def active(self) -> bool:
@@ -56,7 +59,7 @@ class SignalWatch:
             theirs.close()
             return
         self._sockets = ours, theirs
-        self.resume()
+        self._begin()
         if not self.active:
             self.stop()
 
@@ -64,7 +67,8 @@ class SignalWatch:
         """End it, and give back what Python told of signals before. May be repeated."""
         if self._sockets is None:
             return
-        self.pause()
+        with self._lock:
+            self._end()
         self._forget(self._before)
 
     def abandon(self) -> None:
@@ -74,15 +78,34 @@ class SignalWatch:
             self._forget(-1)
 
     def pause(self) -> None:
-        """End the thread; signals that come now are heard of after `resume`."""
+        """End the thread; signals that come now are heard of after `resume`.
+
+        There is one `resume` for each of these, perhaps in another order.
+        """
+        with self._lock:
+            self._pauses += 1
+            self._end()
+
+    def resume(self) -> None:
+        """Have the thread again, if there can be one, and nobody else has it paused."""
+        with self._lock:
+            self._pauses = max(0, self._pauses - 1)
+            if not self._pauses:
+                self._begin()
+
+    def _end(self) -> None:
         thread, self._thread = self._thread, None
         if thread is not None and self._sockets is not None:
-            self._sockets[1].send(_PAUSE)
+            while True:
+                try:
+                    self._sockets[1].send(_PAUSE)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.01)  # hundreds of signals are there for the thread to read
             if thread is not threading.current_thread():
                 thread.join()
 
-    def resume(self) -> None:
-        """Have the thread again, if there can be one."""
+    def _begin(self) -> None:
         if self._sockets is None:
             return
         thread = threading.Thread(

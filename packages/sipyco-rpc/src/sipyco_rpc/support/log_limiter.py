@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Final, TypeAlias
 
 from sipyco_rpc.limits import LOG_BURST, SUMMARY_INTERVAL
+from sipyco_rpc.support.notices import log_anyway
 from sipyco_rpc.support.quoting import short_message
 
 __all__ = ["ExcInfo", "LogLimiter"]
@@ -103,7 +104,7 @@ class LogLimiter:
             return False
         logger, level, latest = self._latest
         text = latest if count == 1 else self._summary.format(count=count, latest=latest)
-        logger.log(level, "%s", text)
+        log_anyway(logger, level, "%s", text)
         del self._latest
         return True
 

@@ -9,7 +9,26 @@ import sys
 from collections.abc import Iterator
 from typing import Final, TextIO
 
-__all__ = ["announce", "say"]
+from sipyco_rpc.support.quoting import short_message
+
+__all__ = ["announce", "log_anyway", "say"]
+
+
+def log_anyway(logger: logging.Logger, level: int, message: str, *args: object) -> None:
+    """Log a record; where a handler of the program raises, what serves it goes on.
+
+    So does that of Python itself where `sys.stderr` is closed.
+
+    Args:
+        logger: its logger.
+        level: its level.
+        message: as for `Logger.log`.
+        *args: as for `Logger.log`.
+    """
+    try:
+        logger.log(level, message, *args, stacklevel=2)
+    except Exception as exc:  # noqa: BLE001  (a handler is the program's own)
+        _say_failed(message % args, exc)
 
 _PATIENCE: Final = 1.0  # seconds; somebody who reads slowly has read something by then
 
@@ -27,9 +46,16 @@ def announce(logger: logging.Logger, message: str, *args: object) -> None:
         message: as for `Logger.info`.
         *args: as for `Logger.info`.
     """
+    try:
+        _announce(logger, message, *args)
+    except Exception as exc:  # noqa: BLE001  (as above)
+        _say_failed(message % args, exc)
+
+
+def _announce(logger: logging.Logger, message: str, *args: object) -> None:
     logged = _shows(logger, logging.INFO)
     if logged:
-        logger.info(message, *args, stacklevel=2)
+        logger.info(message, *args, stacklevel=3)
     elif not _shows(logger, logging.WARNING):
         return
     record = logger.makeRecord(logger.name, logging.INFO, "", 0, message, args, None)
@@ -40,6 +66,11 @@ def announce(logger: logging.Logger, message: str, *args: object) -> None:
             return
     if not logged:
         say(record.getMessage(), sys.stderr)
+
+
+def _say_failed(text: str, exc: Exception) -> None:
+    failure = f"{type(exc).__name__}: {short_message(exc)}"
+    say(f"{text} (the log has failed: {failure})", sys.stderr)
 
 
 def say(text: str, file: TextIO | None) -> None:

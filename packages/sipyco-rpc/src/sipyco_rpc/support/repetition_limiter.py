@@ -9,6 +9,7 @@ from typing import Final
 
 from sipyco_rpc.limits import MAX_ERROR_KINDS, MAX_SUMMARY_INTERVAL, SUMMARY_INTERVAL
 from sipyco_rpc.support.log_limiter import ExcInfo, LogLimiter
+from sipyco_rpc.support.notices import log_anyway
 
 __all__ = ["RepetitionLimiter"]
 
@@ -33,9 +34,10 @@ class _Kind:
         """Say how many there were since the last record, if there were any."""
         count, self.count = self.count, 0
         if count == 1:
-            self.logger.log(self.level, "%s", self.latest)
+            log_anyway(self.logger, self.level, "%s", self.latest)
         elif count:
-            self.logger.log(self.level, "%s (the latest of %d like it)", self.latest, count)
+            text = "%s (the latest of %d like it)"
+            log_anyway(self.logger, self.level, text, self.latest, count)
 
 
 class RepetitionLimiter:
