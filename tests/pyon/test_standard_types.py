@@ -257,6 +257,12 @@ def test_a_range_is_no_list_of_items() -> None:
     numbers = {"__jsonclass__": ["range", [0, 10**18, 1]]}
     with pytest.raises(ValueError, match="malformed `tuple`: expected a list of items, got a `r"):
         pyon.decode(tagged("tuple", numbers))
+    pyon.register([Summer], name="Summer", encode=lambda _: [], decode=Summer)
+    try:
+        with pytest.raises(ValueError, match="expected a list of items, got a `range`"):
+            pyon.decode(json.dumps({"__jsonclass__": ["Summer", numbers]}))
+    finally:
+        pyon.deregister([Summer], name="Summer")
     pytest.importorskip("numpy")
     with pytest.raises(ValueError, match="malformed `nparray`: a shape is a list of integers"):
         pyon.decode(tagged("nparray", numbers, "<f8", ""))
