@@ -144,6 +144,13 @@ def test_the_time_zone_and_the_second_time_of_an_hour_survive() -> None:
     assert repr(pyon.decode(pyon.encode(at_noon))) == repr(at_noon)
 
 
+@pytest.mark.parametrize("microseconds", [1, 999_999, -1, -999_999])
+def test_an_offset_of_less_than_a_second_survives(microseconds: int) -> None:
+    offset = timedelta(microseconds=microseconds)
+    for value in (datetime(2026, 1, 2, tzinfo=timezone(offset)), time(3, tzinfo=timezone(offset))):
+        assert pyon.decode(pyon.encode(value)).utcoffset() == offset
+
+
 def test_a_path_of_the_other_kind_of_system_is_a_pure_one() -> None:
     here, there = (PosixPath, WindowsPath) if Path is not WindowsPath else (WindowsPath, PosixPath)
     assert type(pyon.decode(tagged(Path("a").__class__.__name__, "a"))) is type(Path("a"))
@@ -257,6 +264,12 @@ def test_a_range_is_no_list_of_items() -> None:
     numbers = {"__jsonclass__": ["range", [0, 10**18, 1]]}
     with pytest.raises(ValueError, match="malformed `tuple`: expected a list of items, got a `r"):
         pyon.decode(tagged("tuple", numbers))
+    pyon.register([Summer], name="Summer", encode=lambda _: [], decode=Summer)
+    try:
+        with pytest.raises(ValueError, match="expected a list of items, got a `range`"):
+            pyon.decode(json.dumps({"__jsonclass__": ["Summer", numbers]}))
+    finally:
+        pyon.deregister([Summer], name="Summer")
     pytest.importorskip("numpy")
     with pytest.raises(ValueError, match="malformed `nparray`: a shape is a list of integers"):
         pyon.decode(tagged("nparray", numbers, "<f8", ""))

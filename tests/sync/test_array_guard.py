@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+from collections import deque
 from typing import Any
 
 import pytest
@@ -654,3 +655,17 @@ def test_what_nearly_all_mods_are_made_of_is_not_counted(monkeypatch: pytest.Mon
     assert records.tolist()[1][:2] == (2.5, "on")
     assert records["pair"][1].tolist() == [4, 4]
     assert numbers.tolist() == [[0, 7], [0, 0]]
+
+
+def test_a_range_becomes_no_items_but_few_of_a_list() -> None:
+    """Where the standard types are switched on, a short mod has one of any length in it."""
+    endless = range(10**30)
+    items: list[Any] = [1]
+    with pytest.raises(ValueError, match=r"at most 32768 items for a slice of a list, got range"):
+        setitem(items, slice(0, 0), endless)
+    setitem(items, slice(0, 0), range(2))
+    setitem(items, 2, endless)
+    assert items == [0, 1, endless]
+    for value in (endless, [endless], deque([1, 2])):
+        with pytest.raises(ValueError, match="numbers or strings as items of an array, got a `"):
+            setitem(np.zeros(2), slice(None), value)

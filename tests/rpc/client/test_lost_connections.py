@@ -79,6 +79,22 @@ def test_a_generator_that_has_begun_was_sent_whatever_has_noticed_the_end() -> N
         assert error_of(lambda: list(items)).sent
 
 
+def test_a_request_that_was_not_sent_says_nothing_of_older_servers() -> None:
+    async def use(port: int) -> None:
+        async with AsyncioClient() as client:
+            await client.connect_rpc(HOST, port)
+            asked = await later_error_of(client.get_rpc_status())
+            again = await later_error_of(client.get_rpc_status())
+            assert "A server of an older version" in asked.__notes__[0]
+            assert not hasattr(again, "__notes__")
+
+    with scripted_server(hang_up_in_a_call) as port:
+        with Client(HOST, port) as client:
+            assert "A server of an older version" in error_of(client.get_rpc_status).__notes__[0]
+            assert not hasattr(error_of(client.get_rpc_status), "__notes__")
+        asyncio.run(use(port))
+
+
 def test_a_call_a_later_one_and_a_listing_of_the_asyncio_client() -> None:
     async def use(port: int) -> None:
         async with AsyncioClient() as client:

@@ -10,10 +10,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sipyco_rpc._client.aio import connector
+from sipyco_rpc._client.aio import lasting as lasting_module
 from sipyco_rpc.pc_rpc import (
     AsyncioClient,
     ConnectionLost,
@@ -21,9 +24,18 @@ from sipyco_rpc.pc_rpc import (
     Server,
     call_timeout,
 )
+from sipyco_rpc.support.lost import not_sent
 from support.event_loops import every_loop, loop_factory
 from support.forks import in_child
-from support.peers import DEADLINE, HOST, Peer, handshake, rpc_server, scripted_server
+from support.peers import (
+    DEADLINE,
+    HOST,
+    Peer,
+    connection_of,
+    handshake,
+    rpc_server,
+    scripted_server,
+)
 from support.programs import free_port
 from support.servers import server_at
 from support.transports import TRANSPORTS, every_transport
@@ -244,6 +256,40 @@ def test_call_timeout_and_timeout_count_the_waiting() -> None:
                 await hasty.echo(1)
 
     run(main)
+
+
+def test_connections_that_are_lost_at_once_do_not_make_a_call_wait_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    clock = SimpleNamespace(monotonic=lambda: now)
+    until: list[float] = []
+    wait_for_news = connector.AsyncioConnector._news
+
+    async def news(self: Any, seconds: float) -> None:
+        until.append(now + seconds)
+        await wait_for_news(self, DEADLINE)
+
+    async def lose(connection: Any) -> None:
+        nonlocal now
+        now += 600
+        connection._abort("lost")
+        raise not_sent("lost")
+
+    async def main() -> None:
+        async with serving(port, Target()), AsyncioClient(reconnect=1000) as client:
+            await client.connect_rpc(HOST, port)
+            lasting = connection_of(client)
+            for module in (connector, lasting_module):
+                monkeypatch.setattr(module, "time", clock)
+            monkeypatch.setattr(connector.AsyncioConnector, "_news", news)
+            with pytest.raises(ConnectionLost):
+                await lasting.ask("asking", lose)
+            assert now == 1800
+
+    port = free_port()
+    run(main)
+    assert set(until) == {1600}
 
 
 def test_close_rpc_and_cancellation_end_the_waiting() -> None:

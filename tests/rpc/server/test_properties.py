@@ -472,9 +472,16 @@ def test_an_interface_may_have_properties() -> None:
 
 
 def test_they_cannot_be_fired_and_forgotten() -> None:
-    with rpc_server({"psu": Psu()}, properties=True) as port, Client(HOST, port) as client:
-        with FFProxy(client) as proxy, pytest.raises(AttributeError, match="is not a method"):
-            proxy.voltage()
+    psu = Psu()
+    with rpc_server({"psu": psu}, properties=True) as port, Client(HOST, port) as client:
+        with FFProxy(client) as proxy:
+            with pytest.raises(AttributeError, match="is not a method"):
+                proxy.voltage()
+            assert psu.read == []  # to find that out, it was not read
+            with pytest.raises(AttributeError, match="`voltage` is a property: set it on the cli"):
+                proxy.voltage = 5
+            proxy.note = 5
+            assert proxy.note == 5
 
 
 # --- time, order and records -------------------------------------------------------------------

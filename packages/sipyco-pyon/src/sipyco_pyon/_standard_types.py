@@ -52,14 +52,19 @@ def _text(value: Any) -> str:
 
 def _encode_time(value: datetime | time) -> list[Any]:
     zone = value.tzinfo
-    # A fixed offset that has a name is more than an offset.
-    plain = zone is None or (type(zone) is timezone and zone == timezone(zone.utcoffset(None)))
-    if plain and zone is not None:
-        plain = zone.tzname(None) == timezone(zone.utcoffset(None) or timedelta()).tzname(None)
+    plain = zone is None or (type(zone) is timezone and _is_plain(zone))
     arguments = [value.isoformat(), None] if plain else [_naive(value).isoformat(), zone]
     if value.fold:
         return [*arguments, value.fold]
     return arguments[:1] if plain else arguments
+
+
+def _is_plain(zone: timezone) -> bool:
+    """Tell whether a zone is no more than its offset in ISO 8601."""
+    offset = zone.utcoffset(None)
+    # Before 3.14, `fromisoformat` takes less than a second for nothing.
+    short = offset and abs(offset) < timedelta(seconds=1)
+    return not short and zone.tzname(None) == timezone(offset).tzname(None)  # it may have a name
 
 
 def _naive(value: datetime | time) -> datetime | time:

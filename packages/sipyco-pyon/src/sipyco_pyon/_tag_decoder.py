@@ -42,10 +42,15 @@ def _decode_fraction(*arguments: Any) -> Any:
     return Fraction(*arguments)
 
 
-def _decode_tuple(*arguments: Any) -> Any:
-    if arguments and type(arguments[0]) is range:
-        # A short text is one of any length.
+def _refuse_range(items: Any) -> None:
+    """Refuse to take all items of a range: the text of one is short, whatever its length."""
+    if type(items) is range:
         raise ValueError("expected a list of items, got a `range`")
+
+
+def _decode_tuple(*arguments: Any) -> Any:
+    if arguments:
+        _refuse_range(arguments[0])
     return tuple(*arguments)
 
 
@@ -116,6 +121,7 @@ class TagDecoder:
             decoder = _decoders.get(name)
             if decoder is None:
                 raise _unknown_tag(name)
+            _refuse_range(arguments)
             return decoder(*arguments)
         try:
             if type(arguments) is not list:

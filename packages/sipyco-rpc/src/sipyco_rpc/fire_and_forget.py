@@ -13,6 +13,7 @@ from sipyco_rpc._client.argument_copies import captured
 from sipyco_rpc._client.timeouts import key_of
 from sipyco_rpc._client.unawaited_calls import FiredCall, finish, under_way
 from sipyco_rpc.support.process_bound import after_fork_in_child, not_copyable
+from sipyco_rpc.support.relay import RemoteTarget, property_names
 
 __all__ = ["FFProxy"]
 
@@ -48,11 +49,17 @@ class FFProxy:
 
     __reduce__ = not_copyable("it has a thread of this process; make one where it is needed")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if _is_remote_property(self.__dict__.get("_FFProxy__target"), name):
+            raise AttributeError(f"`{name}` is a property: set it on the client, not on a proxy")
+        super().__setattr__(name, value)
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("_FFProxy__"):
             raise AttributeError(name)
         target = self.__target
-        method = getattr(target, name)
+        # To read a property would be to ask the server, for what is no method.
+        method = None if _is_remote_property(target, name) else getattr(target, name)
         if not (inspect.isroutine(method) or (callable(method) and not isinstance(method, type))):
             raise AttributeError(f"`{name}` of {type(target).__name__} is not a method")
 
@@ -107,6 +114,10 @@ class FFProxy:
 
     def __exit__(self, *exc_info: object) -> None:
         self.__finish("leaving the block")
+
+
+def _is_remote_property(target: object, name: str) -> bool:
+    return isinstance(target, RemoteTarget) and name in property_names(target)
 
 
 def _start(

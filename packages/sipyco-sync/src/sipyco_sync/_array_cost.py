@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Final
@@ -17,7 +17,8 @@ ITEM: Final = 16  # bytes that an item of a list takes at least, with what refer
 
 _MAX_DIMENSIONS: Final = 64  # more than any array has
 _BUFFERED: Final = 128  # items that NumPy has memory for when it converts one
-_SHOWN: Final = (dict, frozenset, set, slice)  # no items: as text they may be far longer
+# No items: as text they may be far longer, and what is in a `range` takes nothing in a message.
+_SHOWN: Final = (deque, dict, frozenset, range, set, slice)
 
 
 def nested(values: Any, whole: Any = ()) -> Iterator[tuple[int, type, Any]]:

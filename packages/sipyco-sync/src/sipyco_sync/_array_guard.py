@@ -76,6 +76,10 @@ def check_setitem(container: Any, key: Any, value: Any) -> None:
         ValueError: they are so many; or the indices do not go together.
         IndexError: the key is none of an array; or the array has no such dimension.
     """
+    if type(value) is range and isinstance(container, list) and isinstance(key, slice):
+        most = ALWAYS_ALLOWED // ITEM
+        if value[most:]:  # its length may be more than `len` can give
+            raise ValueError(f"expected at most {most} items for a slice of a list, got {value}")
     numpy: Any = sys.modules.get("numpy")
     if numpy is None:
         return

@@ -100,7 +100,7 @@ class Attempts:
     def away(self, what: str, where: str, seconds: float) -> ConnectionLost:
         """Make the error of a call that has waited for a connection in vain."""
         waited = f" within {seconds:g} s" if seconds else ""
-        reason = self.reason or "it is being connected"
+        reason = self.reason or "an attempt to connect is under way"
         error = not_sent(f"{what}: no connection to {where}{waited}: {reason}")
         error.__cause__ = self.failure
         return error

@@ -99,21 +99,21 @@ class Reporter:
 
 
 class Watch:
-    """Whose messages are on their way: the reporters of calls, by their numbers."""
+    """Whose messages are on their way: the requests that are told of, by their numbers."""
 
     def __init__(self) -> None:
-        self._reporters: dict[int, Reporter] = {}
+        self._requests: dict[int, ReportedRequest] = {}
 
-    def add(self, number: int, reporter: Reporter, alive: Callable[[int], bool]) -> None:
-        """Tell a reporter of the messages of a number; forget those that are not alive."""
-        kept = {n: old for n, old in self._reporters.items() if alive(n) and not old.ended}
-        self._reporters = {**kept, number: reporter}
+    def add(self, number: int, request: ReportedRequest) -> None:
+        """Tell a request of the messages of its number; forget those that are not alive."""
+        kept = {n: old for n, old in self._requests.items() if request.alive(n) and not old.ended}
+        self._requests = {**kept, number: request}
 
     def __call__(self, number: int, done: int, total: int | None) -> None:
         """Take note of a part of a message."""
-        reporter = self._reporters.get(number)
-        if reporter is not None:
-            reporter.report("received", done, total)
+        request = self._requests.get(number)
+        if request is not None:
+            request.received(done, total)
 
 
 class ReportedRequest:
@@ -137,13 +137,28 @@ class ReportedRequest:
         watch = incoming.report
         if not isinstance(watch, Watch):
             watch = incoming.report = Watch()
-        watch.add(number, self._reporter, self.alive)
+        watch.add(number, self)
         return number, made if self.by_loop else pieces
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is to be told any more."""
+        return self._reporter.ended
+
+    def received(self, done: int, total: int | None) -> None:
+        """Tell how much has come of the reply: all of the request was sent before."""
+        if self.by_loop:
+            self.tell_sent(0)
+        self._reporter.report("received", done, total)
 
     def tell_sent(self, left: int) -> None:
         """Tell how much of it is still to be sent, where nobody removes what is."""
         if self._pieces is not None:
             self._pieces.tell(left)
+
+    def forget(self) -> None:
+        """Let go of what was to be sent."""
+        self._pieces = None
 
     def kept(self, arguments: tuple[Any, ...]) -> tuple[ReportedRequest, tuple[Any, ...]]:
         """Do what `ClientSession.kept` does."""
@@ -216,6 +231,7 @@ def told_by_loop(
     timer = loop.call_later(_INTERVAL, look)
     try:
         yield request
+        request.tell_sent(0)
     finally:
         timer.cancel()
-    request.tell_sent(0)
+        request.forget()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from sipyco_rpc._client.timeouts import limit_of
+from sipyco_rpc.support.lost import ConnectionLost
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def ask_status(connection: BlockingConnection) -> dict[str, Any]:
     limit = limit_of(connection.key)
     try:
         message = connection.exchange(ASKING, limit, session.request, session.ask_status())
-    except EOFError as exc:
-        exc.add_note(_OLDER)
+    except ConnectionLost as exc:
+        if exc.sent:
+            exc.add_note(_OLDER)
         raise
     return session.receive_status(message)
 
@@ -49,8 +51,9 @@ async def ask_status_async(connection: AsyncioConnection) -> dict[str, Any]:
     exchange = connection.exchange(session.request, session.ask_status())
     try:
         message = await connection.limited(ASKING, exchange)
-    except EOFError as exc:
-        exc.add_note(_OLDER)
+    except ConnectionLost as exc:
+        if exc.sent:
+            exc.add_note(_OLDER)
         raise
     return session.receive_status(message)
 

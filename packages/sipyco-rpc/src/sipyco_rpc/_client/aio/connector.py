@@ -98,13 +98,12 @@ class AsyncioConnector:
         if self._latest is not None:
             await self._latest.wait_closed()
 
-    async def _connected(self, what: str) -> AsyncioConnection:
-        """Wait for a connection."""
+    async def _connected(self, what: str, started: float) -> AsyncioConnection:
+        """Wait for a connection; the time for that began when the waiting started."""
         if self._forked:
             self._forked, self.loop = False, asyncio.get_running_loop()
         elif self._latest is not None:
             self._latest.check_loop()
-        started = time.monotonic()
         while not self._closed:
             current, attempts = self._current, self._attempts
             if current is not None and current.is_open:

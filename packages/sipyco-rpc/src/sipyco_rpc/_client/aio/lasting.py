@@ -37,7 +37,7 @@ class LastingAsyncioConnection(AsyncioConnector):
 
     async def _first(self) -> None:
         try:
-            await self._connected("connecting")
+            await self._connected("connecting", time.monotonic())
         except ConnectionLost as exc:
             if self._latest is None:
                 # As a client without `reconnect` does.
@@ -140,14 +140,14 @@ class LastingAsyncioConnection(AsyncioConnector):
     async def _do_later(
         self, what: str, act: Callable[[AsyncioConnection], Awaitable[Any]]
     ) -> Any:
-        until = time.monotonic() + self._patience
+        started = time.monotonic()
         while True:
-            connection = await self._connected(what)
+            connection = await self._connected(what, started)
             try:
                 return await act(connection)
             except ConnectionLost as exc:
-                over = exc.sent or self._closed or time.monotonic() >= until
-                if over or connection.is_open:
+                over = time.monotonic() >= started + self._patience
+                if over or exc.sent or self._closed or connection.is_open:
                     raise
                 await asyncio.sleep(0)  # the end is noted in the next pass
 
