@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from sipyco_tools._cli.colour import paint
 from sipyco_tools._logging.text import level_name
 
-_LATEST: Final = 253402300800.0  # the year 10000: Python, and people, know no date from there on
+_LATEST: Final = 253370764800.0  # the year 9999: Python has no later one, in any time zone
 _MAX_LEVEL: Final = 2**31 - 1  # any database can hold it
 _OVERHEAD: Final = 300  # bytes of memory that a row takes beside its texts, roughly
 
@@ -65,14 +65,14 @@ def row_of(record: logging.LogRecord, received: float, source: str = "") -> Row:
         created,
         received,
         arrival,
-        _storable(str(getattr(record, "source", source))),
+        storable(str(getattr(record, "source", source))),
         max(0, min(level, _MAX_LEVEL)),
-        _storable(str(record.name)),
-        _storable(_message_formatter.format(record)),
+        storable(str(record.name)),
+        storable(_message_formatter.format(record)),
     )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Escape NUL, behind which SQLite finds nothing, and what cannot be written as UTF-8."""
     text = text.replace("\0", r"\x00")
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
