@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -416,6 +417,21 @@ def test_the_journal_of_a_file_that_was_removed_belongs_to_nobody(
 
 
 @POSIX
+@pytest.mark.parametrize("suffixes", [["-wal"], ["-shm"], ["-wal", "-shm"]])
+def test_a_journal_that_is_removed_costs_nothing(
+    path: Path, opened: LogDatabase, suffixes: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    opened.write(rows(1, 10))
+    for suffix in suffixes:
+        Path(f"{path}{suffix}").unlink()
+    opened.write([row(11)])
+    opened.write([row(12)])
+    assert stored(path) == list(range(1, 13))  # as others read it, while it is written
+    assert is_whole(path)
+    assert caplog.messages == [f"the journal of the database {path} was removed: making a new one"]
+
+
+@POSIX
 def test_a_file_that_is_replaced_by_something_else_is_not_written(
     path: Path, opened: LogDatabase
 ) -> None:
@@ -425,6 +441,26 @@ def test_a_file_that_is_replaced_by_something_else_is_not_written(
         connection.execute("CREATE TABLE results (x)")
     with pytest.raises(SinkError, match="is a database of something else than logs"):
         opened.write([row(2)])
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.getuid() != 0, reason="only root can become somebody else"
+)
+def test_a_file_that_may_only_be_read_is_refused_at_once() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "logs.db"
+        with closing(LogDatabase(path, GB)) as database:
+            database.open()
+        Path(name).chmod(0o777)
+
+        def as_nobody() -> str:
+            os.setgid(65534)
+            os.setuid(65534)
+            with pytest.raises(SinkError) as raised:
+                LogDatabase(path, GB).open()
+            return str(raised.value)
+
+        assert in_child(as_nobody) == "attempt to write a readonly database"
 
 
 @POSIX
