@@ -432,6 +432,33 @@ def test_a_journal_that_is_removed_costs_nothing(
 
 
 @POSIX
+def test_what_others_cannot_read_is_found_out(
+    path: Path,
+    opened: LogDatabase,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has in memory what is spoiled in the file, and would not notice before it ends."""
+    monkeypatch.setattr(database_module, "_SYNC_INTERVAL", 0.0)
+    opened.write([row(1)])
+    opened.tend()
+    [(page, size)] = select(
+        path, "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size "
+        "WHERE name = 'text_1_config'"
+    )  # fmt: skip
+    with open(path, "rb+") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xaa" * size)
+    opened.write([row(2)])
+    opened.tend()
+    opened.write([row(3)])
+    assert stored(path) == [3.0]
+    assert is_whole(path)
+    assert len(caplog.messages) == 1
+    assert "is damaged" in caplog.messages[0]
+
+
+@POSIX
 def test_a_file_that_is_replaced_by_something_else_is_not_written(
     path: Path, opened: LogDatabase
 ) -> None:

@@ -132,10 +132,11 @@ class LogDatabase:
         return tuple(map(identity, (str(self.path), f"{self.path}-wal", f"{self.path}-shm")))
 
     def _look_from_outside(self) -> None:
-        """Look whether others can open it: this connection does not read the first page again."""
+        """Look whether others can read it: this connection does not read its pages again."""
         with closing(sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT)) as other:
             try:
                 schema.check(other, self.path)
+                self._check_index(other)
             except schema.NotALogDatabase as exc:
                 raise SinkError(str(exc)) from exc
 

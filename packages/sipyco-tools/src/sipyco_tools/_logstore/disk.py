@@ -1,4 +1,4 @@
-"""What the system has to say of a file, where SQLite does not tell. No databases here."""
+"""What the system knows of a file, where SQLite does not tell. No databases here."""
 
 from __future__ import annotations
 
