@@ -195,6 +195,40 @@ def test_a_forwarder_that_is_closed_is_done_with(port: int) -> None:
         assert forwarders() == []
 
 
+def test_levels_are_given_back_when_the_last_one_is_closed(
+    port: int, root: logging.Logger
+) -> None:
+    handler = logging.NullHandler()
+    root.addHandler(handler)
+    first = forward_logs(HOST, port, level=logging.INFO)
+    second = forward_logs("localhost", port, level=logging.DEBUG)
+    assert root.level == logging.DEBUG
+    second.close()
+    second.close()
+    assert (root.level, len(handler.filters)) == (logging.INFO, 1)
+    asyncio.run(first.stop())
+    assert (root.level, handler.filters) == (logging.WARNING, [])
+
+
+@pytest.mark.parametrize(
+    "configure",
+    [
+        "logging.basicConfig(force=True)\n",
+        "import logging.config\nlogging.config.dictConfig({'version': 1})\n",
+    ],
+)
+def test_logging_that_is_configured_anew_is_said_to_end_it(configure: str, port: int) -> None:
+    text = (
+        "logging was configured anew: call forward_logs after that; log messages are no longer "
+        f"sent to 127.0.0.1 port {port}"
+    )
+    with recorded() as records:
+        said = run_program(HEAD + CALL + configure + configure + CALL + LOG, port)
+        assert [line for line in said.splitlines() if "anew" in line] == [text]
+        until(lambda: len(records) == 2)
+    assert records == SENT
+
+
 def test_with_tls() -> None:
     with running_server(Server, **paths_of("server", "client")) as port, recorded() as records:
         forward_logs(HOST, port, **paths_of("client", "server"))  # type: ignore[arg-type]

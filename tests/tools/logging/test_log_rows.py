@@ -38,7 +38,7 @@ def test_a_record_of_this_program_with_its_traceback() -> None:
     assert made.message.endswith("\nZeroDivisionError: why")
 
 
-@pytest.mark.parametrize("created", [math.nan, math.inf, -1.0, 1e15])
+@pytest.mark.parametrize("created", [math.nan, math.inf, -1.0, 1e15, 253402300799.0])
 def test_a_time_that_is_none_becomes_that_of_arrival(created: float) -> None:
     made = row_of(record(created=created), 5.0)
     assert (made.created, made.time_of_arrival) == (5.0, True)

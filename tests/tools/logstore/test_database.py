@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -465,6 +466,48 @@ def test_the_journal_of_a_file_that_was_removed_belongs_to_nobody(
 
 
 @POSIX
+@pytest.mark.parametrize("suffixes", [["-wal"], ["-shm"], ["-wal", "-shm"]])
+def test_a_journal_that_is_removed_costs_nothing(
+    path: Path, opened: LogDatabase, suffixes: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    opened.write(rows(1, 10))
+    for suffix in suffixes:
+        Path(f"{path}{suffix}").unlink()
+    opened.write([row(11)])
+    opened.write([row(12)])
+    assert stored(path) == list(range(1, 13))  # as others read it, while it is written
+    assert is_whole(path)
+    assert caplog.messages == [f"the journal of the database {path} was removed: making a new one"]
+
+
+@POSIX
+def test_what_others_cannot_read_is_found_out(
+    path: Path,
+    opened: LogDatabase,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has in memory what is spoiled in the file, and would not notice before it ends."""
+    monkeypatch.setattr(database_module, "_SYNC_INTERVAL", 0.0)
+    opened.write([row(1)])
+    opened.tend()
+    [(page, size)] = select(
+        path, "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size "
+        "WHERE name = 'text_1_config'"
+    )  # fmt: skip
+    with open(path, "rb+") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xaa" * size)
+    opened.write([row(2)])
+    opened.tend()
+    opened.write([row(3)])
+    assert stored(path) == [3.0]
+    assert is_whole(path)
+    assert len(caplog.messages) == 1
+    assert "is damaged" in caplog.messages[0]
+
+
+@POSIX
 def test_a_file_that_is_replaced_by_something_else_is_not_written(
     path: Path, opened: LogDatabase
 ) -> None:
@@ -474,6 +517,26 @@ def test_a_file_that_is_replaced_by_something_else_is_not_written(
         connection.execute("CREATE TABLE results (x)")
     with pytest.raises(SinkError, match="is a database of something else than logs"):
         opened.write([row(2)])
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.getuid() != 0, reason="only root can become somebody else"
+)
+def test_a_file_that_may_only_be_read_is_refused_at_once() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "logs.db"
+        with closing(LogDatabase(path, GB)) as database:
+            database.open()
+        Path(name).chmod(0o777)
+
+        def as_nobody() -> str:
+            os.setgid(65534)
+            os.setuid(65534)
+            with pytest.raises(SinkError) as raised:
+                LogDatabase(path, GB).open()
+            return str(raised.value)
+
+        assert in_child(as_nobody) == "attempt to write a readonly database"
 
 
 @POSIX

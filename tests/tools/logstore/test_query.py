@@ -106,6 +106,34 @@ def test_the_index_knows_beginnings_of_words_and_letters_without_their_marks(
     assert found(connection, Filter(words=("ocked",)), False) == [1]
 
 
+@pytest.mark.parametrize("word", ["激光", "激光器打开", "🔬", "เลเซอร์"])
+def test_words_of_scripts_without_spaces_are_found_within_others(word: str) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        texts = ["请把激光器打开", "on 🔬🔬", "เปิดเลเซอร์", "laser"]
+        fill(connection, [Row(1.0, 1.0, False, "s", 20, "l", text) for text in texts])
+        expected = [number for number, text in enumerate(texts, 1) if word in text]
+        assert len(expected) == 1
+        assert found(connection, Filter(words=(word,)), True) == expected
+    finally:
+        connection.close()
+
+
+def test_bytes_that_are_no_utf_8_are_looked_for_as_they_are_stored(full_text: bool) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        fill(connection, [Row(1.0, 1.0, False, r"a\udcff", 20, r"b\udcff", r"c\udcff")])
+        for wanted in (
+            Filter(sources=("a\udcff",)),
+            Filter(sources=("a\udcff*",)),
+            Filter(loggers=("b\udcff",)),
+            Filter(words=("c\udcff",)),
+        ):
+            assert found(connection, wanted, full_text) == [1]
+    finally:
+        connection.close()
+
+
 WORDS = st.text(alphabet="ab\"'*%_\\^(){}:-+.,; ANDORTé\n\0", min_size=1, max_size=12) | st.text(
     min_size=1, max_size=12
 )

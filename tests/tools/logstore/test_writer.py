@@ -261,6 +261,20 @@ def test_a_thread_that_cannot_be_started_is_tried_again(
     assert sink.rows == [row(0), row(1)]
 
 
+def test_what_came_when_no_thread_could_be_started_is_written_in_the_end(
+    sink: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    writer = QueuedWriter(sink)
+    writer.put(row(1))
+    writer.put(row(2))
+    assert writer.close(DEADLINE) == 0
+    assert (sink.rows, sink.closed) == ([row(1), row(2)], 1)
+
+
 def test_it_is_tended_now_and_then(sink: Memory, caplog: pytest.LogCaptureFixture) -> None:
     sink.tend_error = ZeroDivisionError()
     writer = QueuedWriter(sink)

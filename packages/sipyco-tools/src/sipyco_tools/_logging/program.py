@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+import sys
+from types import FrameType
+from typing import Any, Final
 
 from sipyco_rpc.net.tls import SimpleSSLConfig
+from sipyco_rpc.support.notices import say
 from sipyco_rpc.support.validation import checked_port
 from sipyco_tools._cli.arguments import LOG_PORT
 from sipyco_tools._logging.forwarder import LogForwarder, only_forwarders_listen
 from sipyco_tools._logging.records import SourceFilter
 from sipyco_tools._logging.text import safe_name
+
+_CONFIGURE: Final = {("logging", "basicConfig"), ("logging.config", "_clearExistingHandlers")}
+_UNSENT: Final = "call forward_logs after that; log messages are no longer sent to"
+_DEPTH: Final = 5  # frames: here, `close`, and who has called that
 
 
 def forward_logs(
@@ -113,18 +120,42 @@ class _ProgramForwarder(LogForwarder):
         return passed
 
     def close(self) -> None:
-        logging.getLogger().removeHandler(self)
+        if self in logging.getLogger().handlers or self._thread is not None:
+            if _is_configured_anew():
+                say(f"logging was configured anew: {_UNSENT} {self._where}", sys.stderr)
+            self._leave_root()
         super().close()
 
     async def stop(self) -> None:
-        logging.getLogger().removeHandler(self)
+        self._leave_root()
         await super().stop()
+
+    def _leave_root(self) -> None:
+        root, (former, lowered) = logging.getLogger(), _lowered
+        root.removeHandler(self)
+        if root.level == lowered:
+            set_levels(former)
 
     def _in_child(self, reason: str) -> None:
         try:
             self._start_thread()
         except RuntimeError:  # no thread can be started any more
             super()._in_child(reason)
+
+
+def _is_configured_anew() -> bool:
+    """Tell whether `dictConfig`, `fileConfig` or `basicConfig(force=True)` closes a handler.
+
+    They do it as the end of a program does, and tell nobody.
+    """
+    frame: FrameType | None = sys._getframe()
+    for _ in range(_DEPTH):
+        if frame is None:
+            break
+        if (frame.f_globals.get("__name__"), frame.f_code.co_name) in _CONFIGURE:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _program_forwarders() -> list[_ProgramForwarder]:

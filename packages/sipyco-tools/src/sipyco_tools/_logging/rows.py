@@ -72,14 +72,14 @@ def row_of(record: logging.LogRecord, received: float, source: str = "") -> Row:
         created,
         received,
         arrival,
-        _storable(str(getattr(record, "source", source))),
+        storable(str(getattr(record, "source", source))),
         max(0, min(level, _MAX_LEVEL)),
-        _storable(str(record.name)),
-        _storable(_message_formatter.format(record)),
+        storable(str(record.name)),
+        storable(_message_formatter.format(record)),
     )
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Escape NUL, behind which SQLite finds nothing, and what cannot be written as UTF-8."""
     text = text.replace("\0", r"\x00")
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

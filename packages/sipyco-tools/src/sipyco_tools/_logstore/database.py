@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 from sipyco_tools._limits import MAX_DAMAGED
 from sipyco_tools._logging.rows import Row
 from sipyco_tools._logstore import schema
-from sipyco_tools._logstore.disk import cause_of
+from sipyco_tools._logstore.disk import Identity, cause_of, identity
 from sipyco_tools._logstore.pruning import prune
 from sipyco_tools._logstore.writer import SinkError
 
@@ -53,7 +53,7 @@ class LogDatabase:
         self._max_size = max_size
         self._max_age = max_age
         self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None  # what the path led to when it was opened
+        self._files: tuple[Identity, ...] = ()  # what the paths led to when it was opened
         self._synced = time.monotonic()
         self._unsynced = False  # whether there are rows that a loss of power would take
 
@@ -123,14 +123,20 @@ class LogDatabase:
                 "this Python's SQLite has no full-text search (FTS5): sipyco_logs will look "
                 "through the texts one by one"
             )
-        status = os.stat(self.path)
-        self._file = status.st_dev, status.st_ino
+        # One that can only be read is refused now, and not when something comes.
+        connection.execute("DELETE FROM log WHERE 0")
+        self._files = self._identities()
+
+    def _identities(self) -> tuple[Identity, ...]:
+        """Tell which files are there: the database, its journal, and what readers share."""
+        return tuple(map(identity, (str(self.path), f"{self.path}-wal", f"{self.path}-shm")))
 
     def _look_from_outside(self) -> None:
-        """Look whether others can open it: this connection does not read the first page again."""
+        """Look whether others can read it: this connection does not read its pages again."""
         with closing(sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT)) as other:
             try:
                 schema.check(other, self.path)
+                self._check_index(other)
             except schema.NotALogDatabase as exc:
                 raise SinkError(str(exc)) from exc
 
@@ -151,17 +157,19 @@ class LogDatabase:
             self._give_up(exc)
 
     def _look_for_file(self) -> None:
-        """Notice a file that was removed or replaced: SQLite would write what nobody finds."""
+        """Notice a file that was removed or replaced: SQLite would write what nobody finds.
+
+        Of a journal that somebody has removed, too, it has all until it is let go of.
+        """
         if self._connection is not None:
-            try:
-                status = os.stat(self.path)
-                found = status.st_dev, status.st_ino
-            except OSError:
-                found = None
-            if found == self._file:
+            found = self._identities()
+            if found == self._files:
                 return
-            self._leave_file(removed=found is None)
-            logger.warning("%s was removed or replaced: beginning it anew", self.what)
+            self._leave_file(removed=found[0] is None)
+            if found[0] == self._files[0]:
+                logger.warning("the journal of %s was removed: making a new one", self.what)
+            else:
+                logger.warning("%s was removed or replaced: beginning it anew", self.what)
         try:
             self.open()
         except schema.NotALogDatabase as exc:

@@ -1,4 +1,4 @@
-"""What the system has to say of a file, where SQLite does not tell. No databases here."""
+"""What the system knows of a file, where SQLite does not tell. No databases here."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import errno
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+Identity: TypeAlias = tuple[int, int] | None
 
 _ROOM: Final = 64 * 1024  # bytes; beside the database SQLite needs half of it, to read it even
 _VAGUE: Final = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
+
+
+def identity(path: str) -> Identity:
+    """Tell which file is at a path now; None if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def cause_of(exc: Exception, path: Path) -> Exception:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from sipyco_tools._logstore.rows import storable
+
+# Thai, Lao, Burmese, Khmer, and from there on Chinese, Japanese, and symbols.
+_WITHOUT_SPACES: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0010ffff]")
 _WARNING: Final = logging.WARNING  # from here on the database has an index
 
 
@@ -55,6 +60,12 @@ def condition(wanted: Filter, indexes: Sequence[str]) -> Condition:
         wanted: which ones.
         indexes: the names of the indexes of texts; without any, texts are looked through.
     """
+    # A byte of the command line that is no UTF-8 is a character that SQLite does not take.
+    wanted = wanted._replace(
+        sources=tuple(map(storable, wanted.sources)),
+        loggers=tuple(map(storable, wanted.loggers)),
+        words=tuple(map(storable, wanted.words)),
+    )
     parts = list(_parts(wanted, indexes)) or [Condition("1")]
     return Condition(
         " AND ".join(f"({part.sql})" for part in parts),
@@ -75,7 +86,7 @@ def _parts(wanted: Filter, indexes: Sequence[str]) -> Iterator[Condition]:
         yield _any_of(_source(name) for name in wanted.sources)
     if wanted.loggers:
         yield _any_of(_logger(name) for name in wanted.loggers)
-    indexed = [word for word in wanted.words if indexes and _has_letters(word)]
+    indexed = [word for word in wanted.words if indexes and _is_indexed(word)]
     if indexed:
         found = [f"SELECT rowid FROM {index} WHERE {index} MATCH ?" for index in indexes]  # noqa: S608
         sql = f"id IN ({' UNION ALL '.join(found)})"
@@ -113,9 +124,12 @@ def _contains(word: str) -> Condition:
     )
 
 
-def _has_letters(word: str) -> bool:
-    """Tell whether a word has anything that is in an index of texts."""
-    return any(character.isalnum() for character in word)
+def _is_indexed(word: str) -> bool:
+    """Tell whether an index of texts has a word: it needs letters, of a script with spaces.
+
+    The index takes all between two spaces for one word, and finds beginnings of words only.
+    """
+    return any(map(str.isalnum, word)) and not _WITHOUT_SPACES.search(word)
 
 
 def match_text(words: Iterable[str]) -> str:

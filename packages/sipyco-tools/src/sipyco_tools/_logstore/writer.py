@@ -159,7 +159,7 @@ class QueuedWriter:
         if thread is not None:
             thread.join(timeout)
         else:
-            self._sink.close()
+            self._run()  # what came when no thread could be started, as at the end of a program
         with self._changed:
             return self._lost + len(self._rows) + self._writing
 
