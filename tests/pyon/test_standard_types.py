@@ -79,6 +79,7 @@ others = (
 ).filter(lambda value: value is not named)
 
 
+@pytest.mark.one_python
 @given(
     st.recursive(
         hashable | others,

@@ -191,7 +191,7 @@ def test_what_a_timeout_leaves_behind_says_what_to_do() -> None:
     release = threading.Event()
     with scripted_server(play) as port, Client(HOST, port, timeout=0.2) as client:
         with pytest.raises(TimeoutError):
-            client.f("x" * 50_000_000)
+            client.f("x" * 16_000_000)  # more than two buffers take
         error = error_of(client.g)
         release.set()
         assert "a request was sent in part (make a new `Client`" in str(error)

@@ -19,7 +19,8 @@ from weakref import ref
 
 import pytest
 
-from sipyco_rpc._client.blocking import connector
+from sipyco_rpc._client.blocking import connector, transport
+from sipyco_rpc.net.connect import Selector
 from sipyco_rpc.pc_rpc import (
     AutoTarget,
     Client,
@@ -195,6 +196,21 @@ def test_a_call_is_not_sent_into_a_connection_that_has_ended() -> None:
     assert [len(lines) for lines in connections] == [2, 2]
     assert connections[0][1] == b""
     assert b'"g"' in connections[1][0]
+
+
+def test_looking_for_an_end_takes_no_selector_of_its_own_for_each_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    def selector() -> Any:
+        made.append(Selector())
+        return made[-1]
+
+    monkeypatch.setattr(transport, "Selector", selector)
+    with rpc_server({"t": Target()}) as port, Client(HOST, port, reconnect=DEADLINE) as client:
+        assert [client.echo(number) for number in range(10)] == list(range(10))
+    assert len(made) == 1
 
 
 def test_a_connection_that_a_timeout_had_to_close_is_made_again() -> None:

@@ -607,9 +607,9 @@ def test_a_server_that_hangs_up_again_and_again_is_not_flooded() -> None:
         peer.socket.shutdown(socket.SHUT_RDWR)
 
     async def main() -> None:
-        async with AsyncioClient(reconnect=0.5) as client:
+        async with AsyncioClient(reconnect=0.3) as client:
             await client.connect_rpc(HOST, port)
-            for _ in range(5):
+            for _ in range(4):
                 with pytest.raises(ConnectionLost):
                     await client.f()
 

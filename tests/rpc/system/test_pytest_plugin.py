@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = """\
 import os, sys
 
@@ -47,6 +49,7 @@ def test_one_that_ends_is_an_error_that_shows_its_output(start_driver):
 """
 
 
+@pytest.mark.slow
 def test_the_fixture_starts_drivers_and_stops_them(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["sipyco_rpc.pytest_plugin"]\n')
     (tmp_path / "test_driver.py").write_text(TESTS)

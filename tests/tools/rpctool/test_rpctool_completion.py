@@ -128,6 +128,7 @@ def script(shell: str) -> str:
     return done.stdout
 
 
+@pytest.mark.one_python
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 @pytest.mark.parametrize(
     ("line", "found"),
@@ -160,6 +161,7 @@ complete -p sipyco_rpctool
     assert registered == "complete -o default -F _sipyco_rpctool sipyco_rpctool"
 
 
+@pytest.mark.one_python
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
 def test_fish_completes(port: int, environment: dict[str, str]) -> None:
     program = f"{script('fish')}\ncomplete -C 'sipyco_rpctool {HOST} {port} call -t lda set_'"
@@ -173,6 +175,7 @@ def test_fish_completes(port: int, environment: dict[str, str]) -> None:
     assert (done.stdout, done.stderr) == ("set_attenuation\n", "")
 
 
+@pytest.mark.one_python
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
 def test_zsh_completes(port: int, environment: dict[str, str]) -> None:
     # What the completion system would call it with; it runs in its line editor only.

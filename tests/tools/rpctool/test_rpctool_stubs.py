@@ -82,6 +82,7 @@ async def main(client: AsyncioClient) -> None:
 """
 
 
+@pytest.mark.one_python
 @pytest.mark.parametrize(
     ("checker", "options"),
     [

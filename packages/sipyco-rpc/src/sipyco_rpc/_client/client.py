@@ -11,7 +11,6 @@ from sipyco_rpc._client.remote_method import (
     is_own,
     no_attribute,
 )
-from sipyco_rpc._client.status import ASKING, PING, ask_status, ping
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import client_ssl_context
@@ -188,6 +187,8 @@ class Client(RemoteTarget):
         Raises:
             IncompatibleServer: it is of an older version, or its status is switched off.
         """
+        from sipyco_rpc._client.status import ASKING, ask_status
+
         return self.__selected().ask(ASKING, ask_status)
 
     def ping_rpc(self) -> float:
@@ -199,6 +200,8 @@ class Client(RemoteTarget):
         Returns:
             Seconds.
         """
+        from sipyco_rpc._client.status import PING, ping
+
         return self.__selected().ask(PING, ping)
 
     def __selected(self) -> BlockingConnection | LastingConnection:

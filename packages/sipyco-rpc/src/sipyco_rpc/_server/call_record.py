@@ -101,6 +101,19 @@ class CallRecord:
         is_call: it is the call of a method, which may return a generator.
     """
 
+    __slots__ = (
+        "_calls",
+        "_client",
+        "_counts",
+        "_ended",
+        "_generator",
+        "_request",
+        "_running_since",
+        "_since",
+        "is_call",
+        "name",
+    )
+
     def __init__(
         self,
         calls: TargetCalls,
@@ -110,11 +123,11 @@ class CallRecord:
     ) -> None:
         self._calls = calls
         self._request: CallRequest | GetPropertyRequest | SetPropertyRequest | str = request
-        self.is_call = isinstance(request, CallRequest)
+        self.is_call = type(request) is CallRequest
         self.name = request.name
         self._client = client
-        self._counts = calls[request.name]
-        self._counts.calls += 1
+        self._counts = counts = calls[request.name]
+        counts.calls += 1
         self._running_since = running_since
         self._since = perf_counter() if running_since is None else running_since
         self._generator = False
@@ -124,13 +137,15 @@ class CallRecord:
     def run(self) -> None:
         """It has its lock, and runs from now on."""
         self._running_since = perf_counter()
-        self._calls.under_way[self] = None
+        if self._ended:  # a generator cleans up
+            self._calls.under_way[self] = None
 
     def pause(self) -> None:
         """It does not run any more; of a generator, a step has ended."""
-        if self._running_since is not None:
-            self._counts.ran(perf_counter() - self._running_since)
+        since = self._running_since
+        if since is not None:
             self._running_since = None
+            self._counts.ran(perf_counter() - since)
         if self._ended:
             self._calls.under_way.pop(self, None)
 
@@ -148,10 +163,11 @@ class CallRecord:
         if self._ended:
             return
         self._ended = True
-        if isinstance(exc, asyncio.CancelledError):
-            self._counts.cancelled += 1
-        elif exc is not None:
-            self._counts.errors += 1
+        if exc is not None:
+            if isinstance(exc, asyncio.CancelledError):
+                self._counts.cancelled += 1
+            else:
+                self._counts.errors += 1
         if self._running_since is None:
             self._calls.under_way.pop(self, None)
 
