@@ -20,17 +20,20 @@ class _At(Server):
 
 
 @contextmanager
-def server_at(port: int, targets: dict[str, Any], **start: Any) -> Iterator[int]:
+def server_at(
+    port: int, targets: dict[str, Any], properties: Any = False, **start: Any
+) -> Iterator[int]:
     """Run an RPC server at a port.
 
     Args:
         port: where.
         targets: what it serves.
+        properties: which of their attributes are, too.
         **start: more arguments of its `start`.
     """
 
     def make() -> Server:
-        server = _At(targets)
+        server = _At(targets, properties=properties)
         server.port = port
         return server
 

@@ -109,7 +109,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=as_installed(),
+            env=as_installed(measured=True),
         )
         until(lambda: self.port_file.exists() or self.process.poll() is not None)
         self.port = int(self.port_file.read_text())
