@@ -16,6 +16,7 @@ import pytest
 
 from sipyco_rpc.net import signal_watch
 from sipyco_rpc.net.signal_watch import SignalWatch
+from support.forks import fork
 from support.peers import DEADLINE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no signals can be sent there")
@@ -146,7 +147,7 @@ def test_it_does_without_what_is_not_there(lacking: str, monkeypatch: pytest.Mon
 def test_the_child_of_a_fork_has_signals_of_its_own() -> None:
     with watching() as watch:
         watch.pause()
-        child = os.fork()
+        child = fork()
         if child == 0:
             watch.abandon()
             signal.raise_signal(signal.SIGUSR2)
