@@ -12,12 +12,18 @@ import re
 _SLOW = re.compile(r"Executing <.* took [0-9.]+ seconds$")
 
 # What development adds to a program: it takes memory and time, which some tests are about.
-_ADDED = ("PYTHONDEVMODE", "PYTHONWARNINGS", "COVERAGE_PROCESS_CONFIG")
+_ADDED = ("PYTHONDEVMODE", "PYTHONWARNINGS")
+_MEASUREMENT = ("COVERAGE_PROCESS_CONFIG",)
 
 
-def as_installed() -> dict[str, str]:
-    """Give the environment of a program that runs as it does in a laboratory."""
-    return {name: value for name, value in os.environ.items() if name not in _ADDED}
+def as_installed(*, measured: bool = False) -> dict[str, str]:
+    """Give the environment of a program that runs as it does in a laboratory.
+
+    Args:
+        measured: its coverage is measured all the same, if that of its parent is.
+    """
+    left_out = _ADDED if measured else _ADDED + _MEASUREMENT
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 def without_durations(errors: str) -> str:

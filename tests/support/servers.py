@@ -21,19 +21,19 @@ class _At(Server):
 
 @contextmanager
 def server_at(
-    port: int, targets: dict[str, Any], offering: Any = False, **start: Any
+    port: int, targets: dict[str, Any], properties: Any = False, **start: Any
 ) -> Iterator[int]:
     """Run an RPC server at a port.
 
     Args:
         port: where.
         targets: what it serves.
-        offering: its `properties`.
+        properties: which of their attributes are, too.
         **start: more arguments of its `start`.
     """
 
     def make() -> Server:
-        server = _At(targets, properties=offering)
+        server = _At(targets, properties=properties)
         server.port = port
         return server
 

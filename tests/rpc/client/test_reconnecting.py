@@ -20,6 +20,7 @@ from weakref import ref
 import pytest
 
 from sipyco_rpc._client.blocking import connector, transport
+from sipyco_rpc._client.blocking.connection import BlockingConnection
 from sipyco_rpc.net.connect import Selector
 from sipyco_rpc.pc_rpc import (
     AutoTarget,
@@ -290,6 +291,56 @@ def test_close_rpc_ends_the_waiting_of_all_threads() -> None:
     assert errors == [f"call of `t.echo`: {where} was closed by this program"] * 3
 
 
+def test_a_call_that_finds_a_lost_connection_as_close_rpc_is_called_says_so() -> None:
+    port = free_port()
+    with server_at(port, {"t": Target()}):
+        client = Client(HOST, port, reconnect=1000)
+
+    def call(connection: BlockingConnection) -> Any:
+        try:
+            return connection.call("echo", (1,), {})
+        finally:
+            client.close_rpc()  # as another thread does
+
+    with pytest.raises(ConnectionLost, match=r"was closed by this program$") as caught:
+        vars(client)["_Client__connection"].ask("call of `t.echo`", call)
+    assert not caught.value.sent
+
+
+def test_properties_wait_for_a_server_that_comes_back() -> None:
+    class Supply:
+        voltage = 1.5
+
+    port = free_port()
+    with server_at(port, {"supply": Supply()}, properties={"supply": ["voltage"]}):
+        client = Client(HOST, port, reconnect=DEADLINE)
+    read: list[float] = []
+
+    def use() -> None:
+        read.append(client.voltage)
+        client.voltage = 2
+        read.append(client.voltage)
+
+    with client, later(use):
+        until(lambda: waits(client))
+        with server_at(port, {"supply": Supply()}, properties={"supply": ["voltage"]}):
+            until(lambda: len(read) == 2)
+    assert read == [1.5, 2]
+
+
+def test_while_the_server_is_away_it_is_known_what_there_was() -> None:
+    port = free_port()
+    with server_at(port, {"t": Target()}):
+        client = Client(HOST, port, reconnect=0.01)
+        said = repr(client.echo)
+    with client:
+        with pytest.raises(ConnectionLost):
+            client.echo(1)
+        assert repr(client.echo) == said
+        assert client.get_local_host() == HOST
+        assert client.get_selected_target() == "t"
+
+
 def test_close_rpc_ends_an_attempt_to_reach_a_host_that_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -365,7 +416,7 @@ def test_a_method_of_before_does_not_hide_what_is_a_property_now() -> None:
         client = Client(HOST, port, reconnect=DEADLINE)
         look = client.look
         assert look() == 7
-    with client, server_at(port, {"t": Looked()}, offering=True):
+    with client, server_at(port, {"t": Looked()}, properties=True):
         with pytest.raises(AttributeError, match="`t` has no method `look`"):
             look()
         assert client.look == 8

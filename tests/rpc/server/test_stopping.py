@@ -112,7 +112,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=as_installed(),
+            env=as_installed(measured=True),
         )
         until(lambda: self.port_file.exists() or self.process.poll() is not None)
         self.port = int(self.port_file.read_text())
@@ -385,7 +385,7 @@ def test_a_program_without_threads_is_not_warned_of_forks_beside_threads(tmp_pat
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=as_installed(),
+        env=as_installed(measured=True),
     )
     try:
         until(lambda: path.exists() or process.poll() is not None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +79,7 @@ def test_a_line_is_shown_once_and_never_on_stdout(name: str) -> None:
         [sys.executable, "-c", PROGRAM.format(setup=setup)],
         capture_output=True,
         text=True,
-        env=as_installed(),
+        env=as_installed(measured=True),
         check=True,
     )
     assert (ended.stdout, ended.stderr) == ("", expected)
@@ -99,6 +102,31 @@ def test_it_is_a_record_of_the_place_that_announces(caplog: pytest.LogCaptureFix
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (logging.INFO, "serving lda")
     assert record.filename == "test_notices.py"
+
+
+def test_a_line_passes_by_the_buffer_that_a_signal_has_interrupted(tmp_path: Path) -> None:
+    class Interrupted(io.FileIO):
+        """Has a signal as it writes: the lock of the buffer above it is taken then."""
+
+        def write(self, data: Any) -> int:
+            if not handled:
+                handled.append(True)
+                notices.say("waiting", file)
+            return super().write(data)
+
+    handled: list[bool] = []
+    with Interrupted(tmp_path / "stderr", "w") as raw:
+        file = io.TextIOWrapper(io.BufferedWriter(raw))
+        notices.say("serving", file)
+        assert handled
+        assert (tmp_path / "stderr").read_text().startswith("waiting\nserving\n")
+
+
+@pytest.mark.parametrize("file", [None, io.StringIO()])
+def test_where_nobody_reads_a_line_is_no_error(file: io.StringIO | None) -> None:
+    if file is not None:
+        file.close()
+    notices.say("waiting", file)
 
 
 def test_a_python_without_a_last_resort_shows_nothing(

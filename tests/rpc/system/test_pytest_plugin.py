@@ -59,7 +59,7 @@ def test_the_fixture_starts_drivers_and_stops_them(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert "1 failed, 2 passed" in run.stdout, run.stdout + run.stderr

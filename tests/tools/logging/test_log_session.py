@@ -60,6 +60,7 @@ def test_a_session_however_its_bytes_arrive(step: int) -> None:
     ("said", "reason", "line"),
     [
         (b"GET / HTTP", "unknown banner", "GET / HTTP"),
+        (b"\x16\x03\x01\x02\x00", "received a TLS handshake, where this server uses no TLS", ""),
         (b"ARTIQ logging\nnocolon\n", "improperly formatted message", "nocolon"),
         (b"ARTIQ logging\ns:INFO:n:\xff\n", "not UTF-8", "s:INFO:n:\\xff"),
         (

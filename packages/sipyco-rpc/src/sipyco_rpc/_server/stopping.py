@@ -201,8 +201,8 @@ class ProgramSignals(SignalHandler):
         """Have the handler called once more, and what the main thread waits for interrupted."""
         if hasattr(signal, "pthread_kill") and self._main is not None:
             signal.pthread_kill(self._main, number)
-        else:
-            signal.raise_signal(number)  # Windows
+        else:  # pragma: elsewhere (Windows)
+            signal.raise_signal(number)
 
     def _running(self) -> str | None:
         """Describe what the main thread does."""

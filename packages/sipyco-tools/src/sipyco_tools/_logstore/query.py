@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from sipyco_tools._logstore.rows import storable
+from sipyco_tools._logging.rows import storable
 
 # Thai, Lao, Burmese, Khmer, and from there on Chinese, Japanese, and symbols.
 _WITHOUT_SPACES: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0010ffff]")

@@ -159,10 +159,10 @@ class LastingConnection(Connector):
 
     def _check_unsent(self, connection: RequestChannel, exc: BaseException) -> None:
         """Note the end of a connection; raise the error unless nothing was sent."""
-        if connection.transport.closed is not None and not self._closed:
-            self._note_end(connection)
-        else:
+        if connection.transport.closed is None:
             raise exc
+        if not self._closed:  # or its end would be that of the client, which is said elsewhere
+            self._note_end(connection)
         if not isinstance(exc, ConnectionLost) or exc.sent:
             raise exc
 
