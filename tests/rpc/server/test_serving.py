@@ -341,6 +341,8 @@ def test_a_callback_that_is_awaited_is_cancelled_when_the_server_is_to_end(loop:
 
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
+
+
 def test_a_callback_that_waits_is_cancelled_when_the_server_is_to_end() -> None:
     ended: list[bool] = []
 

@@ -30,6 +30,7 @@ def log_anyway(logger: logging.Logger, level: int, message: str, *args: object) 
     except Exception as exc:  # noqa: BLE001  (a handler is the program's own)
         _say_failed(message % args, exc)
 
+
 _PATIENCE: Final = 1.0  # seconds; somebody who reads slowly has read something by then
 
 
