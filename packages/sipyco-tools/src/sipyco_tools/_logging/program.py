@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import sys
 from types import FrameType
@@ -148,7 +149,7 @@ def _is_configured_anew() -> bool:
 
     They do it as the end of a program does, and tell nobody.
     """
-    frame: FrameType | None = sys._getframe()
+    frame: FrameType | None = inspect.currentframe()
     for _ in range(_DEPTH):
         if frame is None:
             break
