@@ -126,12 +126,14 @@ def no_such_host(*arguments: object, **options: object) -> None:
 @pytest.mark.slow
 def test_its_own_tests_pass_and_its_types_are_sound(tmp_path: Path) -> None:
     create_driver("ion_pump", tmp_path, 3253)
-    # As in an environment in which it is installed; the service is a process of its own.
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
-    for command in (
-        ["pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
-        ["mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "-p", "ion_pump"],
+    for command, path in (
+        (["pytest", "-q", "-p", "no:cacheprovider", "-W", "error"], ""),  # no installation
+        (
+            ["mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "-p", "ion_pump"],
+            str(tmp_path / "src"),
+        ),
     ):
+        environment = {**os.environ, "PYTHONPATH": path}
         run = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=tmp_path,
