@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,14 @@ def test_a_certificate_that_is_not_there() -> None:
     status, out, err = run(LOOP, HOST, 0, "nowhere.pem", "nowhere.key", "nowhere.pem")
     assert (status, out) == (1, "")
     assert err == "-c: No such file or directory: our certificate (local_cert): nowhere.pem\n"
+
+
+def test_a_port_file_that_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "port"
+    status, out, err = run(LOOP.replace("**names", f"port_file={str(path)!r}"), HOST, 0)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith("-c: cannot write the port file: No such file or direc")
+    assert "Traceback" not in err
 
 
 def test_an_address_that_is_another_computers() -> None:

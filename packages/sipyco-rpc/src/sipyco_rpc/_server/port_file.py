@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sipyco_pyon.files import read_text, replace_text
+from sipyco_rpc.support.one_line import in_one_line
 
 # The files that there are, with their contents, for when the process is ended at once.
 _written: Final[dict[str, str]] = {}
@@ -28,7 +29,11 @@ def port_file(path: str | os.PathLike[str] | None, port: int) -> Iterator[None]:
         yield
         return
     path, text, process = os.path.abspath(path), f"{port}\n", os.getpid()
-    replace_text(path, text)
+    try:
+        replace_text(path, text)
+    except OSError as exc:
+        reason = f"cannot write the port file: {exc.strerror}"
+        raise in_one_line(OSError(exc.errno, reason, path)) from exc
     _written[path] = text
     try:
         yield
