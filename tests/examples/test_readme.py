@@ -45,7 +45,7 @@ def test_the_first_service_answers_a_script_and_a_shell(
 ) -> None:
     port = free_port()
     service, script = blocks("python", port)[:2]
-    listing, call = (
+    listing, call, status = (
         line for text in blocks("sh", port) for line in text.splitlines() if HOST in line
     )
     with subprocess.Popen([sys.executable, "-c", service]) as process:
@@ -56,8 +56,9 @@ def test_the_first_service_answers_a_script_and_a_shell(
             for line, shown in (
                 (listing, "take(self, height, width)\n"),
                 (call, "array([[0, 1, 2],\n       [3, 4, 5]])\n"),
+                (status, f"{HOST} port {port}\n"),
             ):
-                monkeypatch.setattr(sys, "argv", shlex.split(line))
+                monkeypatch.setattr(sys, "argv", shlex.split(line, comments=True))
                 sipyco_rpctool.main()
                 assert capsys.readouterr().out.startswith(shown)
             with Client(HOST, port) as camera:

@@ -104,6 +104,14 @@ def test_the_place_is_told(value: Any, place: str, module: ModuleType) -> None:
     assert place_of(value, module, pretty=True) == place
 
 
+def test_a_value_that_is_shown_in_lines_is_told_in_one() -> None:
+    class Lines:
+        def __repr__(self) -> str:
+            return "Lines(1,\n      2)"
+
+    assert error_of([Lines()]).startswith("`Lines(1, 2)`: Object of type `Lines` is not PYON enc")
+
+
 def test_the_text_begins_as_it_always_has() -> None:
     assert error_of([1, IT]).startswith(
         "`<Opaque>`: Object of type `Opaque` is not PYON encodable"

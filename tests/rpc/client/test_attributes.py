@@ -6,6 +6,7 @@ import asyncio
 import functools
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -205,6 +206,10 @@ def test_a_traceback_asks_the_server_for_nothing(kind: str) -> None:
 # --- setting -----------------------------------------------------------------------------------
 
 
+def last_shown(exc: AttributeError) -> str:
+    return traceback.format_exception(exc)[-1].replace("Did you mean", "meant")
+
+
 @pytest.mark.parametrize("kind", PLAIN)
 def test_an_attribute_of_a_client_cannot_be_set(kind: Any, port: int) -> None:
     def use(client: Any) -> None:
@@ -218,6 +223,7 @@ def test_an_attribute_of_a_client_cannot_be_set(kind: Any, port: int) -> None:
         assert str(exc) == (
             "`set_voltage` is a method of `psu` and cannot be set: call it, `set_voltage(…)`"
         )
+        assert "meant" not in last_shown(exc)  # it is no mistake in the name
         exc = refused(lambda: setattr(client, "close_rpc", 3))
         assert str(exc) == "`close_rpc` is the client's own, and cannot be set"
         assert "voltage" not in client.__dict__

@@ -150,6 +150,10 @@ def test_what_a_generator_gives_is_printed_item_by_item(port: int) -> None:
     [
         (("call", "-t", "lda", "fail"), 1, "remote exception: ValueError: bad value"),
         (("call", "-t", "lda", "nosuch"), 1, ": AttributeError: `lda` has no method `nosuch`"),
+        (("call", "-t", "lda", "zzzzz"), 1, "; `list-methods` lists them"),
+        (("call", "-t", "lda", "swep"), 1, "; did you mean `sweep`?"),
+        (("call", "-t", "lda", "sweep"), 1, "; signature: sweep("),
+        (("call", "-t", "lda", "echo", "--json=1"), 2, "option --json must stand before METHOD"),
         (
             ("call", "-t", "x", "fail"),
             1,
@@ -195,6 +199,7 @@ def test_nobody_listens() -> None:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert f"connection error: {HOST} port {port}: ConnectionRefusedError: " in done.stderr
+    assert done.stderr.endswith("(is the server running, and is this its port?)\n")
 
 
 def test_json(port: int) -> None:

@@ -52,6 +52,28 @@ def test_a_port_that_is_none_is_quoted(capsys: pytest.CaptureFixture[str]) -> No
     assert "required: PORT" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("status", "::1", "3253"), "the server comes before the action: SERVER PORT status"),
+        (("watch",), "the server comes before the action: SERVER PORT watch"),
+        (("::1:3253", "status"), "expected [::1]:3253 or ::1 3253, got ::1:3253"),
+        (("fe80::1:3253",), "expected [fe80::1]:3253 or fe80::1 3253, got fe80::1:3253"),
+    ],
+)
+def test_words_in_another_order_are_explained(
+    words: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parsed(*words)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: {text}\n")
+
+
+def test_a_computer_may_be_called_as_an_action() -> None:
+    assert parsed("status", "3253", "status")["server"] == "status"
+
+
 def test_an_address_without_a_port_is_one_word() -> None:
     assert split_address("::1") == ["::1"]
     assert split_address("lab") == ["lab"]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import builtins
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from sipyco_tools import sipyco_rpctool
-from sipyco_tools._rpctool import shell
+from sipyco_tools._rpctool import progress, shell
 from sipyco_tools._rpctool.values import UsageError, evaluate, json_text, parse_arguments
-from support.peers import HOST, rpc_server
+from support.peers import DEADLINE, HOST, rpc_server
 
 
 class Lda:
@@ -219,3 +220,30 @@ def test_a_server_that_says_little_is_listed_all_the_same(
     assert out == ""
     assert err.startswith("Traceback (most recent call last):\n")
     assert f"sipyco_rpctool: connection error: {HOST} port {port}: " in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_person_who_waits_is_told(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = threading.Event()
+    texts: list[str] = []
+
+    def show(text: str) -> None:
+        texts.append(text)
+        told.set()
+
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    monkeypatch.setattr(progress, "show_error", show)
+    with progress.waited_for("::1 port 3253"):
+        assert told.wait(DEADLINE if terminal else 0.0) is terminal
+    if terminal:
+        [text] = texts
+        assert text.startswith("waiting for ::1 port 3253 to answer; it may be busy with a method")
+
+
+def test_a_name_that_is_mistyped_at_the_prompt_is_guessed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shell._execute("get_voltge()", {"get_voltage": lambda: 1.0})
+    told = "NameError: name 'get_voltge' is not defined; did you mean `get_voltage`?\n"
+    assert capsys.readouterr().out == told

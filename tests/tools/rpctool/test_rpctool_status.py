@@ -314,3 +314,13 @@ def test_a_terminal_without_rich_or_colours_has_plain_text(
     monkeypatch.setitem(sys.modules, "rich.console", None)
     show_table(["name", "calls"], [["get", 5], [None, 12]], "methods")
     assert terminal.text == 2 * plain
+
+
+def test_a_table_that_is_too_wide_for_the_terminal_is_a_list(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "20")
+    show_table(["client", "target"], [["::1 port 3253", "lda"], ["lab", None]], "connections")
+    assert terminal.text == "connections\n  client ::1 port 3253, target lda\n  client lab\n"

@@ -255,9 +255,10 @@ class Writer(Pieces):
             self._value(replacement, depth + 1)
         else:
             self._refused = (value,)
-            raise TypeError(
-                f"`{safe_repr(value)}`: Object of type `{cls.__name__}` is not PYON encodable"
-            )
+            text = safe_repr(value)
+            if "\n" in text:  # such as an array with a class of its own: an error is one line
+                text = " ".join(text.split())
+            raise TypeError(f"`{text}`: Object of type `{cls.__name__}` is not PYON encodable")
 
     def _tagged(self, name: str, arguments: list[Any], depth: int) -> None:
         self._pieces.append('{"__jsonclass__":["' + name + '",')

@@ -15,7 +15,8 @@ from sipyco_tools._cli import arguments
 from sipyco_tools._cli.output import FAILED, OutputError, run_command, show, show_error
 from sipyco_tools._rpctool.actions import add_actions
 from sipyco_tools._rpctool.command_line import CommandLineParser, add_options
-from sipyco_tools._rpctool.values import UsageError, json_error, remote_notes
+from sipyco_tools._rpctool.progress import waited_for
+from sipyco_tools._rpctool.values import UsageError, advice, json_error, remote_notes
 
 __all__ = ["get_argparser", "main"]
 
@@ -87,7 +88,7 @@ def _report(args: argparse.Namespace, exc: Exception) -> None:
             text = f"connection error: {args.server} port {args.port}: {text}"
     if args.verbose:
         show_error("".join(shown).rstrip("\n"))
-    show_error(f"{_PROGRAM}: {' '.join(text.split())}")
+    show_error(f"{_PROGRAM}: {' '.join(text.split())}{advice(exc)}")
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -100,9 +101,9 @@ def _run(args: argparse.Namespace) -> None:
     if args.feed:
         action(args, config)
         return
-    with Client(
-        args.server, args.port, None, args.timeout, config, max_line=args.max_line
-    ) as client:
+    with waited_for(f"{args.server} port {args.port}"):
+        client = Client(args.server, args.port, None, args.timeout, config, max_line=args.max_line)
+    with client:
         action(client, args)
 
 

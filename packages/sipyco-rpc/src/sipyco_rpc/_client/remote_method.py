@@ -177,6 +177,8 @@ def check_setting(
             return
         target = _target_of(client)
         text = f"`{name}` is a method of {target} and cannot be set: call it, `{name}(…)`"
+        # Without the object: Python would look for another name that may have been meant.
+        raise AttributeError(text, name=name)
     elif derived:
         return
     else:

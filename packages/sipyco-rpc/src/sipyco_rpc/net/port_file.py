@@ -36,7 +36,8 @@ def port_file(path: str | os.PathLike[str] | None, port: int) -> Iterator[None]:
     try:
         replace_text(path, text)
     except OSError as exc:
-        raise in_one_line(OSError(exc.errno, f"{exc.strerror}: the port file", path)) from exc
+        reason = f"cannot write the port file: {exc.strerror}"
+        raise in_one_line(OSError(exc.errno, reason, path)) from exc
     _written.append((path, text))
     try:
         yield

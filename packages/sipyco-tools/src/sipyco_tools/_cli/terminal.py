@@ -58,6 +58,10 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
     right = [
         any(cells) and all(map(_NUMBER.fullmatch, cells)) for cells in zip(*texts, strict=True)
     ]
+    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    if sys.stdout.isatty() and sum(widths) + 3 * len(widths) > shutil.get_terminal_size().columns:
+        _show_listed(columns, texts, title)
+        return
     console = _console()
     if console is None:
         _show_plain(columns, texts, right, title)
@@ -73,6 +77,15 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
         table.add_row(*map(Text, row))  # what a peer says is no markup
     console.print(table)
     show(console.file.getvalue(), end="")
+
+
+def _show_listed(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    """Write each row as a line that the terminal breaks, where a table would be too wide."""
+    if title:
+        show_styled([(title, "bold")])
+    for row in rows:
+        cells = zip(columns, row, strict=True)
+        show("  " + ", ".join(f"{heading} {cell}" for heading, cell in cells if cell))
 
 
 def _show_plain(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -109,10 +110,29 @@ class CommandLineParser(RecordingParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         words = list(sys.argv[1:] if args is None else args)
         first = first_positional(words, self.values)
+        self._check_server(*[*words[first : first + 2], "", ""][:2])
         words[first : first + 1] = [
             part for word in words[first : first + 1] for part in arguments.split_address(word)
         ]
         return super().parse_known_args(words, namespace)
+
+    def _check_server(self, word: str, following: str) -> None:
+        """Refuse what is no server, before what follows is taken for a port."""
+        if following.isdecimal() or following.startswith("-"):
+            return
+        if word in self.actions:
+            self.error(f"the server comes before the action: SERVER PORT {word}")
+        address, _, port = word.rpartition(":")
+        if port.isdecimal() and _is_ipv6(address):
+            self.error(f"expected [{address}]:{port} or {address} {port}, got {word}")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def first_positional(words: Sequence[str], values: dict[str, int], start: int = 0) -> int:

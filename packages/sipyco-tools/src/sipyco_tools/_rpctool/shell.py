@@ -15,7 +15,7 @@ from sipyco_tools._cli.terminal import show_code
 from sipyco_tools._rpctool.abridge import abridged_text
 from sipyco_tools._rpctool.editing import keep_history, set_up_readline
 from sipyco_tools._rpctool.names import LostServer, names_of
-from sipyco_tools._rpctool.values import UsageError, each, provide_numpy, remote_notes
+from sipyco_tools._rpctool.values import UsageError, each, meant, provide_numpy, remote_notes
 
 _FILE: Final = "<input>"  # what Python says in errors
 _CONTINUED: Final = "... "
@@ -95,7 +95,8 @@ def _execute(source: str, names: dict[str, Any]) -> None:
         remote = getattr(exc, "parent_traceback", None)
         if remote is not None:
             show("Remote exception:")
-        show(f"{type(exc).__name__}: {exc}")
+        hint = meant(exc.name, names) if isinstance(exc, NameError) and exc.name else ""
+        show(f"{type(exc).__name__}: {exc}{hint}")
         if remote is not None:
             for note in remote_notes(exc):
                 show(note)

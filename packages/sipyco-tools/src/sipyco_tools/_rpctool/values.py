@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pprint import pformat
 from typing import Any
 
@@ -51,6 +52,8 @@ def _value(text: str, expression: str) -> Any:
     except UsageError:
         raise
     except Exception as exc:
+        if text.startswith("--"):  # two signs before a number are an expression
+            raise UsageError(f"option {text.partition('=')[0]} must stand before METHOD") from exc
         raise UsageError(
             f"argument {text!r} is not a Python expression ({type(exc).__name__}: {exc}); "
             f"""a string needs quotes that the shell leaves alone, such as: '"{expression}"'"""
@@ -89,6 +92,26 @@ def remote_notes(exc: BaseException) -> list[str]:
     """Give the notes of a remote exception, without the one that repeats its traceback."""
     notes: list[str] = getattr(exc, "__notes__", [])
     return notes[:-1] if notes and notes[-1].startswith("Remote traceback:") else notes
+
+
+def advice(exc: BaseException) -> str:
+    """Give what else there is to say of an exception, for the end of its line.
+
+    That is the signature of a method that was given wrong arguments, the name that may have been
+    meant, or what to look at.
+    """
+    if isinstance(exc, ConnectionRefusedError) and not hasattr(exc, "parent_traceback"):
+        return " (is the server running, and is this its port?)"
+    text = "".join(f"; {note}" for note in remote_notes(exc) if note.startswith("signature: "))
+    if isinstance(exc, AttributeError) and exc.obj is not None:
+        text += meant(exc.name or "", dir(exc.obj)) or "; `list-methods` lists them"
+    return text
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """Give the end of a line about a name that is not there, if another one looks like it."""
+    found = get_close_matches(name, [each for each in names if not each.startswith("_")], 1)
+    return f"; did you mean `{found[0]}`?" if found else ""
 
 
 def show_value(value: Any) -> None:
