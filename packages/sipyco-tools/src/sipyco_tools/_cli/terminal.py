@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sipyco_tools._cli.colour import is_coloured
+from sipyco_tools._cli.colour import is_coloured, is_terminal, paint
 from sipyco_tools._cli.output import show
 
 _NUMBER: Final = re.compile(r"-?|-?\d[\d.e+-]*( ?\w{1,4})?")  # perhaps with a unit
@@ -59,7 +59,10 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
         any(cells) and all(map(_NUMBER.fullmatch, cells)) for cells in zip(*texts, strict=True)
     ]
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
-    if sys.stdout.isatty() and sum(widths) + 3 * len(widths) > shutil.get_terminal_size().columns:
+    if (
+        is_terminal(sys.stdout)
+        and sum(widths) + 3 * len(widths) > shutil.get_terminal_size().columns
+    ):
         _show_listed(columns, texts, title)
         return
     console = _console()
@@ -82,7 +85,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
 def _show_listed(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
     """Write each row as a line that the terminal breaks, where a table would be too wide."""
     if title:
-        show_styled([(title, "bold")])
+        show(paint(title, "bold") if is_coloured(sys.stdout) else title)
     for row in rows:
         cells = zip(columns, row, strict=True)
         show("  " + ", ".join(f"{heading} {cell}" for heading, cell in cells if cell))
