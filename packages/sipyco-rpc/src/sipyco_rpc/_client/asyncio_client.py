@@ -72,7 +72,8 @@ class AsyncioClient(RemoteTarget):
     # Every attribute is name-mangled, so that none hides a remote method. A derived class may
     # set its own before `__init__`.
     __valid_methods: frozenset[str] = frozenset()
-    __connection: AsyncioConnection | LastingAsyncioConnection | None = None
+    # No annotation, which `get_type_hints` could not look up where programs find this class.
+    __connection = None  # type: AsyncioConnection | LastingAsyncioConnection | None
 
     def __init__(
         self,

@@ -186,7 +186,8 @@ def serve_in_thread(
                 if ready is not None:
                     await call_ready(ready, server)
             except asyncio.CancelledError:
-                listens(server)  # and is to terminate
+                if server._terminated.is_set():
+                    listens(server)  # it has done so, and is to end
                 raise
             listens(server)
 
