@@ -48,13 +48,15 @@ def test_name_and_port_are_in_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("", "a word of letters"),
-        ("two words", "a word of letters"),
-        ("../lda", "a word of letters"),
-        ("class", "a word of letters"),
-        ("größe", "a word of letters"),
-        ("Lda", "lower-case"),
-        ("_lda", "lower-case"),
+        ("", "digits and `_`, got ''$"),
+        ("two words", "got 'two words'; did you mean 'two_words'"),
+        ("dye-laser", "got 'dye-laser'; did you mean 'dye_laser'"),
+        ("../lda", "got '../lda'; did you mean 'lda'"),
+        ("class", "got 'class'$"),
+        ("größe", "of lower-case letters"),
+        ("Lda", "got 'Lda'; did you mean 'lda'"),
+        ("_lda", "got '_lda'; did you mean 'lda'"),
+        ("lda\n", "did you mean 'lda'"),
         ("json", "there is a module `json` already"),
         ("sipyco", "there is a module `sipyco` already"),
         ("sipyco_rpc", "there is a module `sipyco_rpc` already"),
@@ -97,7 +99,11 @@ def test_the_command_makes_it_and_says_how_to_go_on(
     ("words", "status", "said"),
     [
         (["lda"], 2, "the following arguments are required: DIRECTORY"),
-        (["Lda", "new"], 2, "argument NAME: the name of a driver begins with a lower-case letter"),
+        (
+            ["Lda", "new"],
+            2,
+            "argument NAME: the name of a driver is a word that Python can import",
+        ),
         (["lda", "full"], 1, "sipyco_rpctool new: the directory is not empty: full"),
         (["lda", "full/notes"], 1, "sipyco_rpctool new: "),
         (["3253"], 1, "connection error: new port 3253"),  # a host of that name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -83,16 +84,20 @@ def checked_name(name: str) -> str:
     Raises:
         ValueError: it cannot.
     """
-    if not name.isidentifier() or keyword.iskeyword(name) or not name.isascii():
+    if not _is_package_name(name):
+        meant = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+        hint = f"; did you mean {meant!r}?" if _is_package_name(meant) else ""
         raise ValueError(
-            f"the name of a driver is a word of letters, digits and `_` that Python can import, "
-            f"got {name!r}"
+            f"the name of a driver is a word that Python can import, of lower-case letters, "
+            f"digits and `_`, got {name!r}{hint}"
         )
-    if name != name.lower() or name.startswith("_"):
-        raise ValueError(f"the name of a driver begins with a lower-case letter, got {name!r}")
     if name in {*sys.stdlib_module_names, *_NEEDED} or name.startswith("sipyco"):
         raise ValueError(f"there is a module `{name}` already, which the driver would hide")
     return name
+
+
+def _is_package_name(name: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9_]*", name) is not None and not keyword.iskeyword(name)
 
 
 def create_driver(name: str, directory: Path, port: int) -> list[Path]:
