@@ -10,11 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import sipyco_tools
 from sipyco_rpc.pc_rpc import Client
-from sipyco_tools import common_args
+from sipyco_tools import common_args, sipyco_certs, sipyco_logs, sipyco_logserver, sipyco_rpctool
 from sipyco_tools.asyncio_tools import BackgroundTaskPool, Condition, TaskObject
 from sipyco_tools.logging_tools import (
     TRACE,
@@ -347,6 +349,16 @@ def test_a_program_with_common_options_whose_certificate_is_missing_says_so_in_o
     done = run_program("--cert", "nowhere.pem")
     expected = "-c: No such file or directory: our certificate (local_cert): nowhere.pem\n"
     assert (done.returncode, done.stderr) == (1, expected)
+
+
+@pytest.mark.parametrize("module", [sipyco_certs, sipyco_logs, sipyco_logserver, sipyco_rpctool])
+def test_each_command_tells_its_version(
+    module: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        module.get_argparser().parse_args(["--version"])
+    assert ended.value.code == 0
+    assert f"sipyco-tools {sipyco_tools.__version__}" in capsys.readouterr().out.splitlines()
 
 
 def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sipyco_tools._cli.arguments import add_version_option
 from sipyco_tools._cli.output import FAILED, run_command, show, show_error
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def get_argparser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version_option(parser)
     parser.add_argument(
         "directory",
         metavar="DIRECTORY",

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Final
 
+from sipyco_tools._cli.arguments import add_version_option
 from sipyco_tools._cli.output import FAILED, run_command, show, show_error
 from sipyco_tools._logstore import options
 from sipyco_tools._logstore.place import VARIABLE, default_database
@@ -48,6 +49,7 @@ def get_argparser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version_option(parser)
     parser.add_argument(
         "text", metavar="TEXT", nargs="*", help="words that the record has, all of them"
     )

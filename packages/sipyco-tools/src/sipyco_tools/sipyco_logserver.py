@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Final
 
-from sipyco_tools._cli.arguments import LOG_PORT, count, listening_port
+from sipyco_tools._cli.arguments import LOG_PORT, add_version_option, count, listening_port
 from sipyco_tools._cli.colour import is_terminal
 from sipyco_tools._cli.output import FAILED, run_command, show_error
 from sipyco_tools._limits import LOG_DATABASE_SIZE
@@ -56,6 +56,7 @@ def get_argparser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version_option(parser)
     database = parser.add_argument_group("database")
     where = database.add_mutually_exclusive_group()
     where.add_argument(

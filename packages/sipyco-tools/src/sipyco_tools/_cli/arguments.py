@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sipyco_rpc.support.validation import check_host, checked_port, checked_time_limit
+from sipyco_tools._cli.output import show
+
+_DISTRIBUTIONS: Final = ("sipyco", "sipyco-pyon", "sipyco-rpc", "sipyco-sync", "sipyco-tools")
+_EXTRAS: Final = ("numpy", "rich")
 
 T = TypeVar("T")
 
@@ -105,6 +110,31 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
         raise ValueError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+class _Version(argparse.Action):
+    """Prints the versions of what is installed, and ends the program."""
+
+    def __call__(self, *args: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        for name in (*_DISTRIBUTIONS, *_EXTRAS):
+            try:
+                show(f"{name} {version(name)}")
+            except PackageNotFoundError:
+                pass  # one may do without the others
+        show(f"Python {sys.version.split()[0]} on {sys.platform}")
+        raise SystemExit(0)
+
+
+def add_version_option(parser: argparse.ArgumentParser) -> argparse.Action:
+    """Add `--version`, which tells the versions of all that is installed."""
+    return parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        help="show the versions of what is installed, and leave",
+    )
 
 
 def add_ssl_option(

@@ -6,28 +6,9 @@ import argparse
 import socket
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sipyco_tools._cli import arguments
-from sipyco_tools._cli.output import show
-
-_DISTRIBUTIONS: Final = ("sipyco", "sipyco-pyon", "sipyco-rpc", "sipyco-sync", "sipyco-tools")
-_EXTRAS: Final = ("numpy", "rich")
-
-
-class _Version(argparse.Action):
-    """Prints the versions of what is installed, and ends the program."""
-
-    def __call__(self, *args: Any) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        for name in (*_DISTRIBUTIONS, *_EXTRAS):
-            try:
-                show(f"{name} {version(name)}")
-            except PackageNotFoundError:
-                pass  # one may do without the others
-        show(f"Python {sys.version.split()[0]} on {sys.platform}")
-        raise SystemExit(0)
 
 
 def add_options(parser: argparse.ArgumentParser, *, repeated: bool = False) -> None:
@@ -39,12 +20,7 @@ def add_options(parser: argparse.ArgumentParser, *, repeated: bool = False) -> N
             the command, and neither listed again nor given defaults.
     """
     options = [
-        parser.add_argument(
-            "--version",
-            action=_Version,
-            nargs=0,
-            help="show the versions of what is installed, and leave",
-        ),
+        arguments.add_version_option(parser),
         parser.add_argument(
             "-t", "--target", metavar="TARGET", help="the target; needed if the server has several"
         ),
