@@ -288,6 +288,7 @@ def test_a_server_that_is_killed_in_a_call_is_an_error_of_the_connection(
         in done.stderr
     )
     assert len(done.stderr.splitlines()) == 1
+    assert "make a new" not in done.stderr  # that is for programs
     assert "7\n" not in done.stdout
 
 

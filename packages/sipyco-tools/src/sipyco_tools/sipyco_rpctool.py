@@ -11,6 +11,7 @@ from typing import Final
 from sipyco_pyon import pyon
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.pc_rpc import Client, LineTooLong, SimpleSSLConfig
+from sipyco_rpc.support.lost import ADVICE
 from sipyco_tools._cli import arguments
 from sipyco_tools._cli.output import FAILED, OutputError, run_command, show, show_error
 from sipyco_tools._rpctool.actions import add_actions
@@ -75,7 +76,7 @@ def _report(args: argparse.Namespace, exc: Exception) -> None:
     """Say what went wrong, on one line."""
     if args.json:
         show(json_error(exc))
-    text = f"{type(exc).__name__}: {exc}"
+    text = f"{type(exc).__name__}: {exc}".replace(ADVICE, "")
     if isinstance(exc, LineTooLong):
         text = text.replace("`max_line`", "--max-line")
     remote = getattr(exc, "parent_traceback", None)

@@ -14,20 +14,19 @@ from sipyco_rpc._client.remote_method import (
 from sipyco_rpc._client.unawaited_calls import finish_fired, under_way
 from sipyco_rpc.limits import MAX_LINE
 from sipyco_rpc.net.tls import client_ssl_context
+from sipyco_rpc.support.lost import ADVICE
 from sipyco_rpc.support.process_bound import not_copyable
 from sipyco_rpc.support.relay import RemoteTarget
 from sipyco_rpc.wire.session import AutoTarget
 
 TYPE_CHECKING = False  # what `typing` has, without the time that it takes to load
 if TYPE_CHECKING:
-    from typing import Any, Final, Self
+    from typing import Any, Self
 
     from sipyco_rpc._client.attempts import StateCallback
     from sipyco_rpc._client.blocking.lasting import LastingConnection
     from sipyco_rpc.net.tls import SimpleSSLConfig
     from sipyco_rpc.wire.client_session import ClientSession
-
-_ADVICE: Final = " (make a new `Client`, or use `Client(…, reconnect=…)`)"
 
 
 class Client(RemoteTarget):
@@ -133,7 +132,7 @@ class Client(RemoteTarget):
             except BaseException:
                 self.close_rpc()
                 raise
-        self.__connection.advice = _ADVICE
+        self.__connection.advice = ADVICE
 
     __reduce__ = not_copyable("it is a connection of this process; make one where it is needed")
 

@@ -6,7 +6,7 @@ TYPE_CHECKING = False  # what `typing` has, without the time that it takes to lo
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["ConnectionLost"]
+__all__ = ["ADVICE", "ConnectionLost"]
 
 
 class ConnectionLost(ConnectionResetError, ConnectionAbortedError, EOFError):
@@ -26,6 +26,9 @@ class ConnectionLost(ConnectionResetError, ConnectionAbortedError, EOFError):
 
 # The address that peers read, and that pickles hold: it lasts when this file moves.
 ConnectionLost.__module__ = "sipyco_rpc.pc_rpc"
+
+# What a program can do whose `Client` is of no use any more; commands leave it out.
+ADVICE: Final = " (make a new `Client`, or use `Client(…, reconnect=…)`)"
 
 # What becomes of it on its way to a peer: that may be a program of a version without this class.
 PACKED_AS: Final = EOFError
