@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from sipyco_rpc._server.stopping import ProgramSignals
 from sipyco_rpc.pc_rpc import Client
 from support.environment import as_installed, without_durations
 from support.peers import DEADLINE, HOST, until
@@ -264,6 +266,22 @@ def test_what_keeps_the_loop_from_ending_is_ended_with_the_process(
     assert re.fullmatch(
         rf"ending the process, because of SIGTERM 0.1 s ago; under way: {under_way}", lines[-1]
     )
+
+
+def test_a_signal_that_is_heard_of_when_the_server_has_ended_has_its_limit() -> None:
+    signals = ProgramSignals(1000, lambda: "")
+
+    async def main() -> None:
+        signals.setup()
+        signals._leaves = True  # as `teardown` has it, which waits for the thread that hears
+        signals._heard(signal.SIGTERM)
+        signals.teardown()
+
+    asyncio.run(main())
+    clock = signals._clock
+    signals.close()
+    assert clock is not None
+    clock.join(DEADLINE)
 
 
 @every_loop

@@ -112,11 +112,13 @@ class ProgramSignals(SignalHandler):
     # In the thread that hears of signals.
 
     def _heard(self, number: int) -> None:
-        if number not in self._previous or self._time_is_up or self._leaves:
-            return  # it is for a handler of the program's own; from `_interrupt`; or late
-        self._wake_loop()
+        if number not in self._previous or self._time_is_up:
+            return  # it is for a handler of the program's own; or from `_interrupt`
         if number != signal.SIGINT:
             self._start_clock(number)
+        if self._leaves:
+            return  # the server was quicker; what else keeps the program has its limit all the same
+        self._wake_loop()
         answered = self._answered.wait(_ANSWER)
         self._answered.clear()
         if self._closed.is_set() or self._leaves:
