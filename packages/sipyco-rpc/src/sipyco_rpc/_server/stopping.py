@@ -117,7 +117,7 @@ class ProgramSignals(SignalHandler):
         if number != signal.SIGINT:
             self._start_clock(number)
         if self._leaves:
-            return  # the server was quicker; what else keeps the program has its limit all the same
+            return  # the server has ended; what else keeps the program has its limit
         self._wake_loop()
         answered = self._answered.wait(_ANSWER)
         self._answered.clear()
