@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from sipyco_tools._cli.colour import is_coloured, is_terminal
 from sipyco_tools._cli.output import flush, show, show_error
@@ -46,24 +46,29 @@ class Viewer:
             reader: of the database; is closed.
             last_id: where to begin.
         """
-        self._last_id, told = last_id, ""
+        self._reader, self._last_id = reader, last_id
         try:
-            while True:
-                try:
-                    self._follow(reader)
-                except CannotRead as exc:
-                    if str(exc) != told:
-                        told = str(exc)
-                        show_error(f"{told}; waiting until it can be read, or for another one")
-                    time.sleep(_RETRY)
-                if reader.was_replaced():
-                    reader.close()
-                    self._last_id, told = 0, ""
-                    reader = _when_there(reader.path)
+            self._follow_all()
         finally:
-            reader.close()
+            self._reader.close()
 
-    def _follow(self, reader: LogReader) -> None:
+    # A function of its own: CPython 3.14 leaves the jump of a loop out of the `try` around it.
+    def _follow_all(self) -> NoReturn:
+        told = ""
+        while True:
+            try:
+                self._follow_one(self._reader)
+            except CannotRead as exc:
+                if str(exc) != told:
+                    told = str(exc)
+                    show_error(f"{told}; waiting until it can be read, or for another one")
+                time.sleep(_RETRY)
+            if self._reader.was_replaced():
+                self._reader.close()
+                self._last_id, told = 0, ""
+                self._reader = _when_there(self._reader.path)
+
+    def _follow_one(self, reader: LogReader) -> None:
         """Show what comes, until the database is replaced."""
         replaced = False
         while not replaced:
