@@ -13,20 +13,7 @@ import pytest
 from sipyco_tools._cli import progress_bar
 from sipyco_tools._cli.progress_bar import ProgressBar
 from support.peers import DEADLINE, HOST, Peer, handshake, scripted_server, until
-
-
-class Terminal:
-    def __init__(self) -> None:
-        self.text = ""
-
-    def isatty(self) -> bool:
-        return True
-
-    def write(self, text: str) -> None:
-        self.text += text
-
-    def flush(self) -> None:
-        pass
+from support.terminals import Terminal
 
 
 class Clock:

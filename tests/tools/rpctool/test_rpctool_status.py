@@ -18,6 +18,7 @@ from sipyco_tools._cli.terminal import show_code, show_table
 from sipyco_tools._rpctool.ping import Durations
 from sipyco_tools._rpctool.status import _show_rows, _shown, duration, size
 from support.peers import DEADLINE, HOST, Peer, handshake, rpc_server, scripted_server
+from support.terminals import Terminal
 
 COMMAND = [sys.executable, "-m", "sipyco_tools.sipyco_rpctool", HOST]
 
@@ -250,22 +251,6 @@ def test_tables_within_tables_are_below_them(capsys: pytest.CaptureFixture[str])
         "\npublishers\n  name\n  datasets\n  other\n"
         "\npublishers: subscribers\n  name      peer  backlog\n  datasets  a       2 KiB\n"
     )
-
-
-class Terminal:
-    """Standard output of a person; what is written is kept."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def isatty(self) -> bool:
-        return True
-
-    def write(self, text: str) -> None:
-        self.text += text
-
-    def flush(self) -> None:
-        pass
 
 
 @pytest.fixture
