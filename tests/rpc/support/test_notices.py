@@ -30,6 +30,14 @@ logging.root.handlers[0].setLevel("{}")
 logging.root.addHandler(logging.StreamHandler(open("/dev/null", "w")))
 """
 
+# As `forward_logs` does where the program's own level is higher.
+FILTERED = """
+logging.basicConfig()
+logging.root.setLevel(logging.INFO)
+logging.root.handlers[0].addFilter(lambda record: record.levelno >= logging.{})
+logging.root.addHandler(logging.StreamHandler(open("/dev/null", "w")))
+"""
+
 SETUPS = {
     "nothing": ("", "serving lda\n"),
     "default": ("logging.basicConfig()", "INFO:sipyco.pc_rpc:serving lda\n"),
@@ -64,6 +72,11 @@ SETUPS = {
         TWO_HANDLERS.format("ERROR") + "logging.root.handlers[1].setLevel('WARNING')",
         "",
     ),
+    "elsewhere from INFO on, here by a filter from WARNING on": (
+        FILTERED.format("WARNING"),
+        "INFO:sipyco.pc_rpc:serving lda\n",
+    ),
+    "elsewhere from INFO on, here by a filter from ERROR on": (FILTERED.format("ERROR"), ""),
     "a logger on its own": (
         "logger.propagate = False; logging.basicConfig(); logger.addHandler(logging.Handler(50))",
         "",

@@ -62,8 +62,8 @@ def _announce(logger: logging.Logger, message: str, *args: object) -> None:
     record = logger.makeRecord(logger.name, logging.INFO, "", 0, message, args, None)
     for handler in _handlers(logger):
         if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
-            if handler.level <= logging.WARNING and (not logged or handler.level > logging.INFO):
-                handler.handle(record)  # in the format that the program has there
+            if not (logged and _takes(handler, record)) and _takes_warnings(handler, record):
+                _write(handler, record)  # in the format that the program has there
             return
     if not logged:
         say(record.getMessage(), sys.stderr)
@@ -120,6 +120,24 @@ def _shows(logger: logging.Logger, level: int) -> bool:
         handler.level <= level and not isinstance(handler, logging.NullHandler)
         for handler in handlers
     )
+
+
+def _takes(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    return handler.level <= record.levelno and bool(handler.filter(record))
+
+
+def _takes_warnings(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    warning = logging.LogRecord(record.name, logging.WARNING, "", 0, record.msg, record.args, None)
+    return _takes(handler, warning)
+
+
+def _write(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """Have a handler write a record that its level or its filters would leave out."""
+    handler.acquire()
+    try:
+        handler.emit(record)
+    finally:
+        handler.release()
 
 
 def _handlers(logger: logging.Logger) -> Iterator[logging.Handler]:
